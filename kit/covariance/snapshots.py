@@ -1,0 +1,40 @@
+"""Generator G1: plain array snapshots, the default."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kit.array import PlanarArray
+from kit.covariance.conditioning import trace_norm
+from kit.covariance.scenes import Scenes, complex_normal
+
+_MIN_NOISE_POWER = 1e-12
+
+
+def array_snapshots(array: PlanarArray, scenes: Scenes, snapshots: int, generator: torch.Generator) -> Tensor:
+    """Noisy snapshots at the array, ``[B, N, L]`` complex.
+
+    X = A diag(g) S,  s_kl ~ CN(0, 1)
+    sigma^2 = max(mean |X|^2 / 10^(SNR/10), 1e-12)
+    Y = X + sigma V,  V_nl ~ CN(0, 1)
+    """
+    A, g = array.steering(scenes.phi, scenes.theta, scenes.r), scenes.path_gain(array.wavelength)
+    B, N, k_max = A.shape
+    S = complex_normal((B, k_max, snapshots), generator, A.dtype)
+    X = (A * g[:, None, :]) @ S  # [B, N, L]
+    power = X.abs().square().mean(dim=(1, 2))
+    sigma = (power / 10 ** (scenes.snr_db / 10)).clamp_min(_MIN_NOISE_POWER).sqrt()
+    return X + sigma[:, None, None] * complex_normal((B, N, snapshots), generator, A.dtype)
+
+
+def sample_covariance(Y: Tensor) -> Tensor:
+    """R_samp = TN(Y Y^H / L), ``[B, N, L] -> [B, N, N]``, rank <= L."""
+    return trace_norm(Y @ Y.mH / Y.shape[-1])
+
+
+def true_covariance(array: PlanarArray, scenes: Scenes, power: Tensor | None = None) -> Tensor:
+    """R_true = TN(A diag(g^2 p) A^H), ``[B, N, N]``, noise free, rank K; ``power`` p ``[B, K_max]`` is 1 unless given."""
+    A, g = array.steering(scenes.phi, scenes.theta, scenes.r), scenes.path_gain(array.wavelength)
+    p = g.square() if power is None else g.square() * power
+    return trace_norm((A * p[:, None, :]) @ A.mH)

@@ -1,0 +1,81 @@
+"""Writing and reading the kit's own files: atomic, JSON only, never a pickle."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
+    """Write under a temporary name beside the target, then rename: the file is complete or not there.
+
+    Folders are made. Raises OSError as the file system gives it; the temporary file does not stay.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def save_record(path: str | os.PathLike, kind: str, version: int, content: Mapping[str, Any]) -> Path:
+    """Save one result as JSON with its kind and version; non-finite numbers are spelled "nan", "inf", "-inf"."""
+    record = {"format": kind, "version": version, **content}
+    return write_atomically(path, json.dumps(_spell(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def load_record(path: str | os.PathLike, kind: str, version: int, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Read what ``save_record`` wrote.
+
+    Raises:
+        ValueError: not JSON (truncated, say), another kind, another version, or a missing part.
+    """
+    name = Path(path).name
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{name} should be a saved {kind}. Found a file that is not complete JSON ({error})."
+        ) from error
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != kind:
+        raise ValueError(f"{name} should be a saved {kind}. Found format = {found!r}.")
+    if record.get("version") != version:
+        raise ValueError(
+            f"{name} should have version {version}. Found version = {record.get('version')!r}; use a matching kit."
+        )
+    missing = [key for key in keys if key not in record]
+    if missing:
+        raise ValueError(f"{name} should hold {', '.join(keys)}. Found no {', '.join(missing)}.")
+    return {key: _unspell(record[key]) for key in keys}
+
+
+def _spell(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, Mapping):
+        return {key: _spell(item) for key, item in value.items()}
+    return [_spell(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _unspell(value: Any) -> Any:
+    if isinstance(value, str):
+        return _WORDS.get(value, value)
+    if isinstance(value, dict):
+        return {key: _unspell(item) for key, item in value.items()}
+    return [_unspell(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,149 @@
+"""What the terms share, computed once and only when a term asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from kit.array import PlanarArray
+from kit.covariance import effective, herm, shrink, trace_norm
+from kit.loss import checks
+
+_STENCIL_RAD = (-0.1, -0.05, 0.0, 0.05, 0.1)
+
+
+class LossInputs:
+    """Checked labels and the matrices made from predictions, for one evaluation of the loss.
+
+    Args:
+        prediction, target: the mappings given to the loss.
+        array, k_max: geometry and number of slots.
+        load, rho, alpha0: diagonal load of predictions, weight of the range factor, shrinkage base.
+        differentiable_blend: refuse an ``R_blend`` without gradient (training).
+    """
+
+    def __init__(
+        self,
+        prediction: Mapping[str, Tensor],
+        target: Mapping[str, Tensor],
+        *,
+        array: PlanarArray,
+        k_max: int,
+        load: float,
+        rho: float,
+        alpha0: float,
+        differentiable_blend: bool,
+    ) -> None:
+        for name, value in (("prediction", prediction), ("target", target)):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{name} should be a mapping from keys to tensors. Found a {type(value).__name__}.")
+        self.prediction, self.array, self.k_max = prediction, array, k_max
+        self.load, self.rho, self.alpha0 = load, rho, alpha0
+        self._differentiable_blend = differentiable_blend
+        self._read_labels(target)
+
+    def _read_labels(self, target: Mapping[str, Tensor]) -> None:
+        N = self.array.n
+        K = checks.require(target, "K", "target", "every term")
+        self.K = checks.check_source_count(checks.check_shape("K", K, (len(K),) if K.ndim else (1,), "B"), self.k_max)
+        self.B = B = len(self.K)
+        ptr = checks.require(target, "ptr", "target", "every term")
+        checks.check_shape("ptr", ptr, (B, 3 * self.k_max), "B, 3 K_max: phi | theta | r")
+        self.ptr = checks.check_finite("ptr", checks.check_real("ptr", ptr))
+        R = checks.require(target, "R_true", "target", "every term")
+        if not R.is_complex() and R.ndim == 4:
+            R = torch.view_as_complex(checks.check_shape("R_true", R, (B, N, N, 2), "B, N, N, (re, im)").contiguous())
+        checks.check_shape("R_true", checks.check_complex("R_true", R), (B, N, N), "B, N, N")
+        self.R_true = checks.check_finite("R_true", R)
+        self.snr_db = target.get("snr_db")
+        if self.snr_db is not None:
+            checks.check_shape("snr_db", self.snr_db, (B,), "B")
+            checks.check_finite("snr_db", checks.check_real("snr_db", self.snr_db))
+        self.active = torch.arange(self.k_max, device=self.K.device) < self.K[:, None]  # [B, K_max]
+
+    def predicted(self, key: str, width: int, needed_for: str) -> Tensor:
+        """A real prediction ``[B, width]``; NaN is let through, it is evidence."""
+        value = checks.require(self.prediction, key, "prediction", needed_for)
+        return checks.check_real(key, checks.check_shape(key, value, (self.B, width), "B, ..."))
+
+    def factor(self, key: str, needed_for: str) -> Tensor:
+        """Interleaved (re, im) to complex ``[B, N, K_max]``: flat index 2 (n K_max + k) is the real part of entry n, k."""
+        flat = self.predicted(key, 2 * self.array.n * self.k_max, needed_for)
+        return torch.view_as_complex(flat.reshape(self.B, self.array.n, self.k_max, 2))
+
+    @cached_property
+    def A(self) -> Tensor:
+        return self.factor("cov_fact_angle", "the predicted covariance")
+
+    @property
+    def has_own_covariance(self) -> bool:
+        """R_pred is given, or both factors are there to build it."""
+        present = [self.prediction.get(key) is not None for key in ("R_pred", "cov_fact_angle", "cov_fact_range")]
+        return present[0] or all(present[1:])
+
+    @cached_property
+    def R_pred(self) -> Tensor:
+        """herm(A A^H + rho C C^H), or ``R_pred`` as given."""
+        if self.prediction.get("R_pred") is not None:
+            return self._matrix("R_pred")
+        C = self.factor("cov_fact_range", "the predicted covariance")
+        return herm(self.A @ self.A.mH + self.rho * (C @ C.mH))
+
+    @cached_property
+    def R_hat(self) -> Tensor:
+        """R_blend if given, else R_pred."""
+        if self.prediction.get("R_blend") is None:
+            return self.R_pred
+        R_blend = self._matrix("R_blend")
+        if self._differentiable_blend and not R_blend.requires_grad:
+            raise ValueError(
+                "R_blend should require grad while training. Found R_blend without a graph, so loss_nmse could not teach the network "
+                "anything; build it with kit.covariance.blend from the factors, outside torch.no_grad and without detach."
+            )
+        return R_blend
+
+    @cached_property
+    def E_pred(self) -> Tensor:
+        return effective(self.R_pred, self.snr_db, self.load, self.alpha0)
+
+    @cached_property
+    def E_hat(self) -> Tensor:
+        return self.E_pred if self.R_hat is self.R_pred else effective(self.R_hat, self.snr_db, self.load, self.alpha0)
+
+    @cached_property
+    def T(self) -> Tensor:
+        """The conditioned label: shrunk like the prediction, but never loaded."""
+        return shrink(trace_norm(self.R_true), self.snr_db, self.alpha0)
+
+    @cached_property
+    def A_true(self) -> Tensor:
+        """True steering vectors ``[B, N, K_max]``, zero columns in unused slots."""
+        A = self.array.steering(*self._positions()).to(self.R_true.dtype)
+        return torch.where(self.active[:, None, :], A, torch.zeros((), dtype=A.dtype))
+
+    @cached_property
+    def stencil(self) -> Tensor:
+        """Steering vectors on the 5 x 5 grid round each true source, at its range, ``[B, N, K_max, 25]``; 12 is the centre."""
+        phi, theta, r = (value[..., None] for value in self._positions())
+        offset = torch.tensor(_STENCIL_RAD, dtype=phi.dtype)
+        d_phi, d_theta = (grid.reshape(-1) for grid in torch.meshgrid(offset, offset, indexing="ij"))
+        points = [
+            value.flatten(1) for value in torch.broadcast_tensors(phi + d_phi, theta + d_theta, r)
+        ]  # each [B, K_max * 25]
+        return self.array.steering(*points).unflatten(-1, (self.k_max, -1)).to(self.R_true.dtype)
+
+    def anchor(self) -> Tensor:
+        """An exact 0 that hangs on the graph of every prediction, whatever their values are."""
+        pieces = [value.flatten()[:0].sum() for value in self.prediction.values() if isinstance(value, Tensor)]
+        zero = torch.zeros((), dtype=self.R_true.real.dtype)
+        return sum((piece.real if piece.is_complex() else piece for piece in pieces), start=zero)
+
+    def _positions(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.ptr.unflatten(-1, (3, self.k_max)).unbind(1)
+
+    def _matrix(self, key: str) -> Tensor:
+        value = checks.check_complex(key, checks.require(self.prediction, key, "prediction", "loss_nmse"))
+        return checks.check_shape(key, value, (self.B, self.array.n, self.array.n), "B, N, N")

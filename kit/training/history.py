@@ -1,0 +1,75 @@
+"""TrainingHistory: what a run did, frozen, as tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from kit.files import load_record, save_record
+
+_FORMAT, _VERSION = "kit.TrainingHistory", 1
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    """Per epoch and per step records of one run.
+
+    Attributes:
+        epoch_records: one mapping per epoch: ``epoch`` (from 1), ``train_loss, val_loss, batches, steps_taken, steps_skipped,
+            nan_replaced, grad_norm`` (median over the batches, after NaN entries were replaced), ``lr, beta``, the seven ``lam_*``,
+            and the validation value of each measured term.
+        step_records: one mapping per batch: ``epoch, batch, loss, grad_norm, nan_replaced, stepped, lr, beta``.
+        settings: the configuration, versions and what else tells the run apart.
+    """
+
+    epoch_records: Sequence[Mapping[str, Any]]
+    step_records: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        return pd.DataFrame(list(self.epoch_records)).set_index("epoch")
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        return pd.DataFrame(list(self.step_records))
+
+    @property
+    def train_loss(self) -> list[float]:
+        return [record["train_loss"] for record in self.epoch_records]
+
+    @property
+    def val_loss(self) -> list[float]:
+        return [record["val_loss"] for record in self.epoch_records]
+
+    @property
+    def lines(self) -> str:
+        """What a trainer prints: one line per epoch."""
+        return "\n".join(
+            f"epoch {record['epoch']:3d}  train {record['train_loss']:.6f}  val {record['val_loss']:.6f}"
+            for record in self.epoch_records
+        )
+
+    def __repr__(self) -> str:
+        first, last = self.epoch_records[0], self.epoch_records[-1]
+        return (
+            f"TrainingHistory({len(self.epoch_records)} epochs, train {first['train_loss']:.4f} -> {last['train_loss']:.4f}, "
+            f"val {first['val_loss']:.4f} -> {last['val_loss']:.4f}, {sum(r['steps_taken'] for r in self.epoch_records)} steps taken)"
+        )
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write as JSON, atomically."""
+        content = {"settings": self.settings, "epochs": self.epoch_records, "steps": self.step_records}
+        return save_record(path, _FORMAT, _VERSION, content)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> TrainingHistory:
+        """Read a saved history. Raises ValueError for another kind of file, a damaged one or another version."""
+        data = load_record(path, _FORMAT, _VERSION, ("settings", "epochs", "steps"))
+        return cls(tuple(data["epochs"]), tuple(data["steps"]), MappingProxyType(data["settings"]))
