@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from kit.array import PlanarArray
 from kit.covariance.batch import Batch
 from kit.covariance.scenes import SNR_RANGE_DB, draw_scenes
-from kit.covariance.snapshots import array_snapshots, sample_covariance, true_covariance
+from kit.covariance.snapshots import array_snapshots, covariance_of, sample_covariance
 from kit.covariance.surface import surface_measurement, surface_sample_covariance
 
 _SCHEMES = ("snapshots", "surface")
 _DTYPES = (torch.complex64, torch.complex128)
+_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,18 @@ class CovarianceSampler:
         real = torch.empty((), dtype=self.dtype).real.dtype
         scenes = draw_scenes(n, self.k_max, generator, real)
         if self.scheme == "snapshots":
-            R_samp = sample_covariance(array_snapshots(self.array, scenes, self.snapshots, generator))
-            R_true = true_covariance(self.array, scenes)
+            Y = array_snapshots(self.array, scenes, self.snapshots, generator)
+            R_samp = _in_chunks(sample_covariance, Y)
+            power = torch.ones_like(scenes.r)
         else:
             y, H, codes, power = surface_measurement(self.array, scenes, self.snapshots, generator)
-            R_samp = surface_sample_covariance(y, H, codes)
-            R_true = true_covariance(self.array, scenes, power)
+            R_samp = _in_chunks(lambda y, H: surface_sample_covariance(y, H, codes), y, H)
+        A, g = self.array.steering(scenes.phi, scenes.theta, scenes.r), scenes.path_gain(self.array.wavelength)
+        R_true = _in_chunks(covariance_of, A, g.square() * power)
         return Batch(R_samp, R_true, scenes.ptr, scenes.K, scenes.snr_db.clamp(*SNR_RANGE_DB))
+
+
+def _in_chunks(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+    """``function`` over the batch in pieces: temporaries of hundreds of N x N matrices at once cost more than the loop saves."""
+    pieces = zip(*(argument.split(_CHUNK) for argument in arguments), strict=True)
+    return torch.cat([function(*piece) for piece in pieces])

@@ -33,8 +33,12 @@ def sample_covariance(Y: Tensor) -> Tensor:
     return trace_norm(Y @ Y.mH / Y.shape[-1])
 
 
-def true_covariance(array: PlanarArray, scenes: Scenes, power: Tensor | None = None) -> Tensor:
-    """R_true = TN(A diag(g^2 p) A^H), ``[B, N, N]``, noise free, rank K; ``power`` p ``[B, K_max]`` is 1 unless given."""
-    A, g = array.steering(scenes.phi, scenes.theta, scenes.r), scenes.path_gain(array.wavelength)
-    p = g.square() if power is None else g.square() * power
-    return trace_norm((A * p[:, None, :]) @ A.mH)
+def covariance_of(A: Tensor, power: Tensor) -> Tensor:
+    """R_true = TN(A diag(power) A^H): steering vectors ``[B, N, K]``, source powers ``[B, K]`` -> ``[B, N, N]``, noise free."""
+    return trace_norm((A * power[:, None, :]) @ A.mH)
+
+
+def true_covariance(array: PlanarArray, scenes: Scenes) -> Tensor:
+    """R_true of scenes with unit-power symbols: ``power`` is the squared path gain."""
+    A = array.steering(scenes.phi, scenes.theta, scenes.r)
+    return covariance_of(A, scenes.path_gain(array.wavelength).square())

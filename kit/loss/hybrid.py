@@ -154,8 +154,8 @@ class UltimateHybridLoss(nn.Module):
         floor = self.range_floor
         return MappingProxyType(
             {
-                "loss_nmse": lambda x: terms.nmse(x.E_hat, x.T).mean(),
-                "loss_nmse_pred": lambda x: terms.nmse(x.E_pred, x.T).mean() if x.has_own_covariance else x.anchor(),
+                "loss_nmse": lambda x: x.nmse_hat,
+                "loss_nmse_pred": lambda x: x.nmse_pred if x.has_own_covariance else x.anchor(),
                 "loss_ortho": lambda x: terms.ortho(x.A, x.active),
                 "loss_K": lambda x: terms.source_count(x.predicted("k_logits", x.k_max, "loss_K"), x.K),
                 "aux_l2": lambda x: terms.positions(

@@ -11,6 +11,7 @@ from torch import Tensor
 from kit.array import PlanarArray
 from kit.covariance import effective, herm, shrink, trace_norm
 from kit.loss import checks
+from kit.loss.terms import nmse
 
 _STENCIL_RAD = (-0.1, -0.05, 0.0, 0.05, 0.1)
 
@@ -92,16 +93,21 @@ class LossInputs:
         C = self.factor("cov_fact_range", "the predicted covariance")
         return herm(self.A @ self.A.mH + self.rho * (C @ C.mH))
 
+    @property
+    def is_blended(self) -> bool:
+        return self.prediction.get("R_blend") is not None
+
     @cached_property
     def R_hat(self) -> Tensor:
         """R_blend if given, else R_pred."""
-        if self.prediction.get("R_blend") is None:
+        if not self.is_blended:
             return self.R_pred
         R_blend = self._matrix("R_blend")
         if self._differentiable_blend and not R_blend.requires_grad:
             raise ValueError(
-                "R_blend should require grad while training. Found R_blend without a graph, so loss_nmse could not teach the network "
-                "anything; build it with kit.covariance.blend from the factors, outside torch.no_grad and without detach."
+                "R_blend should require grad while training. Found R_blend without a graph, so loss_nmse could not "
+                "teach the network anything; build it with kit.covariance.blend from the factors, outside "
+                "torch.no_grad and without detach."
             )
         return R_blend
 
@@ -111,12 +117,21 @@ class LossInputs:
 
     @cached_property
     def E_hat(self) -> Tensor:
-        return self.E_pred if self.R_hat is self.R_pred else effective(self.R_hat, self.snr_db, self.load, self.alpha0)
+        return effective(self.R_hat, self.snr_db, self.load, self.alpha0) if self.is_blended else self.E_pred
 
     @cached_property
     def T(self) -> Tensor:
         """The conditioned label: shrunk like the prediction, but never loaded."""
         return shrink(trace_norm(self.R_true), self.snr_db, self.alpha0)
+
+    @cached_property
+    def nmse_pred(self) -> Tensor:
+        return nmse(self.E_pred, self.T).mean()
+
+    @cached_property
+    def nmse_hat(self) -> Tensor:
+        """Without R_blend the two covariance errors are the same number."""
+        return nmse(self.E_hat, self.T).mean() if self.is_blended else self.nmse_pred
 
     @cached_property
     def A_true(self) -> Tensor:

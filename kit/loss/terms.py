@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kit.loss.spectrum import inverse_power
+
 ANGLE_HUBER = math.pi / 720  # rad
 LOG_RANGE_HUBER = 0.2
 ELEVATION_WEIGHT = 1.5
@@ -100,32 +102,13 @@ def peak_contrast(E: Tensor, a: Tensor, active: Tensor) -> Tensor:
         ValueError: E is finite but not positive definite.
     """
     B, N, K, Q = a.shape
-    # the spectrum is taken in double precision: E is nearly singular by design, in single precision 1e-4 of the value is lost
-    wide = E.to(torch.complex128)
-    C = _cholesky(wide + _SPECTRUM_LOADING * torch.eye(N, dtype=wide.dtype, device=E.device))
-    a = a.to(wide)
-    whitened = torch.linalg.solve_triangular(C, a.reshape(B, N, K * Q), upper=False)  # a^H E^-1 a = ||C^-1 a||^2
-    D = (whitened.real.square() + whitened.imag.square()).sum(1).clamp_min(1e-12)
+    loaded = E + _SPECTRUM_LOADING * torch.eye(N, dtype=E.dtype, device=E.device)
+    D = inverse_power(loaded, a.reshape(B, N, K * Q)).clamp_min(1e-12)
     z = -D.log().reshape(B, K, Q) / PEAK_TEMPERATURE
     centre = -F.log_softmax(z, dim=-1)[..., Q // 2]
-    contrast = torch.where(active, centre, torch.zeros_like(centre)).sum() / (active.sum() + 1e-9)
-    return contrast.to(E.real.dtype)
+    return torch.where(active, centre, torch.zeros_like(centre)).sum() / (active.sum() + 1e-9)
 
 
 def _energy(R: Tensor) -> Tensor:
     """||R||^2 over the last two axes."""
-    return (R.real.square() + R.imag.square()).sum((-2, -1))
-
-
-def _cholesky(E: Tensor) -> Tensor:
-    C, info = torch.linalg.cholesky_ex(E)
-    failed = info > 0
-    if not failed.any():
-        return C
-    if not torch.isfinite(torch.view_as_real(E[failed])).all():
-        # a NaN prediction gives a NaN term, which the bookkeeping reports; it is not an error of the caller
-        return torch.where(failed[:, None, None], torch.full_like(C, torch.nan), C)
-    raise ValueError(
-        "R_blend (or R_pred) should be positive semi-definite for loss_peak_contrast. "
-        f"Found {int(failed.sum())} of {len(failed)} matrices with a negative eigenvalue; build it with kit.covariance.blend."
-    )
+    return torch.view_as_real(R.resolve_conj()).square().sum((-3, -2, -1))

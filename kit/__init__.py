@@ -1,0 +1,101 @@
+"""Why does the train loss read 0 while the validation loss does not change?
+
+    import kit
+
+    patient = kit.sick_patient()                                   # the shipped scenes, a fresh network, the report's weights
+    model, loss = patient.new_model(), patient.new_loss()
+    seen = kit.probe(model, loss, patient.batch())                 # any model, any loss with lam_* weights
+    kit.whatif.total(seen, {"lam_cov": 0.0})                       # no network runs
+    kit.Panel(seen)                                                # live in a notebook, live in the exported page
+
+Names below are public and in the order of the story: the patient, the instruments and the reasoning, the views.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from kit import hypotheses, whatif
+from kit.array import PlanarArray
+from kit.covariance import Batch, CovarianceSampler, split_generators
+from kit.datasets import load_scenes, load_sick_run, make_sick_run, sick_patient
+from kit.loss import UltimateHybridLoss, ZeroWeightWarning
+from kit.model import HybridModel
+from kit.probe import DecompositionError, ProbeReport, probe
+from kit.training import (
+    OverfitResult,
+    Patient,
+    TrainingConfig,
+    TrainingHistory,
+    apply_hpo_loss_weights,
+    overfit_test,
+    predict,
+    train,
+    update_structure_loss_weights,
+)
+
+__version__ = "0.1.0"
+
+# views are loaded when first used: a training job that only probes needs no matplotlib and no widgets
+_VIEWS = {
+    "Panel": "kit.panel",
+    "Preset": "kit.panel",
+    "presets_of": "kit.panel",
+    "Finding": "kit.report",
+    "Table": "kit.report",
+    "to_html": "kit.report",
+    "write_html": "kit.report",
+    "plots": "",
+    "investigation": "",
+}
+
+__all__ = [
+    "PlanarArray",
+    "Batch",
+    "CovarianceSampler",
+    "split_generators",
+    "HybridModel",
+    "UltimateHybridLoss",
+    "ZeroWeightWarning",
+    "TrainingConfig",
+    "TrainingHistory",
+    "Patient",
+    "OverfitResult",
+    "train",
+    "predict",
+    "overfit_test",
+    "apply_hpo_loss_weights",
+    "update_structure_loss_weights",
+    "load_scenes",
+    "load_sick_run",
+    "make_sick_run",
+    "sick_patient",
+    "probe",
+    "ProbeReport",
+    "DecompositionError",
+    "whatif",
+    "hypotheses",
+    "Panel",
+    "Preset",
+    "presets_of",
+    "Finding",
+    "Table",
+    "to_html",
+    "write_html",
+    "plots",
+    "investigation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _VIEWS:
+        raise AttributeError(f"module 'kit' has no attribute {name!r}")
+    home = _VIEWS[name]
+    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"kit.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

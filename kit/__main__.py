@@ -1,0 +1,102 @@
+"""The command line: thin, over the same public names as the notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m kit", description="Zero-Loss Investigation Kit")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    lab = commands.add_parser("lab", help="open JupyterLab on the first notebook (arguments after -- go to JupyterLab)")
+    lab.add_argument("--no-browser", action="store_true", help="only serve; print the address")
+    lab.add_argument("--port", type=int, help="port to serve on")
+    lab.add_argument("rest", nargs="*", help="further arguments of JupyterLab")
+    lab.set_defaults(run=_lab)
+
+    investigate = commands.add_parser("investigate", help="run every experiment and write one HTML page")
+    investigate.add_argument(
+        "--out", default="findings/zero-loss.html", help="the page to write (default: %(default)s)"
+    )
+    investigate.add_argument("--quick", action="store_true", help="shorten the overfit test, to try the page")
+    investigate.set_defaults(run=_investigate)
+
+    data = commands.add_parser("data", help="regenerate the shipped scenes and the recorded sick run")
+    data.add_argument("--folder", type=Path, default=ROOT / "data", help="where to write (default: the data folder)")
+    data.set_defaults(run=_data)
+
+    options = parser.parse_args(arguments)
+    return options.run(options)
+
+
+def _lab(options: argparse.Namespace) -> int:
+    notebook = ROOT / "notebooks" / "00_start_here.ipynb"
+    if not notebook.is_file():
+        print(
+            f"notebooks/00_start_here.ipynb should be in {ROOT}. Found nothing; run this in a checkout.",
+            file=sys.stderr,
+        )
+        return 2
+    command = [
+        *(sys.executable, "-m", "jupyterlab", str(notebook.relative_to(ROOT)), f"--ServerApp.root_dir={ROOT}"),
+        # no news, no update check: nothing here goes online
+        *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+    ]
+    if options.no_browser:
+        command.append("--no-browser")
+    if options.port is not None:
+        command.append(f"--ServerApp.port={options.port}")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container there is often no other user
+    try:
+        return subprocess.call([*command, *options.rest], cwd=ROOT)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _investigate(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from kit.investigation import investigate, write_investigation
+    from kit.investigation.whole import STAGES
+
+    command = "python -m kit investigate" + (" --quick" if options.quick else "")
+    with tqdm(total=STAGES, desc="investigating", unit="experiment", file=sys.stderr) as bar:
+
+        def progress(stage: str) -> None:
+            bar.set_postfix_str(stage)
+            bar.update()
+
+        try:
+            findings = investigate(quick=options.quick, command=command, progress=progress)
+        except FileNotFoundError as error:
+            bar.close()
+            print(error, file=sys.stderr)
+            return 2
+    try:
+        path = write_investigation(options.out, findings)
+    except (OSError, ValueError) as error:
+        print(f"could not write the page: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {path} ({path.stat().st_size / 1024:.0f} KB)")
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from kit.datasets import regenerate
+
+    written = regenerate(options.folder)
+    print(f"wrote {written.scenes} and {written.sick_run}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Hypothesis 2 of the report: lam_cov is not passed to the constructor."""
+
+from __future__ import annotations
+
+from kit.hypotheses.base import Hypothesis, Reading
+
+CONSTRUCTOR_DEFAULT = 0.3
+
+HYPOTHESIS = Hypothesis(
+    key="loss_initialisation",
+    title="Loss function initialisation",
+    prior=0.05,
+    claim="lam_cov is not passed when the loss is built; search weights applied later might set it to 0.",
+    predicts=(
+        "Without the argument the default 0.3 applies: the main term counts less, but the loss stays positive. A later overwrite with 0 "
+        "is lam_cov = 0 again."
+    ),
+    readings=(
+        Reading(
+            "default_applies",
+            "lam_cov is not passed",
+            weights=lambda w: {**w, "lam_cov": CONSTRUCTOR_DEFAULT},
+            condition="the constructor's default, lam_cov = 0.3, is in force",
+        ),
+        Reading(
+            "search_sets_zero",
+            "search weights set lam_cov to 0",
+            weights=lambda w: {**w, "lam_cov": 0.0},
+            condition="lam_cov is overwritten with 0 after construction",
+        ),
+    ),
+    fix="Pass lam_cov, and let absent search weights mean 1.0 (options 1 and 2 of the report).",
+)

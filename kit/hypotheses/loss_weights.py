@@ -1,0 +1,31 @@
+"""Hypothesis 1 of the report: the loss weights."""
+
+from __future__ import annotations
+
+from kit.hypotheses.base import Hypothesis, Reading
+
+HYPOTHESIS = Hypothesis(
+    key="loss_weights",
+    title="Loss weight configuration",
+    prior=0.90,
+    claim="All loss weights are 0, or lam_cov is 0, or the loss components cancel out.",
+    predicts=(
+        "lam_cov = 0 removes one term of seven: the rest still makes a positive loss with a gradient. All weights zero make the train "
+        "loss exactly 0, and the validation loss too, since both are the same function. Terms cannot cancel: none is negative."
+    ),
+    readings=(
+        Reading(
+            "all_zero",
+            "all weights are 0",
+            weights=lambda w: dict.fromkeys(w, 0.0),
+            condition="every lam_* is 0",
+        ),
+        Reading(
+            "lam_cov_zero",
+            "lam_cov is 0",
+            weights=lambda w: {**w, "lam_cov": 0.0},
+            condition="lam_cov is 0, the others are as they were",
+        ),
+    ),
+    fix="Set lam_cov explicitly (option 1 of the report).",
+)

@@ -1,0 +1,40 @@
+"""Hypothesis 3 of the report: R_blend is missing from the predictions."""
+
+from __future__ import annotations
+
+from kit.hypotheses.base import Hypothesis, Reading
+
+_FACTORS = ("cov_fact_angle", "cov_fact_range")
+
+
+def _without_blend(prediction):
+    return {key: value for key, value in prediction.items() if key != "R_blend"}
+
+
+def _zero_factors(prediction):
+    # zero in value, but not cut off: that their gradient is exactly 0 is the loss's doing
+    return {
+        key: value - value.detach() if key in _FACTORS else value for key, value in _without_blend(prediction).items()
+    }
+
+
+HYPOTHESIS = Hypothesis(
+    key="missing_prediction",
+    title="R_blend is not passed",
+    prior=0.03,
+    claim="Without R_blend the loss builds R_hat from the factors; if the factors are all zeros, the loss would be zero.",
+    predicts=(
+        "Zero factors are not a zero loss: after trace norm and loading they become white noise, whose normalised error is about 1. "
+        "Their gradient is exactly 0, so they explain a plateau, not a zero."
+    ),
+    readings=(
+        Reading("no_blend", "no R_blend, live factors", alter=_without_blend, condition="R_blend is absent"),
+        Reading(
+            "no_blend_zero_factors",
+            "no R_blend, zero factors",
+            alter=_zero_factors,
+            condition="R_blend is absent and both factors are 0",
+        ),
+    ),
+    fix="Pass R_blend, and start the factor heads away from 0.",
+)

@@ -1,0 +1,24 @@
+"""The live panel: sliders and plots that answer "what if this weight were different?" without running the network.
+
+    panel = kit.Panel(report)      # in a notebook; panel.weights is the setting
+
+The same drawing code, inlined by `standalone_panel`, is live in an exported page with no kernel and no network.
+"""
+
+from __future__ import annotations
+
+from kit.panel.assets import module_source, standalone_panel, standalone_panels, stylesheet
+from kit.panel.data import panel_data
+from kit.panel.presets import Preset, presets_of
+from kit.panel.widget import Panel
+
+__all__ = [
+    "Panel",
+    "Preset",
+    "module_source",
+    "panel_data",
+    "presets_of",
+    "standalone_panel",
+    "standalone_panels",
+    "stylesheet",
+]

@@ -1,0 +1,124 @@
+"""One ES module text and one style sheet, the same in a notebook and in an exported page.
+
+The module is written as several files, one concern each; `module_source` joins them, because anywidget and an inline
+script both take a single text. Nothing in it has an address: the page works from a file, under a policy that forbids
+every request.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from kit.plots import palette
+
+# In the order of their imports: every name is defined above the place that uses it.
+MODULES: tuple[str, ...] = ("algebra.js", "drawing.js", "controls.js", "readings.js", "panel.js")
+
+_JSON_IMPORT = re.compile(r'^import (\w+) from "\./([\w.]+\.json)" with \{ type: "json" \};\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./[\w.]+\.js";\n', re.MULTILINE)
+_INNER_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
+_LAST_EXPORT = "export default { render };"
+_ELEMENT_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _json(name: str) -> Any:
+    """A JSON file that the modules import: the palette is shared with the still pictures and lives beside them."""
+    return palette() if name == "palette.json" else json.loads(_read(name))
+
+
+def script_json(value: object) -> str:
+    """JSON that is safe inside a script element, whatever was typed: pure ASCII and without `<`, `>` and `&`."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@functools.cache
+def module_source() -> str:
+    """Text of the ES module; ends in one `export default { render };`."""
+    parts = []
+    for name in MODULES:
+        text = _JSON_IMPORT.sub(lambda found: f"const {found[1]} = {script_json(_json(found[2]))};\n", _read(name))
+        parts.append(_INNER_EXPORT.sub("", _IMPORT.sub("", text)).strip())
+    return "\n\n".join(parts) + "\n"
+
+
+@functools.cache
+def stylesheet() -> str:
+    """Text of the style sheet; every class starts with `kit-`."""
+    return _read("panel.css")
+
+
+@functools.cache
+def _inline_module() -> str:
+    body = module_source().replace(_LAST_EXPORT, "") + _read("standalone.js")
+    return body.replace("</", "<\\/")
+
+
+def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
+    """HTML fragments, one a panel, of live panels on one page that need no kernel, no network and no other script.
+
+    Each panel is a mapping with `data` (of `kit.panel.panel_data`), `weights` (weight name -> value, the setting shown
+    first), `case` (title of the probed state shown first), `element_id` (unique on the page) and optionally `title`.
+    The style sheet comes with the first fragment, the module with the last one, so a page holds them once.
+
+    Works under `default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:`.
+    Raises ValueError for an id that is not a plain identifier or not unique, an unknown case or an unknown weight.
+    """
+    ids = [panel["element_id"] for panel in panels]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"element_id should be unique on a page. Found {', '.join(ids)}.")
+    fragments = [_place(**panel) for panel in panels]
+    if fragments:
+        mounts = "\n".join(f'mount("{element_id}");' for element_id in ids)
+        fragments[0] = f"<style>\n{stylesheet()}</style>\n" + fragments[0]
+        fragments[-1] += f'<script type="module">\n{_inline_module()}\n{mounts}\n</script>\n'
+    return fragments
+
+
+def standalone_panel(
+    data: Mapping[str, Any], weights: Mapping[str, float], case: str, element_id: str, *, title: str = ""
+) -> str:
+    """The fragment of a page with one panel; see `standalone_panels`."""
+    panel = {"data": data, "weights": weights, "case": case, "element_id": element_id, "title": title}
+    return standalone_panels([panel])[0]
+
+
+def _place(data: Mapping[str, Any], weights: Mapping[str, float], case: str, element_id: str, title: str = "") -> str:
+    """Where one panel is drawn, and its state as JSON."""
+    if not _ELEMENT_ID.fullmatch(element_id):
+        raise ValueError(
+            f"element_id should be letters, digits, - and _ after a letter. Found element_id = {element_id!r}."
+        )
+    _check_known("case", [case], [known["title"] for known in data["cases"]])
+    _check_known("weights", list(weights), data["weight_names"])
+    state = {
+        "data": dict(data),
+        "weights": {name: float(value) for name, value in weights.items()},
+        "case": case,
+        "title": title,
+        "note": "",
+        "status": "",
+        "can_export": False,
+    }
+    return (
+        f'<div id="{html.escape(element_id)}"><noscript>The sliders need JavaScript.</noscript></div>\n'
+        f'<script type="application/json" id="{element_id}-data">{script_json(state)}</script>\n'
+    )
+
+
+def _check_known(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    for name in asked:
+        if name not in known:
+            raise ValueError(
+                f"{what} should be known to the panel. Found {name!r}; known are {', '.join(map(repr, known))}."
+            )

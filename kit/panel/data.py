@@ -1,0 +1,169 @@
+"""Probe reports -> the one JSON object that the panel reads, in a notebook and in an exported page alike.
+
+All it holds is L, G (whole network and per layer group) and the probed weights: total = lam . L and
+|g| = sqrt(lam' G lam) answer every slider setting from these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kit import whatif
+from kit.panel.presets import Preset, check_presets
+
+FORMAT = "kit.panel"
+VERSION = 1
+_NEEDED = (
+    "names",
+    "weight_names",
+    "adjustable",
+    "weights",
+    "L",
+    "G",
+    "groups",
+    "G_groups",
+    "n_parameters",
+    "residual",
+    "total",
+    "grad_norm",
+    "notes",
+)
+
+
+def as_cases(reports: Any) -> dict[str, Any]:
+    """Title -> report. One report becomes the single case "as probed". ValueError or TypeError for anything else."""
+    cases = dict(reports) if isinstance(reports, Mapping) else {"as probed": reports}
+    if not cases:
+        raise ValueError("reports should hold at least one ProbeReport. Found an empty mapping.")
+    for title, report in cases.items():
+        if not isinstance(title, str) or not title.strip():
+            raise ValueError(f"titles of reports should be texts that are not empty. Found {title!r}.")
+        missing = [name for name in _NEEDED if not hasattr(report, name)]
+        if missing:
+            raise TypeError(
+                f"reports should be a ProbeReport or a mapping title -> ProbeReport. Found "
+                f"{type(report).__name__} for {title!r}, without {', '.join(missing)}."
+            )
+    first_title, first = next(iter(cases.items()))
+    for title, report in cases.items():
+        for name in ("names", "weight_names", "adjustable"):
+            here, there = list(getattr(report, name)), list(getattr(first, name))
+            if here != there:
+                raise ValueError(
+                    f"{name} should be the same in all reports. Found {there} in {first_title!r} "
+                    f"and {here} in {title!r}; show them in two panels."
+                )
+        _check_shapes(title, report)
+    free = [name for name, can in zip(first.weight_names, first.adjustable, strict=True) if can]
+    if len(set(free)) != len(free):
+        raise ValueError(f"weight_names should differ. Found {free}.")
+    return cases
+
+
+def _check_shapes(title: str, report: Any) -> None:
+    m, n = len(report.names), len(report.groups)
+    expected = {
+        "L": (m,),
+        "weights": (m,),
+        "adjustable": (m,),
+        "G": (m, m),
+        "G_groups": (n, m, m),
+        "n_parameters": (n,),
+    }
+    for name, shape in expected.items():
+        found = np.shape(getattr(report, name))
+        if found != shape:
+            raise ValueError(f"{name} should have shape {shape} in report {title!r}. Found {found}.")
+
+
+def _number(x: float) -> float | None:
+    x = float(x)
+    return x if math.isfinite(x) else None
+
+
+def _numbers(values: np.ndarray) -> list:
+    """Nested list of an array; null where not finite."""
+    values = np.asarray(values, dtype=np.float64)
+    return [_number(x) for x in values] if values.ndim == 1 else [_numbers(row) for row in values]
+
+
+def _round_up(x: float) -> float:
+    """Smallest of 1, 2, 5 times a power of ten that is >= x; x > 0."""
+    power = 10.0 ** math.floor(math.log10(x))
+    return next(float(f"{step * power:.1g}") for step in (1, 2, 5, 10) if step * power >= x * (1 - 1e-12))
+
+
+def slider_end(reports: Mapping[str, Any], presets: Sequence[Preset], upper: float) -> float:
+    """Right end of every slider: `upper`, or more where a probed or a preset weight would not fit."""
+    if not math.isfinite(upper) or upper <= 0:
+        raise ValueError(f"upper should be finite and > 0. Found upper = {upper!r}.")
+    asked = [float(w) for r in reports.values() for w, can in zip(r.weights, r.adjustable, strict=True) if can]
+    asked += [float(w) for preset in presets for w in preset.weights.values()]
+    bad = [w for w in asked if not math.isfinite(w) or w < 0]
+    if bad:
+        raise ValueError(f"weights of a report should be finite and >= 0. Found {bad[0]}.")
+    largest = max(asked, default=0.0)
+    return float(upper) if largest <= upper else _round_up(largest)
+
+
+def _case(index: int, title: str, report: Any, upper: float) -> dict[str, Any]:
+    return {
+        "key": f"case-{index}",
+        "title": title,
+        "note": " ".join(report.notes),
+        "weights": _numbers(report.weights),
+        "L": _numbers(report.L),
+        "G": _numbers(report.G),
+        "groups": list(report.groups),
+        "G_groups": _numbers(report.G_groups),
+        "n_parameters": [int(count) for count in report.n_parameters],
+        "residual": _number(report.residual),
+        "total": _number(report.total),
+        "grad_norm": _number(report.grad_norm),
+        "axes": {
+            "total": _number(whatif.max_total(report, upper)),
+            "gradient": _number(whatif.max_grad_norm(report, upper)),
+            "gradient_groups": [_number(whatif.max_grad_norm(report, upper, group)) for group in report.groups],
+        },
+    }
+
+
+def panel_data(reports: Any, presets: Sequence[Preset] = (), upper: float = 2.0) -> dict[str, Any]:
+    """The panel's data, ready for `json.dumps`: names, cases with L and G, presets. null = not finite.
+
+    reports: a ProbeReport, or a mapping title -> ProbeReport with the same terms; presets: settings to offer;
+    upper: right end of the sliders (raised where a probed or preset weight is larger).
+
+    Raises ValueError for reports that do not belong together, presets with unknown weights or cases, a bad `upper`;
+    TypeError for something that is not a report.
+    """
+    cases = as_cases(reports)
+    first = next(iter(cases.values()))
+    adjustable = [bool(can) for can in first.adjustable]
+    titles = list(cases)
+    check_presets(presets, first.weight_names, adjustable, titles)
+    end = slider_end(cases, presets, upper)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "names": list(first.names),
+        "weight_names": list(first.weight_names),
+        "adjustable": adjustable,
+        "upper": end,
+        "cases": [_case(i, title, report, end) for i, (title, report) in enumerate(cases.items())],
+        "presets": [
+            {
+                "key": preset.key,
+                "title": preset.title,
+                "hypothesis": preset.hypothesis,
+                "what": preset.what,
+                "case": None if preset.case is None else titles.index(preset.case),
+                "weights": {name: float(value) for name, value in preset.weights.items()},
+            }
+            for preset in presets
+        ],
+    }

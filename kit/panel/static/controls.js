@@ -1,0 +1,218 @@
+/** Controls: one row per weight, buttons for whole settings, presets under their hypothesis, labelled selects. */
+
+import { h, say, short, termColour } from "./drawing.js";
+
+/**
+ * Jupyter binds arrows and letters at the document ("d d" deletes the cell). Keys typed into a control stay in it;
+ * shortcuts with a modifier, Escape and Shift+Enter still reach the notebook.
+ * @param {KeyboardEvent} event
+ */
+export function keepKeys(event) {
+  const passes = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape"
+    || (event.key === "Enter" && event.shiftKey);
+  if (!passes) event.stopPropagation();
+}
+
+/** Lumino reads this on the focused element, not on its ancestors: every control carries it. */
+const GUARD = { "data-lm-suppress-shortcuts": "true" };
+
+/** @param {Object<string, string|boolean|null>} attributes @param {() => void} act @returns {HTMLButtonElement} */
+export function button(attributes, act) {
+  const node = h("button", { type: "button", ...GUARD, ...attributes });
+  node.addEventListener("click", act);
+  return node;
+}
+
+/**
+ * @param {string} id @param {string} label @param {string} className @param {string[]} options
+ * @param {(index: number) => void} act @returns {{root: HTMLElement, select: HTMLSelectElement}}
+ */
+export function choice(id, label, className, options, act) {
+  const select = h("select", { id, class: className, ...GUARD },
+    ...options.map((text, i) => h("option", { value: i, text })));
+  select.addEventListener("change", () => act(Number(select.value)));
+  return { root: h("div", { class: "kit-choice" }, h("label", { for: id, text: label }), select), select };
+}
+
+/**
+ * @typedef {Object} Spec
+ * @property {string} id unique on the page
+ * @property {number} index
+ * @property {string} weight
+ * @property {string} term
+ * @property {boolean} adjustable
+ * @property {number} upper
+ */
+
+/** Slider, number box, "zero" and "only this" of one weight. */
+export class WeightRow {
+  /** @param {Spec} spec
+   *  @param {{value: () => number, change: (value: number, done: boolean) => void, only: () => void}} act */
+  constructor(spec, act) {
+    this.spec = spec;
+    this.act = act;
+    /** @type {number|null} the value both inputs show */
+    this.shown = null;
+    const { id, weight, term, upper } = spec;
+    const swatch = h("span", { class: "kit-swatch", "aria-hidden": "true" });
+    swatch.style.background = termColour(spec.index);
+    const names = [h("span", { class: "kit-weight-name", dir: "auto", text: weight, title: weight }),
+      h("span", { class: "kit-term-name", dir: "auto", text: term, title: term })];
+    const index = h("span", { class: "kit-index", "aria-hidden": "true", text: String(spec.index + 1) });
+    this.message = h("p", { class: "kit-message", id: `${id}-message`, role: "alert", hidden: true });
+
+    if (!spec.adjustable) {
+      this.fixed = h("span", { class: "kit-fixed" });
+      this.root = h("div", { class: "kit-row kit-row-fixed", "data-weight": weight },
+        h("div", { class: "kit-row-name" }, swatch, index, h("span", { class: "kit-names" }, ...names)), this.fixed);
+      return;
+    }
+
+    // step "any": with a coarser step the browser would round a weight of 0.001 to 0, and Home would do nothing.
+    this.slider = h("input", { type: "range", id: `${id}-slider`, min: 0, max: upper, step: "any", ...GUARD });
+    this.slider.addEventListener("input", () => this.act.change(this.snap(Number(this.slider.value), 0.01), false));
+    this.slider.addEventListener("change", () => this.act.change(this.snap(Number(this.slider.value), 0.01), true));
+    this.slider.addEventListener("keydown", (event) => this.press(event));
+    this.tick = h("span", { class: "kit-tick", "aria-hidden": "true" });
+    this.box = h("input", {
+      type: "number", id: `${id}-box`, min: 0, max: upper, step: "any", inputmode: "decimal",
+      "aria-label": `${weight}, exact value`, "aria-describedby": `${id}-message`, ...GUARD,
+    });
+    this.box.addEventListener("input", () => this.type(false));
+    this.box.addEventListener("change", () => this.type(true));
+    this.root = h("div", { class: "kit-row", "data-weight": weight },
+      h("label", { class: "kit-row-name", for: `${id}-slider` }, swatch, index,
+        h("span", { class: "kit-names" }, ...names)),
+      h("div", { class: "kit-slider" }, this.slider, this.tick), this.box,
+      h("div", { class: "kit-row-buttons" },
+        button({ class: "kit-zero", text: "zero", "aria-label": `zero ${weight}` },
+          () => this.act.change(0, true)),
+        button({ class: "kit-only", text: "only this", "aria-label": `only this: ${weight}` }, this.act.only)),
+      this.message);
+  }
+
+  /** @param {number} value @param {number} step @returns {number} on the grid of the step, inside the slider */
+  snap(value, step) {
+    return Math.min(this.spec.upper, Math.max(0, Number((Math.round(value / step) * step).toFixed(6))));
+  }
+
+  /** Arrows step by 0.01, with Shift by 0.001, pages by 0.1; from the setting, as the row may be a frame behind it.
+   *  @param {KeyboardEvent} event */
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = event.shiftKey ? 0.001 : 0.01;
+    const moves = { ArrowRight: step, ArrowUp: step, ArrowLeft: -step, ArrowDown: -step, PageUp: 0.1, PageDown: -0.1 };
+    let value;
+    if (event.key === "Home") value = 0;
+    else if (event.key === "End") value = this.spec.upper;
+    else if (Object.hasOwn(moves, event.key)) value = this.snap(this.act.value() + moves[event.key], 0.001);
+    else return;
+    event.preventDefault();
+    this.act.change(value, true);
+  }
+
+  /** Reads the box. Invalid text is named and changes nothing; a value beyond the slider is cut to its end.
+   *  @param {boolean} done the user has left the box or pressed Enter */
+  type(done) {
+    const { weight, upper } = this.spec;
+    const typed = this.box.value.trim();
+    const value = typed === "" ? NaN : Number(typed);
+    if (!Number.isFinite(value) || value < 0) {
+      this.flag(`${weight} should be a number from 0 to ${short(upper)}. It stays ${short(this.act.value())}.`);
+      return;
+    }
+    if (value > upper) {
+      const end = `${weight} ends at ${short(upper)}.`;
+      if (!done) {
+        this.flag(end);
+        return;
+      }
+      this.forget();
+      this.show(upper, null);
+      this.flag(`${end} Set to ${short(upper)}.`, false);
+      this.act.change(upper, true);
+      return;
+    }
+    this.flag("");
+    // Remember what was typed, so that "0.50" is not rewritten to "0.5" under the cursor.
+    this.shown = value;
+    this.act.change(value, done);
+  }
+
+  /** @param {string} text empty: nothing to say @param {boolean} invalid */
+  flag(text, invalid = text !== "") {
+    say(this.message, text);
+    this.message.hidden = text === "";
+    this.box.setAttribute("aria-invalid", String(invalid));
+    this.root.classList.toggle("kit-row-invalid", invalid);
+  }
+
+  /** The next show() writes both inputs anew, whatever stands in them. */
+  forget() {
+    this.shown = null;
+  }
+
+  /** @param {number} value the setting @param {number|null} probed where the tick stands */
+  show(value, probed) {
+    const { adjustable, upper } = this.spec;
+    this.root.classList.toggle("kit-row-off", value === 0);
+    if (!adjustable) {
+      say(this.fixed, `fixed at ${short(value)}`);
+      return;
+    }
+    const part = (x) => Math.min(1, Math.max(0, x / upper));
+    if (probed !== null) this.tick.style.setProperty("--kit-at", String(part(probed)));
+    this.slider.style.setProperty("--kit-at", String(part(value)));
+    if (Number(this.slider.value) !== value) this.slider.value = String(value);
+    this.slider.setAttribute("aria-valuetext", short(value));
+    if (this.shown === value) return;
+    this.shown = value;
+    if (Number(this.box.value) !== value || this.box.value === "") this.box.value = String(value);
+    this.flag("");
+  }
+}
+
+/** Preset buttons under their hypothesis; the sentence of the one pointed at, focused or in force stands below. */
+export class PresetList {
+  /** @param {Array} presets @param {string} id @param {(preset: Object) => void} act */
+  constructor(presets, id, act) {
+    this.presets = presets;
+    this.active = null;
+    this.what = h("p", { class: "kit-what", id: `${id}-what` });
+    this.buttons = presets.map((preset) => {
+      const node = button({
+        class: "kit-preset", "data-preset": preset.key, "aria-pressed": "false", title: preset.what || null,
+        "aria-describedby": `${id}-what`, dir: "auto", text: preset.title,
+      }, () => act(preset));
+      for (const event of ["focus", "pointerenter"]) node.addEventListener(event, () => this.explain(preset));
+      for (const event of ["blur", "pointerleave"]) node.addEventListener(event, () => this.explain(this.active));
+      return node;
+    });
+    const groups = new Map();
+    presets.forEach((preset, i) => {
+      const name = preset.hypothesis || "Settings to try";
+      groups.set(name, [...(groups.get(name) ?? []), this.buttons[i]]);
+    });
+    const blocks = [...groups].map(([name, nodes], i) => h("div", {
+      class: "kit-preset-group", role: "group", "aria-labelledby": `${id}-group-${i}`,
+    }, h("p", { class: "kit-hypothesis", id: `${id}-group-${i}`, dir: "auto", text: name }),
+    h("div", { class: "kit-preset-buttons" }, ...nodes)));
+    this.root = h("section", { class: "kit-presets", "aria-label": "Presets", hidden: presets.length === 0 },
+      ...blocks, this.what);
+    this.explain(null);
+  }
+
+  /** @param {Object|null} preset */
+  explain(preset) {
+    say(this.what, preset === null ? "A preset fills in every weight at once." : preset.what || preset.title);
+  }
+
+  /** @param {(preset: Object) => boolean} inForce */
+  show(inForce) {
+    const active = this.presets.find(inForce) ?? null;
+    this.presets.forEach((preset, i) => this.buttons[i].setAttribute("aria-pressed", String(inForce(preset))));
+    if (active === this.active) return;
+    this.active = active;
+    this.explain(active);
+  }
+}

@@ -1,0 +1,222 @@
+/** Plots: bars as SVG strips that stretch with the panel, names and numbers as text; the cosine matrix as a table. */
+
+import palette from "./palette.json" with { type: "json" };
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * One element. Text only ever goes in as text, so a name can hold any character.
+ * @param {string} tag @param {Object<string, string|number|boolean|null>} attributes `text` sets the text content
+ * @param {...(Node|null)} children @returns {HTMLElement}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") node.textContent = String(value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value !== null) node.setAttribute(name, String(value));
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+/** @param {string} tag @param {Object<string, string|number>} attributes @returns {SVGElement} */
+function svg(tag, attributes) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
+  return node;
+}
+
+/** Text only when it differs: an untouched node costs no layout. @param {Node} node @param {string} text */
+export function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Four significant digits, a true minus sign, "not finite" in words. @param {number|null} x @returns {string} */
+export function number(x) {
+  if (x === null) return "not finite";
+  if (x === 0) return "0";
+  const size = Math.abs(x);
+  let text;
+  if (size >= 1e6 || size < 1e-3) text = x.toExponential(2);
+  else text = size >= 1000 ? x.toFixed(0) : x.toPrecision(4);
+  return text.replace("e+", "e").replaceAll("-", "\u2212");
+}
+
+/** Up to six significant digits without trailing zeros, for weights and ticks. @param {number} x @returns {string} */
+export function short(x) {
+  return String(Number(x.toPrecision(6))).replace("e+", "e").replaceAll("-", "\u2212");
+}
+
+/** @param {number|null} share @returns {string} */
+function percent(share) {
+  if (share === null) return "";
+  const p = 100 * share;
+  if (p !== 0 && Math.abs(p) < 1) return `${p < 0 ? "\u2212" : ""}<1\u2009%`;
+  return `${p.toFixed(0).replace("-", "\u2212")}\u2009%`;
+}
+
+/** @param {number} i @returns {string} colour of term i; with more terms than hues the number tells them apart */
+export function termColour(i) {
+  return palette.terms[i % palette.terms.length];
+}
+
+/**
+ * @typedef {Object} Bar
+ * @property {string} name
+ * @property {number} [index] of the term, counted from 0; shown from 1 as in the rows and the matrix
+ * @property {string} detail second line under the name
+ * @property {number|null} value null = not finite
+ * @property {string} [text] words in place of the number
+ * @property {number|null} [share] of the total
+ * @property {string} colour
+ * @property {number|null} [reach] place of the diamond: the sum of norms
+ * @property {boolean} [sum] the last, heavier row
+ * @property {boolean} [off] weight is zero
+ */
+
+/** One row of a bar plot: name, strip, number. */
+class BarRow {
+  constructor() {
+    this.index = h("span", { class: "kit-bar-index", "aria-hidden": "true" });
+    this.name = h("bdi", { class: "kit-bar-name-text" });
+    this.term = h("span", { class: "kit-bar-term" }, this.index, this.name);
+    this.detail = h("span", { class: "kit-bar-detail" });
+    this.strip = svg("svg", { class: "kit-strip", "aria-hidden": "true", focusable: "false" });
+    this.value = h("span", { class: "kit-bar-number" });
+    this.share = h("span", { class: "kit-bar-share" });
+    this.root = h("div", { class: "kit-bar", role: "listitem" },
+      h("div", { class: "kit-bar-name" }, this.term, this.detail), this.strip,
+      h("div", { class: "kit-bar-value" }, this.value, this.share));
+  }
+
+  /** @param {Bar} bar @param {[number, number]} axis @param {number[]} grid */
+  update(bar, axis, grid) {
+    const [low, high] = axis;
+    const place = (v) => `${(100 * (v - low) / (high - low)).toFixed(3)}%`;
+    this.root.classList.toggle("kit-bar-sum", Boolean(bar.sum));
+    this.root.classList.toggle("kit-bar-off", Boolean(bar.off));
+    this.root.classList.toggle("kit-bar-lost", bar.value === null);
+    say(this.name, bar.name);
+    say(this.index, bar.index === undefined ? "" : String(bar.index + 1));
+    this.term.title = bar.name;
+    say(this.detail, bar.detail);
+    say(this.value, bar.text ?? number(bar.value));
+    say(this.share, bar.share === undefined ? "" : percent(bar.share));
+
+    const nodes = grid.map((v) => svg("line", {
+      class: v === 0 ? "kit-zero-line" : "kit-grid-line", x1: place(v), x2: place(v), y1: 0, y2: "100%",
+    }));
+    const value = bar.value ?? 0;
+    const rect = svg("rect", {
+      class: "kit-mark", "data-term": bar.name, "data-value": bar.value === null ? "not finite" : bar.value,
+      x: place(Math.min(0, value)), width: `${(100 * Math.abs(value) / (high - low)).toFixed(3)}%`,
+      y: "50%", height: 12, transform: "translate(0 -6)",
+    });
+    // The colour of the sum is the text colour, which follows the theme: it is set in the style sheet.
+    if (!bar.sum) rect.style.fill = bar.colour;
+    nodes.push(rect);
+    if (bar.reach !== undefined && bar.reach !== null) {
+      nodes.push(svg("line", {
+        class: "kit-reach", x1: place(value), x2: place(bar.reach), y1: "50%", y2: "50%",
+      }));
+      const at = svg("svg", { x: place(bar.reach), y: "50%", overflow: "visible" });
+      at.append(svg("path", { class: "kit-diamond", d: "M0-6 6 0 0 6-6 0Z" }));
+      nodes.push(at);
+    }
+    this.strip.replaceChildren(...nodes);
+  }
+}
+
+/** Horizontal bars with a question above and what healthy and sick look like below it. */
+export class BarPlot {
+  /** @param {{kind: string, level: number, question: string, caption: string}} words */
+  constructor({ kind, level, question, caption }) {
+    /** @type {BarRow[]} */
+    this.rows = [];
+    this.list = h("div", { class: "kit-bars", role: "list" });
+    this.axis = h("div", { class: "kit-axis", "aria-hidden": "true" });
+    this.remark = h("p", { class: "kit-remark" });
+    this.root = h("figure", { class: `kit-plot kit-plot-${kind}` },
+      h("figcaption", {}, h(`h${level}`, { class: "kit-question", text: question }),
+        h("p", { class: "kit-caption", text: caption })),
+      this.list, h("div", { class: "kit-axis-row" }, this.axis), this.remark);
+  }
+
+  /** @param {Bar[]} bars @param {[number, number]} axis @param {string} remark */
+  update(bars, axis, remark) {
+    if (this.rows.length !== bars.length) {
+      this.rows = bars.map(() => new BarRow());
+      this.list.replaceChildren(...this.rows.map((row) => row.root));
+    }
+    const [low, high] = axis;
+    const grid = [...new Set([low, low / 2, 0, high / 4, high / 2, 3 * high / 4, high])];
+    bars.forEach((bar, i) => this.rows[i].update(bar, axis, grid));
+    const room = 0.15 * (high - low);
+    const ends = [low, 0, high / 2, high].filter((v, i) => (i === 0 ? -v > room : i === 1 || high > room));
+    const labels = ends.map((v) => {
+      const tick = h("span", { text: short(v) });
+      tick.style.insetInlineStart = `${100 * (v - low) / (high - low)}%`;
+      return tick;
+    });
+    this.axis.replaceChildren(...labels);
+    say(this.remark, remark);
+    this.remark.hidden = remark === "";
+  }
+}
+
+/** Cosine matrix. Colour tells agreement from conflict; a conflict also has a corner mark and bold digits. */
+export class CosineTable {
+  /** @param {string[]} names @param {{level: number, question: string, caption: string}} words */
+  constructor(names, { level, question, caption }) {
+    this.names = names;
+    this.cells = names.map(() => names.map(() => h("td", {})));
+    const head = names.map((name, j) => h("th", { scope: "col", title: name },
+      h("span", { "aria-hidden": "true", text: String(j + 1) }), h("span", { class: "kit-hidden", text: name })));
+    const rows = names.map((name, i) => h("tr", {},
+      h("th", { scope: "row", title: name },
+        h("span", { class: "kit-index", "aria-hidden": "true", text: String(i + 1) }),
+        h("span", { class: "kit-matrix-name", dir: "auto", text: name })),
+      ...this.cells[i]));
+    this.remark = h("p", { class: "kit-remark" });
+    this.root = h("figure", { class: "kit-plot kit-plot-cosines" },
+      h("figcaption", {}, h(`h${level}`, { class: "kit-question", text: question }),
+        h("p", { class: "kit-caption", text: caption })),
+      h("div", { class: "kit-matrix-box" }, h("table", { class: "kit-matrix", "aria-label": question },
+        h("thead", {}, h("tr", {}, h("td", {}), ...head)), h("tbody", {}, ...rows))),
+      h("div", { class: "kit-key", "aria-hidden": "true" },
+        h("span", { class: "kit-key-neg", text: "\u22121 against" }), h("span", { class: "kit-key-ramp" }),
+        h("span", { text: "+1 together" })),
+      this.remark);
+  }
+
+  /**
+   * @param {(number|null)[][]} cosines @param {number[]} w @param {(number|null)[][]} G
+   * @returns {void}
+   */
+  update(cosines, w, G) {
+    let conflicts = 0;
+    cosines.forEach((line, i) => line.forEach((c, j) => {
+      const cell = this.cells[i][j];
+      const off = w[i] === 0 || w[j] === 0;
+      const lost = !off && (G[i][i] === null || G[j][j] === null || G[i][j] === null);
+      const against = c !== null && c < 0 && i !== j;
+      if (against && i < j) conflicts += 1;
+      cell.className = c === null ? (lost ? "kit-lost" : "kit-none") : (c < 0 ? "kit-neg" : "kit-pos");
+      cell.classList.toggle("kit-diagonal", i === j);
+      cell.classList.toggle("kit-conflict", against);
+      // 55 % at most: the number stays readable on the colour, in light and in dark.
+      cell.style.setProperty("--kit-mix", c === null ? "0%" : `${Math.round(55 * Math.abs(c))}%`);
+      let text = "\u2013";
+      if (c !== null) text = (c === 0 ? "0" : c.toFixed(2).replace("-", "\u2212").replace("0.", "."));
+      else if (lost) text = "\u00d7";
+      say(cell, text);
+      const why = off ? "a weight is 0" : (lost ? "not finite" : "a gradient is 0");
+      cell.title = `${this.names[i]} and ${this.names[j]}: ${c === null ? why : number(c)}`;
+      cell.setAttribute("data-value", c === null ? "" : String(c));
+    }));
+    const pairs = conflicts === 1 ? "1 pair pulls" : `${conflicts} pairs pull`;
+    say(this.remark, conflicts === 0 ? "No pair of terms in force pulls against another."
+      : `${pairs} against each other (marked corner).`);
+  }
+}

@@ -1,0 +1,300 @@
+/** The panel: reads the model, draws it in the next frame, writes settings back. Entry point of the module. */
+
+import { WHOLE, cosines, gradNorm, gram, settle, total } from "./algebra.js";
+import { PresetList, WeightRow, button, choice, keepKeys } from "./controls.js";
+import { BarPlot, CosineTable, h, number, say } from "./drawing.js";
+import { allZero, checkLine, groupLabel, meaning, partsPlot, pullsPlot } from "./readings.js";
+
+const SYNC_MS = 100; // to the kernel while dragging
+const SPEAK_MS = 700; // to screen readers, after the last change
+
+let instances = 0;
+
+/** One view of one model. */
+class PanelView {
+  /** @param {Object} model get, set, on, off, save_changes, send @param {HTMLElement} el */
+  constructor(model, el) {
+    instances += 1;
+    this.id = `kit-${instances}-${Math.random().toString(36).slice(2, 8)}`;
+    this.model = model;
+    this.group = WHOLE;
+    this.wholeAxis = false;
+    this.frame = 0;
+    this.syncTimer = 0;
+    this.speakTimer = 0;
+    this.listeners = ["weights", "case", "note", "status", "can_export"].map(
+      (name) => [`change:${name}`, () => this.later()]);
+    this.listeners.push(["change:data", () => this.rebuild()], ["change:title", () => this.rebuild()]);
+    this.root = h("div", { class: "kit-panel", role: "group", "aria-label": "What-if panel" });
+    this.root.addEventListener("keydown", keepKeys);
+    el.append(this.root);
+    this.rebuild();
+    for (const [name, act] of this.listeners) model.on(name, act);
+  }
+
+  /** @returns {Object} the probed state shown */
+  get probe() {
+    return this.data.cases.find((probe) => probe.title === this.model.get("case")) ?? this.data.cases[0];
+  }
+
+  /** @returns {number[]} the setting, in the order of the terms */
+  get setting() {
+    return settle(this.data, this.probe, this.model.get("weights") ?? {});
+  }
+
+  /** Adjustable weights by name. @param {number[]} w @returns {Object<string, number>} */
+  named(w) {
+    return Object.fromEntries(
+      this.data.weight_names.map((name, i) => [name, w[i]]).filter((_, i) => this.data.adjustable[i]));
+  }
+
+  /** The model is the only state: setting it calls every view of it, this one too.
+   *  @param {number[]} w @param {boolean} done */
+  put(w, done) {
+    this.model.set("weights", this.named(w));
+    if (done) this.sync();
+    else this.syncSoon();
+  }
+
+  /** A whole setting at once; text in a box that was not understood goes with it. @param {number[]} w */
+  putAll(w) {
+    for (const row of this.rows) row.forget();
+    this.put(w, true);
+    this.later();
+  }
+
+  syncSoon() {
+    if (this.syncTimer === 0) this.syncTimer = setTimeout(() => this.sync(), SYNC_MS);
+  }
+
+  sync() {
+    clearTimeout(this.syncTimer);
+    this.syncTimer = 0;
+    this.model.save_changes();
+  }
+
+  /** @param {number} i @param {number} value @param {boolean} done */
+  change(i, value, done) {
+    this.put(this.setting.map((w, j) => (j === i ? value : w)), done);
+  }
+
+  /** @param {number} i */
+  only(i) {
+    const own = this.setting[i] || this.probe.weights[i] || 1;
+    this.putAll(this.setting.map((w, j) => (j === i ? own : (this.data.adjustable[j] ? 0 : w))));
+  }
+
+  /** A setting that was as probed stays as probed in the new state; a setting made by hand is kept.
+   *  @param {Object} next @param {Object<string, number>|null} weights */
+  show(next, weights = null) {
+    const asProbed = this.setting.every((w, i) => w === this.probe.weights[i]);
+    const w = weights === null && !asProbed ? this.setting : settle(this.data, next, weights ?? {});
+    this.model.set("case", next.title);
+    this.putAll(w);
+  }
+
+  /** @param {Object} preset @returns {Object} the state it belongs to */
+  stateOf(preset) {
+    return preset.case === null ? this.probe : this.data.cases[preset.case];
+  }
+
+  export() {
+    clearTimeout(this.syncTimer);
+    this.syncTimer = 0;
+    this.model.save_changes();
+    // The setting travels with the message too: state updates may still wait behind one that is on its way.
+    this.model.send({
+      type: "export", weights: this.named(this.setting), case: this.probe.title, note: this.model.get("note") ?? "",
+    });
+  }
+
+  rebuild() {
+    try {
+      this.data = this.model.get("data");
+      this.build();
+      this.draw();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  build() {
+    const { data, id } = this;
+    const title = this.model.get("title") || "";
+    const level = title === "" ? 3 : 4;
+    this.total = h("output", { class: "kit-total" });
+    this.grad = h("output", { class: "kit-grad" });
+    this.badge = h("p", { class: "kit-badge" });
+    this.meaning = h("p", { class: "kit-meaning" });
+    this.check = h("p", { class: "kit-check" });
+    this.live = h("p", { class: "kit-hidden", role: "status" });
+    this.problem = h("p", { class: "kit-problem", role: "alert", hidden: true });
+    this.rows = data.weight_names.map((weight, i) => new WeightRow({
+      id: `${id}-w${i}`, index: i, weight, term: data.names[i], adjustable: data.adjustable[i], upper: data.upper,
+    }, {
+      value: () => this.setting[i], change: (value, done) => this.change(i, value, done), only: () => this.only(i),
+    }));
+    this.presets = new PresetList(data.presets, `${id}-preset`,
+      (preset) => this.show(this.stateOf(preset), preset.weights));
+    const states = choice(`${id}-case`, "Probed state", "kit-case", data.cases.map((probe) => probe.title),
+      (i) => this.show(data.cases[i]));
+    states.root.hidden = data.cases.length < 2;
+    this.caseSelect = states.select;
+    this.caseNote = h("p", { class: "kit-case-note", dir: "auto" });
+    const groups = choice(`${id}-group`, "Layer group", "kit-group", ["Whole network"], (i) => {
+      this.group = i - 1;
+      this.later();
+    });
+    this.groupSelect = groups.select;
+    const scale = choice(`${id}-scale`, "Axes", "kit-scale", ["near the setting", "whole slider range"], (i) => {
+      this.wholeAxis = i === 1;
+      this.later();
+    });
+    this.makePlots(level);
+    this.makeExport();
+    this.shownCase = null;
+    this.root.replaceChildren(
+      h("header", { class: "kit-head" },
+        title === "" ? null : h("h3", { class: "kit-title", dir: "auto", text: title }),
+        h("div", { class: "kit-readout" }, this.total, this.grad, this.badge), this.meaning, this.problem),
+      h("div", { class: "kit-body" },
+        h("div", { class: "kit-controls" },
+          h("div", { class: "kit-states" }, states.root, this.caseNote),
+          h("div", { class: "kit-toolbar" },
+            h("span", { class: "kit-toolbar-name", text: "Weights" }),
+            button({ class: "kit-all-zero", text: "all zero" },
+              () => this.putAll(this.setting.map((w, i) => (data.adjustable[i] ? 0 : w)))),
+            button({ class: "kit-reset", text: "reset", title: "back to the probed weights" },
+              () => this.putAll([...this.probe.weights]))),
+          h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)),
+          this.presets.root),
+        h("div", { class: "kit-views" },
+          h("div", { class: "kit-view-options" }, groups.root, scale.root),
+          h("div", { class: "kit-plots" }, this.parts.root, this.pulls.root, this.angles.root))),
+      h("footer", { class: "kit-foot" }, this.check, this.exportBox), this.live);
+  }
+
+  /** @param {number} level of the headings */
+  makePlots(level) {
+    this.parts = new BarPlot({
+      kind: "parts", level, question: "Which term makes the total?",
+      caption: "Healthy: the terms you care about make most of it. Sick: one term hides the others, or the total "
+        + "reads 0 because nothing is weighed.",
+    });
+    this.pulls = new BarPlot({
+      kind: "pulls", level, question: "Which term pulls on the network?",
+      caption: "Healthy: the total\u2019s bar comes close to the diamond, the sum of norms. Sick: it stays far from "
+        + "it because terms cancel, or it is 0 and nothing is learned.",
+    });
+    this.angles = new CosineTable(this.data.names, {
+      level, question: "Do the terms pull in the same direction?",
+      caption: "Healthy: near 0 or positive. Sick: cells with a marked corner are negative, one term undoes the other.",
+    });
+  }
+
+  makeExport() {
+    const id = `${this.id}-note`;
+    this.note = h("textarea", { id, class: "kit-note", rows: 2, dir: "auto", "data-lm-suppress-shortcuts": "true" });
+    this.note.addEventListener("input", () => {
+      this.model.set("note", this.note.value);
+      this.syncSoon();
+    });
+    this.note.addEventListener("change", () => this.sync());
+    this.exportStatus = h("p", { class: "kit-export-status", role: "status" });
+    this.exportBox = h("div", { class: "kit-export-box" },
+      h("label", { for: id, text: "Note for the finding" }), this.note,
+      h("div", { class: "kit-export-line" },
+        button({ class: "kit-export", text: "Export finding (HTML)" }, () => this.export()), this.exportStatus));
+  }
+
+  later() {
+    if (this.frame === 0) {
+      this.frame = requestAnimationFrame(() => {
+        this.frame = 0;
+        try {
+          this.draw();
+        } catch (error) {
+          this.fail(error);
+        }
+      });
+    }
+  }
+
+  /** @param {unknown} error */
+  fail(error) {
+    this.problem ??= h("p", { class: "kit-problem", role: "alert" });
+    if (!this.problem.isConnected) this.root.prepend(this.problem);
+    this.problem.textContent = `The panel could not be drawn: ${error instanceof Error ? error.message : error}`;
+    this.problem.hidden = false;
+  }
+
+  draw() {
+    const { data, probe, model } = this;
+    const w = this.setting;
+    if (this.shownCase !== probe) this.showCase(probe);
+    this.rows.forEach((row, i) => row.show(w[i], probe.weights[i]));
+    const same = (setting, state) => state === probe && settle(data, state, setting).every((x, i) => x === w[i]);
+    this.presets.show((preset) => same(preset.weights, this.stateOf(preset)));
+    this.drawReadout(w);
+    const parts = partsPlot(data, probe, w, this.wholeAxis);
+    this.parts.update(parts.bars, parts.axis, parts.remark);
+    const pulls = pullsPlot(data, probe, w, this.group, this.wholeAxis);
+    this.pulls.update(pulls.bars, pulls.axis, pulls.remark);
+    this.angles.update(cosines(probe, w, this.group), w, gram(probe, this.group));
+    this.exportBox.hidden = !model.get("can_export");
+    say(this.exportStatus, model.get("status") ?? "");
+    const note = model.get("note") ?? "";
+    if (this.note.value !== note) this.note.value = note;
+    this.problem.hidden = true;
+  }
+
+  /** @param {Object} probe */
+  showCase(probe) {
+    this.shownCase = probe;
+    this.caseSelect.value = String(this.data.cases.indexOf(probe));
+    say(this.caseNote, probe.note ?? "");
+    this.caseNote.hidden = !probe.note;
+    if (this.group >= probe.groups.length) this.group = WHOLE;
+    this.groupSelect.replaceChildren(...[WHOLE, ...probe.groups.keys()].map(
+      (group) => h("option", { value: group + 1, text: groupLabel(probe, group) })));
+    this.groupSelect.value = String(this.group + 1);
+    say(this.check, checkLine(probe));
+    this.check.classList.toggle("kit-check-bad", probe.residual !== null && probe.residual > 1e-3);
+  }
+
+  /** @param {number[]} w */
+  drawReadout(w) {
+    const { probe } = this;
+    const value = total(probe, w);
+    const norm = gradNorm(probe, w);
+    const exact = allZero(w) ? " exactly" : "";
+    say(this.total, `total = ${number(value)}${exact}`);
+    say(this.grad, `|g| = ${number(norm)}${exact}`);
+    const asProbed = w.every((w_i, i) => w_i === probe.weights[i]);
+    say(this.badge, asProbed ? "as probed" : "re-weighted at this step, not retrained");
+    this.badge.classList.toggle("kit-badge-changed", !asProbed);
+    const { text, alarm } = meaning(this.data, probe, w);
+    say(this.meaning, text);
+    this.meaning.classList.toggle("kit-alarm", alarm);
+    clearTimeout(this.speakTimer);
+    this.speakTimer = setTimeout(() => say(this.live,
+      `${this.total.textContent}, gradient norm ${number(norm)}${exact}, ${this.badge.textContent}. ${text}`),
+    SPEAK_MS);
+  }
+
+  dispose() {
+    for (const [name, act] of this.listeners) this.model.off(name, act);
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.speakTimer);
+    if (this.syncTimer !== 0) this.sync();
+    this.root.remove();
+  }
+}
+
+/** @param {{model: Object, el: HTMLElement}} context @returns {() => void} cleanup */
+function render({ model, el }) {
+  const view = new PanelView(model, el);
+  return () => view.dispose();
+}
+
+export default { render };

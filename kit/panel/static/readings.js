@@ -1,0 +1,128 @@
+/** What a setting means, as plain values for the plots and the read-out: no element is touched here. */
+
+import { WHOLE, axisEnds, gradNorm, gram, shares, sum, termNorms, total, weighted } from "./algebra.js";
+import { number, short, termColour } from "./drawing.js";
+
+/** Of the sum of norms: a total gradient below it is rounding of terms that cancel. */
+const CANCELLED = 1e-12;
+
+/** @typedef {{bars: Object[], axis: [number, number], remark: string}} Plot */
+
+/** @param {number[]} w @returns {boolean} */
+export const allZero = (w) => w.every((w_i) => w_i === 0);
+
+/** The farthest corner of the slider box. @param {Object} data @param {Object} probe @returns {number[]} */
+function corner(data, probe) {
+  return probe.weights.map((w_i, i) => (data.adjustable[i] ? data.upper : w_i));
+}
+
+/** A name inside a sentence: cut, and isolated so that right-to-left letters keep to themselves.
+ *  @param {string} name @returns {string} */
+function quote(name) {
+  const letters = Array.from(name);
+  return `\u2068${letters.length > 40 ? `${letters.slice(0, 39).join("")}\u2026` : name}\u2069`;
+}
+
+/** @param {(number|null)[]} values @returns {number} index of the largest size */
+function largest(values) {
+  return values.reduce((best, v, i) => (Math.abs(v ?? 0) > Math.abs(values[best] ?? 0) ? i : best), 0);
+}
+
+/**
+ * The setting in one sentence. `alarm` where the bare numbers would mislead.
+ * @param {Object} data @param {Object} probe @param {number[]} w @returns {{text: string, alarm: boolean}}
+ */
+export function meaning(data, probe, w) {
+  const alarm = (text) => ({ text, alarm: true });
+  const value = total(probe, w);
+  const norm = gradNorm(probe, w);
+  if (allZero(w)) {
+    return alarm("Every weight is zero: the loss returns 0 whatever the network predicts, and nothing is learned.");
+  }
+  if (value === null) {
+    return alarm("A term in force is not finite, so the total is not finite. Set its weight to zero to leave it out.");
+  }
+  if (norm === null) {
+    return alarm("The gradient of a term in force is not finite: the next step would spoil the network.");
+  }
+  if (value === 0 && norm === 0) {
+    return alarm("The terms in force are 0 here and give no gradient: the loss reads 0 and nothing is learned.");
+  }
+  if (norm === 0) return alarm("The total is not 0, but no gradient reaches the network: nothing is learned.");
+  const part = largest(weighted(probe, w));
+  const pull = largest(termNorms(probe, w));
+  const share = shares(probe, w)[part];
+  const size = share !== null && share > 0 && share <= 1 ? `, ${Math.round(100 * share)}\u2009% of the total` : "";
+  return {
+    text: `Largest part: ${quote(data.names[part])}${size}. Strongest pull: ${quote(data.names[pull])}.`, alarm: false,
+  };
+}
+
+/** Weighted values per term and their sum. @param {Object} data @param {Object} probe @param {number[]} w
+ *  @param {boolean} fixed axis over the whole slider range @returns {Plot} */
+export function partsPlot(data, probe, w, fixed) {
+  const parts = weighted(probe, w);
+  const value = total(probe, w);
+  const share = shares(probe, w);
+  const bars = parts.map((part, i) => ({
+    name: data.names[i], index: i, value: part, share: value === 0 ? undefined : share[i], colour: termColour(i),
+    detail: `${short(w[i])} \u00d7 ${number(probe.L[i])}`, off: w[i] === 0,
+  }));
+  bars.push({
+    name: "total", detail: "sum of the bars above", value, sum: true, text: allZero(w) ? "0 exactly" : undefined,
+  });
+  const far = corner(data, probe);
+  const fits = [...parts, value, ...weighted(probe, probe.weights), total(probe, probe.weights)];
+  if (fixed) fits.push(probe.axes.total, ...weighted(probe, far));
+  return { bars, axis: axisEnds(fits), remark: "" };
+}
+
+/** Weighted gradient norms per term, the norm of their sum and, as a diamond, the sum of the norms.
+ *  @param {Object} data @param {Object} probe @param {number[]} w @param {number} group @param {boolean} fixed
+ *  @returns {Plot} */
+export function pullsPlot(data, probe, w, group, fixed) {
+  const norms = termNorms(probe, w, group);
+  const unit = termNorms(probe, w.map(() => 1), group);
+  const norm = gradNorm(probe, w, group);
+  const reach = sum(norms);
+  const bars = norms.map((value, i) => ({
+    name: data.names[i], index: i, value, colour: termColour(i), off: w[i] === 0,
+    detail: `${short(w[i])} \u00d7 ${number(unit[i])}`,
+  }));
+  bars.push({
+    name: "total gradient", detail: `\u25c6 sum of norms ${number(reach)}`, value: norm, sum: true, reach,
+    text: allZero(w) ? "0 exactly" : undefined,
+  });
+  const before = termNorms(probe, probe.weights, group);
+  const fits = [...norms, norm, reach, ...before, sum(before)];
+  if (fixed) {
+    const limit = group === WHOLE ? probe.axes.gradient : probe.axes.gradient_groups[group];
+    fits.push(limit, sum(termNorms(probe, corner(data, probe), group)));
+  }
+  return { bars, axis: axisEnds(fits), remark: cancellation(norm, reach) };
+}
+
+/** @param {number|null} norm @param {number|null} reach @returns {string} */
+function cancellation(norm, reach) {
+  if (norm === null || reach === null) return "A gradient in force is not finite.";
+  if (reach === 0) return "No term in force pulls here.";
+  if (norm <= CANCELLED * reach) return "The terms cancel completely.";
+  const lost = Math.round(100 * (1 - norm / reach));
+  return lost < 1 ? "The terms pull together: nothing is lost."
+    : `${lost}\u2009% of the sum of norms is lost: the terms pull in different directions.`;
+}
+
+/** Probed numbers and self-check. @param {Object} probe @returns {string} */
+export function checkLine(probe) {
+  const found = probe.residual === null ? "not available" : `relative difference ${number(probe.residual)}`;
+  return `As probed: total ${number(probe.total)}, gradient norm ${number(probe.grad_norm)}. `
+    + `Self-check against one real backward pass: ${found}.`;
+}
+
+/** @param {Object} probe @param {number} group @returns {string} option text */
+export function groupLabel(probe, group) {
+  if (group === WHOLE) return "Whole network";
+  const count = probe.n_parameters[group];
+  return count === undefined ? probe.groups[group]
+    : `${probe.groups[group]} (${String(count).replace(/\B(?=(\d{3})+$)/g, "\u202f")} parameters)`;
+}

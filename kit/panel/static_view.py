@@ -1,0 +1,138 @@
+"""The panel as a still picture: a figure with alt text and a table, for readers where no widget runs.
+
+Inline SVG and frames are dropped there; a PNG inside an HTML figure and a plain table are kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from kit import whatif
+from kit.plots import palette
+
+_LONGEST_NAME = 26
+
+
+def number(x: float) -> str:
+    """Four significant digits; "not finite" in words."""
+    if not math.isfinite(x):
+        return "not finite"
+    return "0" if x == 0 else f"{x:.4g}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "\u2026"
+
+
+def _bars(ax: Any, names: list[str], values: np.ndarray, last: str, last_value: float, heading: str) -> None:
+    """Horizontal bars of the terms, then the heavier one of the sum; the number stands beside each bar."""
+    colours = palette()["terms"]
+    shown = np.append(values, last_value)
+    finite = np.where(np.isfinite(shown), shown, 0.0)
+    hues = [colours[i % len(colours)] for i in range(len(names))] + [palette()["total"]]
+    ax.barh(range(len(shown)), finite, color=hues, edgecolor="#00000080", linewidth=0.6, height=0.62)
+    low, high = min(0.0, finite.min()), max(0.0, finite.max())
+    span = (high - low) or 1.0
+    for i, (value, length) in enumerate(zip(shown, finite, strict=True)):
+        ax.text(max(length, 0.0) + 0.02 * span, i, number(value), va="center", fontsize=8)
+    labels = [f"{i + 1}  {_cut(name)}" for i, name in enumerate(names)] + [last]
+    ax.set_yticks(range(len(shown)), labels, fontsize=8, parse_math=False)
+    ax.set_ylim(len(shown) - 0.5, -0.5)
+    ax.set_xlim(low - (0.05 * span if low < 0 else 0.0), high + 0.22 * span)
+    ax.axhline(len(names) - 0.5, color="#00000080", linewidth=0.6)
+    ax.tick_params(axis="x", labelsize=8)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(heading, fontsize=9, loc="left", fontweight="bold")
+
+
+def bar_figure(report: Any, weights: Mapping[str, float]) -> Figure:
+    """Two bar plots: weighted value per term and total; weighted gradient norm per term and norm of their sum."""
+    w = whatif.settle(report, weights)
+    height = 1.1 + 0.27 * (len(report.names) + 1)  # inches: the heading, then one line a bar
+    figure = Figure(figsize=(9.0, height), dpi=110, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    names = list(report.names)
+    _bars(left, names, whatif.weighted(report, w), "total", whatif.total(report, w), "Which term makes the total?")
+    _bars(
+        right,
+        names,
+        whatif.term_grad_norms(report, w),
+        "total gradient",
+        whatif.grad_norm(report, w),
+        "Which term pulls on the network?",
+    )
+    return figure
+
+
+def _png(figure: Figure) -> str:
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        # A name in a script the font lacks is drawn as boxes; the table beside the picture has it in full.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        figure.savefig(stream, format="png", metadata={"Software": None})
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def alt_text(report: Any, weights: Mapping[str, float]) -> str:
+    """What the picture shows, in words and numbers."""
+    w = whatif.settle(report, weights)
+    parts = ", ".join(f"{name} {number(x)}" for name, x in zip(report.names, whatif.weighted(report, w), strict=True))
+    pulls = ", ".join(
+        f"{name} {number(x)}" for name, x in zip(report.names, whatif.term_grad_norms(report, w), strict=True)
+    )
+    return (
+        f"Two bar charts. Weighted value of each term: {parts}; total {number(whatif.total(report, w))}. "
+        f"Weighted gradient norm of each term: {pulls}; norm of their sum {number(whatif.grad_norm(report, w))}."
+    )
+
+
+def _table(report: Any, weights: Mapping[str, float]) -> str:
+    w = whatif.settle(report, weights)
+    columns = zip(
+        report.names,
+        report.weight_names,
+        w,
+        report.L,
+        whatif.weighted(report, w),
+        whatif.term_grad_norms(report, w),
+        strict=True,
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(weight_name)}</td>'
+        + "".join(f"<td>{number(float(x))}</td>" for x in numbers)
+        + "</tr>"
+        for name, weight_name, *numbers in columns
+    )
+    head = "".join(
+        f'<th scope="col">{text}</th>'
+        for text in ("term", "weight name", "weight", "value", "weighted value", "gradient norm (weighted)")
+    )
+    foot = (
+        f'<tr><th scope="row">total</th><td></td><td></td><td></td><td>{number(whatif.total(report, w))}</td>'
+        f"<td>{number(whatif.grad_norm(report, w))}</td></tr>"
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}{foot}</tbody></table>"
+
+
+def static_html(report: Any, weights: Mapping[str, float], *, title: str = "", case: str = "") -> str:
+    """HTML figure (PNG with alt text, caption) and table of one setting, escaped; no script, no address."""
+    caption = ". ".join(html.escape(text) for text in (title, case) if text)
+    still = f"{caption}. Still picture" if caption else "Still picture"
+    return (
+        f'<figure><img alt="{html.escape(alt_text(report, weights))}" '
+        f'src="data:image/png;base64,{_png(bar_figure(report, weights))}">'
+        f"<figcaption>{still}; live when the notebook is run.</figcaption></figure>\n"
+        f"{_table(report, weights)}"
+    )

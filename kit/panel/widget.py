@@ -1,0 +1,164 @@
+"""`Panel`: the widget. It holds the state (setting, case, note, status); all drawing happens in the front end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anywidget
+import traitlets
+
+from kit.panel.assets import module_source, stylesheet
+from kit.panel.data import as_cases, panel_data
+from kit.panel.presets import Preset
+from kit.panel.static_view import static_html
+
+
+class PanelValueError(ValueError, traitlets.TraitError):
+    """A setting that the panel refuses. Also a TraitError, so that traitlets puts the old value back."""
+
+
+class Panel(anywidget.AnyWidget):
+    """Which term makes the loss and which pulls on the network, for every setting of the weights.
+
+    reports:   a ProbeReport, or a mapping title -> ProbeReport: the probed states to choose from, first one shown
+    presets:   settings offered as buttons, see `Preset`
+    upper:     right end of the sliders (raised where a probed or preset weight is larger)
+    on_export: callable(panel) -> path; when given, a button "Export finding (HTML)" is shown that calls it
+    title:     heading of the panel
+    note:      text the note field starts with
+
+    Read and set: `weights` (name of an adjustable weight -> value; names left out take their probed value), `case`
+    (title of the state shown), `note`. `status` holds the last message about an export. Moving a slider re-weights what
+    was recorded at one step; it does not retrain. Raises ValueError for unknown names, negative or non-finite weights,
+    unknown cases.
+    """
+
+    _esm = module_source()
+    _css = stylesheet()
+
+    data = traitlets.Dict().tag(sync=True)
+    weights = traitlets.Dict().tag(sync=True)
+    case = traitlets.Unicode().tag(sync=True)
+    note = traitlets.Unicode().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+    title = traitlets.Unicode().tag(sync=True)
+    can_export = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(
+        self,
+        reports: Any,
+        *,
+        presets: Sequence[Preset] = (),
+        upper: float = 2.0,
+        on_export: Callable[[Panel], object] | None = None,
+        title: str = "What if the weights were different?",
+        note: str = "",
+    ) -> None:
+        self._reports = as_cases(reports)
+        first = next(iter(self._reports))
+        data = panel_data(self._reports, tuple(presets), upper)
+        super().__init__(data=data, case=first, weights=self._probed(first), title=title, note=note)
+        self.on_export(on_export)
+        self.on_msg(self._receive)
+
+    def _probed(self, case: str) -> dict[str, float]:
+        report = self._reports[case]
+        columns = zip(report.weight_names, report.weights, report.adjustable, strict=True)
+        return {name: float(w) for name, w, can in columns if can}
+
+    @property
+    def report(self) -> Any:
+        """The ProbeReport of the case shown."""
+        return self._reports[self.case]
+
+    @traitlets.validate("case")
+    def _check_case(self, proposal: Any) -> str:
+        if proposal["value"] not in self._reports:
+            raise PanelValueError(
+                f"case should be the title of a probed state. Found case = {proposal['value']!r}; "
+                f"known are {', '.join(map(repr, self._reports))}."
+            )
+        return proposal["value"]
+
+    @traitlets.validate("weights")
+    def _check_weights(self, proposal: Any) -> dict[str, float]:
+        asked: Mapping[str, Any] = proposal["value"]
+        full = self._probed(self.case)
+        upper = self.data["upper"]
+        for name, value in asked.items():
+            if name not in full:
+                raise PanelValueError(f"weights should have known names. Found {name!r}; known are {', '.join(full)}.")
+            try:
+                w = float(value)
+            except (TypeError, ValueError) as error:
+                raise PanelValueError(f"weights should be numbers. Found {name} = {value!r}.") from error
+            if not math.isfinite(w) or w < 0:
+                raise PanelValueError(f"weights should be finite and >= 0. Found {name} = {value!r}.")
+            if w > upper:
+                raise PanelValueError(
+                    f"weights should be <= {upper:g}, the end of the sliders. "
+                    f"Found {name} = {value!r}; make the panel with a larger `upper`."
+                )
+            full[name] = w
+        return full
+
+    @traitlets.observe("case")
+    def _follow_case(self, change: Any) -> None:
+        # A setting that was as probed stays as probed in the new state; a setting made by hand is kept.
+        if change["old"] in self._reports and self.weights == self._probed(change["old"]):
+            self.weights = self._probed(change["new"])
+
+    def _receive(self, _widget: Panel, content: Any, _buffers: Any) -> None:
+        if not isinstance(content, Mapping) or content.get("type") != "export":
+            return
+        try:
+            # The message carries the setting of the moment of the click; a state update may still be on its way.
+            self.set_trait("case", content.get("case", self.case))
+            self.set_trait("weights", content.get("weights", self.weights))
+            self.set_trait("note", content.get("note", self.note))
+        except traitlets.TraitError as error:
+            self.status = f"could not export: {error}"
+            return
+        self.export()
+
+    def on_export(self, write: Callable[[Panel], object] | None) -> None:
+        """Offer the button "Export finding (HTML)", which calls `write(panel)` -> path; None takes it away."""
+        if write is not None and not callable(write):
+            raise TypeError(f"on_export should be a callable(panel) or None. Found {type(write).__name__}.")
+        self._export_to = write
+        self.can_export = write is not None
+
+    def export(self) -> None:
+        """Calls what `on_export` was given and says in `status` what was written or what went wrong.
+
+        Errors that writing a file can meet (OSError, ValueError, TypeError, RuntimeError) end in `status`, because a
+        notebook shows no exception of a button; any other error is named there and raised.
+        """
+        if self._export_to is None:
+            self.status = "could not export: nothing to write with; call panel.on_export first"
+            return
+        self.status = "writing \u2026"
+        try:
+            path = self._export_to(self)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            self.status = f"could not export: {error}" if str(error) else f"could not export: {type(error).__name__}"
+        except BaseException as error:
+            self.status = f"could not export: {type(error).__name__}: {error}"
+            raise
+        else:
+            self.status = f"wrote {path}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        # Where no widget runs (a page on the web, an untrusted notebook) this is what a reader sees.
+        fallback = static_html(self.report, self.weights, title=self.title, case=self.case)
+        return {**data, "text/html": fallback}, metadata
+
+    def __repr__(self) -> str:
+        setting = ", ".join(f"{name}={value:g}" for name, value in self.weights.items())
+        return f"<Panel {self.case!r}: {setting}>"

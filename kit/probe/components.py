@@ -1,0 +1,129 @@
+"""What are the terms of this weighted loss, one by one, unweighted and with their graph?
+
+    total = L_0 + sum_i lam_i L_i
+
+Ways, from the surest to the most general; each is verified before it is believed:
+
+    given           the caller's own terms(prediction, target)
+    exposed         loss_fn.components(prediction, target)
+    float_subclass  L_i = d total / d lam_i, weights replaced by floats that carry a tensor
+    tiny_probe      L_i = f(lam_i = 1, others 1e-30) - L_0
+    zero_one_probe  L_i = f(lam_i = 1, others 0) - L_0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kit.probe import ways
+from kit.probe.affine import Case, Refused, Terms
+from kit.probe.sandbox import Sandbox
+from kit.probe.weights import REFUSALS, set_weight, weight_attributes
+
+_ORDER = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe")
+
+
+class DecompositionError(ValueError):
+    """The terms of the loss cannot be told apart; the text says what was tried and what to pass instead."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """m terms of one loss on one batch; the values hang on the graph of the prediction.
+
+    `floors` [m]: a gradient tensor of term i counts only if its largest entry is above `floors[i]` times the largest of
+    all terms there; what is below is a trace of the way of decomposing (0 for the clean ways).
+    """
+
+    names: tuple[str, ...]
+    weight_names: tuple[str, ...]
+    weights: tuple[float, ...]
+    adjustable: tuple[bool, ...]
+    values: tuple[Tensor, ...]
+    way: str
+    notes: tuple[str, ...]
+    floors: tuple[float, ...]
+
+
+def decompose(
+    loss_fn: Any,
+    prediction: Any,
+    target: Any,
+    *,
+    terms: Callable[[Any, Any], Mapping[str, Tensor]] | None = None,
+    weights: Mapping[str, Any] | None = None,
+) -> Decomposition:
+    """Terms, weights and values of `loss_fn(prediction, target)`; the loss is left as it was.
+
+    `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first. A part of the total
+    that no weight reaches becomes the term "rest" (weight name "", not adjustable, weight 1).
+    Raises DecompositionError if no way works, or if the total is not affine in its weights.
+    """
+    if terms is not None and not callable(terms):
+        raise TypeError(f"terms should be a callable (prediction, target) -> dict. Found a {type(terms).__name__}.")
+    if weights is not None and not isinstance(weights, Mapping):
+        raise TypeError(f"weights should be a dict of term -> number or name. Found a {type(weights).__name__}.")
+    with torch.inference_mode(False), torch.enable_grad(), Sandbox(loss_fn, terms) as box:
+        case = Case(loss_fn, prediction, target, box)
+        if weights is not None and terms is None:
+            terms = getattr(case.holder, "components", None)
+            if not callable(terms):
+                raise ValueError("weights should come with terms= or a loss that has components(). Found neither.")
+        if terms is not None:
+            return _named("given", _given(case, terms, weights))
+        reasons: dict[str, Refused] = {}
+        for way in _ORDER:
+            try:
+                if way != "exposed":
+                    box.replay()
+                    _settable(case)
+                return _named(way, getattr(ways, way)(case))
+            except Refused as reason:
+                reasons[way] = reason
+        raise DecompositionError(_message(reasons))
+
+
+def _given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Terms:
+    try:
+        return ways.given(case, terms, weights)
+    except Refused as reason:
+        raise DecompositionError(f"terms and weights should add up to the total of loss_fn: {reason}.") from reason
+
+
+def _settable(case: Case) -> None:
+    """Refuse early and once where the attributes cannot be assigned at all (frozen dataclass, read-only property)."""
+    for name, now in weight_attributes(case.holder).items():
+        try:
+            set_weight(case.holder, name, now)
+        except REFUSALS as error:
+            raise Refused(f"{name} cannot be assigned ({type(error).__name__}: {error})") from error
+
+
+def _named(way: str, found: Terms) -> Decomposition:
+    return Decomposition(
+        names=tuple(found.names),
+        weight_names=tuple(found.weight_names),
+        weights=tuple(found.weights),
+        adjustable=tuple(found.adjustable),
+        values=tuple(found.values),
+        way=way,
+        notes=tuple(found.notes),
+        floors=tuple(found.floors),
+    )
+
+
+def _message(reasons: Mapping[str, Refused]) -> str:
+    bent = any(not reason.affine for reason in reasons.values())
+    head = "The total of loss_fn should be affine in its weights: L_0 + sum lam_i L_i. " + (
+        "Found: it is not affine." if bent else "Found: its terms cannot be told apart."
+    )
+    tried = " ".join(f"{way}: {reason}." for way, reason in reasons.items())
+    return (
+        f"{head} Tried: {tried} Pass terms=callable(prediction, target) -> dict of unweighted terms, "
+        "and weights=dict of term -> number."
+    )

@@ -1,0 +1,214 @@
+"""The gradient of every term by every parameter, three ways, and the gradient of the loss's own total beside it.
+
+two_stage      terms -> outputs on cut leaves, then outputs -> parameters, one pass a term (default: exact and lean)
+one_stage      terms -> parameters through the whole graph: for losses that also read parameters directly
+fresh_forward  a new forward and `.backward()` a term: where a graph cannot be walked twice or by autograd.grad
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kit.probe.affine import scalar
+from kit.probe.components import Decomposition, decompose
+from kit.probe.sandbox import Sandbox
+from kit.probe.tree import Fresh, cut
+
+Row = list[Tensor | None]
+
+# What torch says when a graph can only be used once, or only by `.backward()`.
+_ONE_USE = (
+    "non-empty donated buffers",  # compiled module
+    "backward through the graph a second time",
+    "is incompatible with .grad()",  # reentrant checkpoint
+    "is not compatible with .grad()",
+)
+
+
+class NeedsOneStage(Exception):
+    """The terms reach parameters past the prediction."""
+
+
+class NeedsFresh(Exception):
+    """The graph cannot be used more than once."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Terms, `rows[i][p]` their gradients, `real[p]` the gradient of the loss's own total."""
+
+    way: str
+    terms: Decomposition
+    rows: list[Row]
+    real: Row
+    total: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step that can be repeated: forward, terms, total, always from the same state."""
+
+    forward_fn: Callable[[], Any]
+    loss_fn: Any
+    target: Fresh
+    terms: Any
+    weights: Any
+    parameters: list[nn.Parameter]
+    box: Sandbox
+
+    def forward(self) -> Any:
+        self.box.replay()
+        return self.forward_fn()
+
+    def decompose(self, prediction: Any) -> Decomposition:
+        return decompose(self.loss_fn, prediction, self.target.get(), terms=self.terms, weights=self.weights)
+
+    def total(self, prediction: Any) -> Tensor:
+        with Sandbox(self.loss_fn):  # the terms and the total must start from the same random and loss state
+            total = scalar(self.loss_fn(Fresh(prediction, attached=True).get(), self.target.get()), "loss_fn")
+        if not total.requires_grad:
+            raise ValueError(
+                "loss_fn(prediction, target) should hang on a graph to the parameters. Found a total without one: "
+                "is the prediction detached, or made under no_grad?"
+            )
+        return total
+
+
+def two_stage(step: Step) -> Measured:
+    prediction = step.forward()
+    total = step.total(prediction)
+    if one_use := _reentrant(total):
+        raise NeedsFresh(one_use)
+    outputs, leaves, on_leaves = cut(prediction)
+    terms = step.decompose(on_leaves)
+    slopes = [_slopes(value, leaves + step.parameters) for value in terms.values]
+    if direct := [n for n, s in zip(terms.names, slopes, strict=True) if any(g is not None for g in s[len(leaves) :])]:
+        raise NeedsOneStage(f"{', '.join(direct)} reach parameters past the prediction (weight decay, own parameters)")
+    slopes = without_traces([s[: len(leaves)] for s in slopes], terms.floors)
+    rows = [_through(outputs, slope, step.parameters) for slope in slopes]
+    return Measured("two_stage", terms, rows, _real(total, step.parameters), total.item())
+
+
+def one_stage(step: Step) -> Measured:
+    prediction = step.forward()
+    total = step.total(prediction)
+    if one_use := _reentrant(total):
+        raise NeedsFresh(one_use)
+    terms = step.decompose(prediction)
+    rows = without_traces([_slopes(value, step.parameters) for value in terms.values], terms.floors)
+    return Measured("one_stage", terms, rows, _real(total, step.parameters), total.item())
+
+
+def fresh_forward(step: Step) -> Measured:
+    if has_accumulate_hooks(step.parameters):
+        raise ValueError(
+            "model should have no post-accumulate-grad hooks here. Found some: this graph needs one .backward() a "
+            "term, and such a hook (an optimizer that steps inside backward?) would run each time. Remove them for the "
+            "probe, or make the graph usable by autograd.grad: use_reentrant=False in checkpoints; before compiling, "
+            "torch._functorch.config.donated_buffer = False."
+        )
+    total = step.total(step.forward())
+    real = _backward(total, step.parameters)
+    rows: list[Row] = []
+    terms = step.decompose(step.forward())
+    for index in range(len(terms.names)):
+        if index:
+            terms = step.decompose(step.forward())
+        value = terms.values[index]
+        rows.append(_backward(value, step.parameters) if value.requires_grad else [None] * len(step.parameters))
+    return Measured("fresh_forward", terms, without_traces(rows, terms.floors), real, total.item())
+
+
+def has_accumulate_hooks(parameters: Sequence[nn.Parameter]) -> bool:
+    return any(getattr(parameter, "_post_accumulate_grad_hooks", None) for parameter in parameters)
+
+
+def without_traces(rows: list[Row], floors: Sequence[float]) -> list[Row]:
+    """Gradients that come from the way of decomposing (others at 1e-30 or 0) removed; see Decomposition.floors."""
+    if not any(floors):
+        return rows
+    sizes = [[0.0 if g is None or not g.numel() else g.abs().max().item() for g in row] for row in rows]
+    tops = [max((size for size in column if size < float("inf")), default=0.0) for column in zip(*sizes, strict=True)]
+    return [
+        [None if floor and size <= floor * top else g for g, size, top in zip(row, row_sizes, tops, strict=True)]
+        for row, row_sizes, floor in zip(rows, sizes, floors, strict=True)
+    ]
+
+
+def _slopes(value: Tensor, sources: list[Tensor]) -> Row:
+    if not value.requires_grad:
+        return [None] * len(sources)
+    return _grad([value], sources, None)
+
+
+def _through(outputs: list[Tensor], slope: Row, parameters: list[nn.Parameter]) -> Row:
+    touched = [(output, g) for output, g in zip(outputs, slope, strict=True) if g is not None]
+    if not touched:
+        return [None] * len(parameters)
+    return _grad([output for output, _ in touched], parameters, [g for _, g in touched])
+
+
+def _grad(outputs: list[Tensor], sources: list[Tensor], slopes: list[Tensor] | None) -> Row:
+    with _watching_reuse():
+        return list(torch.autograd.grad(outputs, sources, slopes, retain_graph=True, allow_unused=True))
+
+
+def _real(total: Tensor, parameters: list[nn.Parameter]) -> Row:
+    """By a real `.backward()`, as training does it: custom backward passes may fill `.grad` unseen by autograd.grad."""
+    if has_accumulate_hooks(parameters):
+        return _slopes(total, parameters)
+    with _watching_reuse():
+        return _backward(total, parameters)
+
+
+def _backward(value: Tensor, parameters: list[nn.Parameter]) -> Row:
+    for parameter in parameters:
+        parameter.grad = None
+    bystanders = [(leaf, leaf.grad) for leaf in _leaves(value) if not any(leaf is p for p in parameters)]
+    try:
+        for leaf, _ in bystanders:
+            leaf.grad = None
+        value.backward()
+        return [parameter.grad for parameter in parameters]
+    finally:
+        for leaf, gradient in bystanders:
+            leaf.grad = gradient
+        for parameter in parameters:
+            parameter.grad = None
+
+
+@contextmanager
+def _watching_reuse() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if any(text in str(error) for text in _ONE_USE):
+            raise NeedsFresh(str(error).partition("\n")[0]) from error
+        raise
+
+
+def _nodes(value: Tensor) -> Iterator[Any]:
+    seen, todo = set(), [value.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            todo.extend(parent for parent, _ in node.next_functions)
+
+
+def _reentrant(value: Tensor) -> str:
+    """Such a node hides its parameters: autograd.grad would return None for them without a word."""
+    if any(node.name() == "CheckpointFunctionBackward" for node in _nodes(value)):
+        return "the model uses reentrant checkpoints, which autograd.grad cannot see through"
+    return ""
+
+
+def _leaves(value: Tensor) -> list[Tensor]:
+    return [node.variable for node in _nodes(value) if node.name().endswith("AccumulateGrad")]

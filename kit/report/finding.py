@@ -1,0 +1,102 @@
+"""A finding: a question, what was claimed, what was seen, and the verdict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kit.files import write_atomically
+from kit.panel import Panel
+from kit.plots import Evidence
+from kit.report.page import render_page, render_table
+
+VERDICTS = ("confirmed", "refuted", "partly", "open")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table with the sentence that says why one looks at it."""
+
+    frame: pd.DataFrame
+    caption: str = ""
+
+    def _repr_html_(self) -> str:
+        return render_table(self)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one investigation step found, ready to be sent to a colleague.
+
+    Args:
+        question: the title.
+        claim: what was said.
+        verdict: "confirmed", "refuted", "partly" or "open".
+        answer: the verdict in words, with its numbers.
+        evidence: figures (``kit.plots.Evidence``), ``Table``s, live ``Panel``s and paragraphs, in reading order.
+        fix: what to do.
+        remains: what this does not show.
+        seed, command: how to see it again.
+
+    All texts are plain: they are escaped on the page.
+    """
+
+    question: str
+    claim: str
+    verdict: str
+    answer: str
+    evidence: Sequence[Evidence | Table | Panel | str] = ()
+    fix: str = ""
+    remains: str = ""
+    seed: int | None = None
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"verdict should be one of {', '.join(VERDICTS)}. Found verdict = {self.verdict!r}.")
+        for number, item in enumerate(self.evidence):
+            if not isinstance(item, (Evidence, Table, Panel, str)):
+                raise ValueError(
+                    "evidence should hold figures (kit.plots.Evidence), tables (kit.Table), panels (kit.Panel) and texts. "
+                    f"Found a {type(item).__name__} at position {number}."
+                )
+
+    @property
+    def panels(self) -> list[Panel]:
+        return [item for item in self.evidence if isinstance(item, Panel)]
+
+    def write(self, path: str | os.PathLike) -> Path:
+        """Write one self-contained HTML page; panels keep the setting they have now. See ``write_html``."""
+        return write_html(path, self)
+
+    def offer(self, path: str | os.PathLike) -> Path:
+        """Write the page now, and give this finding's panels a button that writes it again as the reader leaves them."""
+        for panel in self.panels:
+            panel.on_export(lambda _: self.write(path))
+        return self.write(path)
+
+
+def to_html(*findings: Finding, title: str | None = None) -> str:
+    """One page for one or several findings: works from a file, without a kernel, without a network.
+
+    Raises:
+        ValueError: no finding.
+    """
+    if not findings:
+        raise ValueError("to_html should get at least one Finding. Found none.")
+    return render_page(findings, title or findings[0].question)
+
+
+def write_html(path: str | os.PathLike, *findings: Finding, title: str | None = None) -> Path:
+    """Write ``to_html(...)``: the file is complete or not there.
+
+    Raises:
+        ValueError: no finding, or a path that does not end in .html. OSError: the file cannot be written.
+    """
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"path should end in .html. Found path = {os.fspath(path)!r}.")
+    return write_atomically(path, to_html(*findings, title=title))

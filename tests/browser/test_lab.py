@@ -1,0 +1,183 @@
+"""The main job in a real JupyterLab and a real Chromium: drag a weight to zero, see why, export, open offline, drag again."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.browser._lab import READY, RUN_ALL, running_lab
+
+pytestmark = pytest.mark.browser
+
+
+def _number(text: str) -> float:
+    return float(re.search(r"=\s*([-\d.e−]+)", text)[1].replace("−", "-"))
+
+
+class PanelOnPage:
+    """The panel as a user meets it: by its labels and classes, in Lab and in the exported page alike."""
+
+    def __init__(self, page):
+        self.root = page.locator(".kit-panel").first
+        self.page = page
+        self.total, self.gradient = self.root.locator(".kit-total"), self.root.locator(".kit-grad")
+
+    def slider(self, weight):
+        return self.root.locator(f'.kit-row[data-weight="{weight}"] input[type=range]')
+
+    def box(self, weight):
+        return self.root.locator(f'.kit-row[data-weight="{weight}"] input[type=number]')
+
+    def bar(self, term):
+        return self.root.locator(f'rect[data-term="{term}"]').first
+
+    def drag(self, weight, share):
+        """Press on the slider's handle and pull it to ``share`` of its length."""
+        slider = self.slider(weight)
+        slider.scroll_into_view_if_needed()
+        place = slider.bounding_box()
+        now = float(slider.input_value()) / float(slider.get_attribute("max"))
+        y = place["y"] + place["height"] / 2
+        self.page.mouse.move(place["x"] + 9 + now * (place["width"] - 18), y)
+        self.page.mouse.down()
+        self.page.mouse.move(place["x"] + share * place["width"], y, steps=12)
+        self.page.mouse.up()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def notebook(lab, browser):
+    """Notebook 01, all cells run; nothing was asked of any other machine and no script failed."""
+    page = browser.new_page(viewport={"width": 1300, "height": 950})
+    errors, outside = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((lab.base, "data:", "blob:")) else None)
+    page.goto(lab.address("01_loss_weights.ipynb"))
+    page.wait_for_function(READY, timeout=60_000)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function("() => window.allRan !== 0", timeout=180_000)
+    assert page.evaluate("() => window.allRan") == 1, "a cell failed"
+    yield page
+    assert not errors
+    assert not [url for url in outside if not url.startswith(("ws://127.0.0.1", "about:"))]
+    page.close()
+
+
+def in_kernel(page, code: str) -> str:
+    """What the notebook's kernel prints for this code."""
+    return page.evaluate(
+        """async code => {
+          const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+          const future = kernel.requestExecute({ code, store_history: false });
+          let text = '';
+          future.onIOPub = m => { if (m.header.msg_type === 'stream') text += m.content.text };
+          await future.done;
+          return text }""",
+        code,
+    ).strip()
+
+
+def test_the_whole_job(notebook, lab, browser):
+    from playwright.sync_api import expect
+
+    page, panel = notebook, PanelOnPage(notebook)
+    panel.root.scroll_into_view_if_needed()
+    expect(panel.total).to_contain_text("total = ")
+    before_total, before_gradient = _number(panel.total.text_content()), _number(panel.gradient.text_content())
+    assert before_total > 1
+
+    # the keyboard, inside JupyterLab, which would like the arrow keys for itself
+    panel.slider("lam_cov").focus()
+    page.keyboard.press("ArrowRight")
+    expect(panel.box("lam_cov")).to_have_value("0.31")
+    cells = page.locator(".jp-Cell").count()
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    page.keyboard.press("Home")
+    expect(panel.box("lam_cov")).to_have_value("0")
+    assert page.locator(".jp-Cell").count() == cells, "d d must not delete the cell"
+    without_cov = _number(panel.total.text_content())
+    assert 0 < without_cov < before_total, "one term of seven is gone, the others remain"
+    assert float(panel.bar("loss_nmse").get_attribute("data-value")) == 0
+    assert float(panel.bar("aux_l2").get_attribute("data-value")) > 0
+    assert _number(panel.gradient.text_content()) != before_gradient
+
+    # the kernel knows the setting, and computes the same total
+    expected = in_kernel(page, "print(panel.weights['lam_cov'], kit.whatif.total(panel.report, panel.weights))").split()
+    assert float(expected[0]) == 0
+    assert float(expected[1]) == pytest.approx(without_cov, rel=1e-3)
+
+    # the mouse
+    panel.root.locator("button.kit-reset").click()
+    expect(panel.box("lam_cov")).to_have_value("0.3")
+    panel.drag("lam_cov", 0.75)
+    dragged = float(panel.box("lam_cov").input_value())
+    assert 1.2 < dragged < 1.8
+    assert _number(panel.total.text_content()) > before_total
+    panel.drag("lam_cov", -0.1)
+    expect(panel.box("lam_cov")).to_have_value("0")
+    assert _number(panel.total.text_content()) == pytest.approx(without_cov, rel=1e-3)
+
+    panel.root.locator("button.kit-all-zero").click()
+    expect(panel.total).to_have_text("total = 0 exactly")
+    expect(panel.gradient).to_have_text("|g| = 0 exactly")
+
+    # leave it at lam_aux = 0, with a note, and export
+    panel.root.locator("button.kit-reset").click()
+    panel.slider("lam_aux").press("Home")
+    left_at = panel.total.text_content()
+    panel.root.locator("textarea").fill("Seen by <b>me</b> </script> & checked")
+    panel.root.locator("button.kit-export").click()
+    expect(panel.root.locator(".kit-export-status")).to_contain_text("wrote", timeout=20_000)
+    stderr = page.locator('[data-mime-type="application/vnd.jupyter.stderr"]')
+    assert stderr.count() == 0, stderr.all_inner_texts()
+
+    exported = lab.root / "findings" / "01_loss_weights.html"
+    assert exported.stat().st_size < 1_000_000
+    _play_offline(exported, browser, left_at)
+
+
+def _play_offline(exported, browser, left_at):
+    from playwright.sync_api import expect
+
+    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    requests, said = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(exported.as_uri())
+    panel = PanelOnPage(page)
+    expect(panel.total).to_have_text(left_at)  # as the reader left it
+    expect(panel.box("lam_aux")).to_have_value("0")
+    expect(page.locator(".note")).to_have_text("Seen by <b>me</b> </script> & checked")
+
+    panel.drag("lam_cov", 0.9)
+    assert _number(panel.total.text_content()) > _number(left_at)
+    panel.root.locator("button.kit-all-zero").click()
+    expect(panel.total).to_have_text("total = 0 exactly")
+    expect(panel.gradient).to_have_text("|g| = 0 exactly")
+
+    images = page.locator("figure img")
+    assert images.count() >= 1
+    for number in range(images.count()):
+        assert len(images.nth(number).get_attribute("alt")) > 40
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert said == []
+    context.close()
+
+
+def test_an_export_that_fails_says_so_in_the_panel(notebook):
+    from playwright.sync_api import expect
+
+    in_kernel(notebook, "panel.on_export(lambda p: finding.write('findings/no_such_type.txt'))")
+    panel = PanelOnPage(notebook)
+    panel.root.locator("button.kit-export").click()
+    expect(panel.root.locator(".kit-export-status")).to_contain_text("path should end in .html", timeout=20_000)
+    in_kernel(notebook, "finding.offer('../findings/01_loss_weights.html')")

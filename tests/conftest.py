@@ -1,0 +1,46 @@
+"""One thread for every test, and a real browser for those that ask for one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+# before torch is imported: with as many threads as cores, anything else on the machine slows small tensors tenfold
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+CHROMIUM_ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing but this machine can be reached
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def _missing(what: str) -> None:
+    """A user without a browser skips; CI, which sets KIT_REQUIRE_BROWSER, must not."""
+    if os.environ.get("KIT_REQUIRE_BROWSER"):
+        pytest.fail(f"{what} is required here and was not found")
+    pytest.skip(f"no {what} on this machine")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    try:
+        from playwright import sync_api
+    except ImportError:
+        _missing("playwright")
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, filter(None, names))), None)
+    if path is None:
+        _missing("Chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()

@@ -1,0 +1,1 @@
+"""Benchmarks: the product beside the per-sample reference."""

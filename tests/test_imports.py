@@ -1,0 +1,101 @@
+"""The two walls of the architecture, read off the import statements."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+KIT = Path(__file__).resolve().parents[1] / "kit"
+
+PATIENT = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
+INSTRUMENTS = {"probe", "watch", "whatif", "hypotheses", "diagnosis"}
+VIEWS = {"plots", "panel", "report"}
+SEE_ALL = {"__init__", "__main__", "investigation"}
+SHARED = {"files"}  # knows nothing of the others, so any of them may use it
+DRAWING = {"matplotlib", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
+
+ORDER_OF_THE_PATIENT = ("array", "covariance", "model", "loss", "training", "faults", "datasets")
+ORDER_OF_THE_VIEWS = ("plots", "panel", "report")
+
+
+def _parts() -> dict[str, list[Path]]:
+    parts: dict[str, list[Path]] = {}
+    for path in sorted(KIT.rglob("*.py")):
+        parts.setdefault(path.relative_to(KIT).parts[0].removesuffix(".py"), []).append(path)
+    return parts
+
+
+def _imported(path: Path) -> set[str]:
+    """Top-level packages and, for the kit itself, its parts ("kit.probe")."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports should be absolute"
+            names = [f"kit.{alias.name}" for alias in node.names] if node.module == "kit" else [node.module]
+        else:
+            continue
+        found |= {".".join(name.split(".")[:2]) if name.startswith("kit.") else name.split(".")[0] for name in names}
+    return found
+
+
+def _kit_parts_of(part: str) -> set[str]:
+    imported = set().union(*(_imported(path) for path in _parts()[part]))
+    return {name.removeprefix("kit.") for name in imported if name.startswith("kit.")} - {part}
+
+
+def test_every_part_stands_on_one_side():
+    known = PATIENT | INSTRUMENTS | VIEWS | SEE_ALL | SHARED
+    assert set(_parts()) <= known, f"parts without a place in the architecture: {set(_parts()) - known}"
+
+
+@pytest.mark.parametrize("part", sorted(PATIENT & set(_parts())))
+def test_wall_1_the_patient_knows_no_instrument(part):
+    assert not _kit_parts_of(part) & (INSTRUMENTS | VIEWS | SEE_ALL)
+
+
+@pytest.mark.parametrize("part", sorted(INSTRUMENTS & set(_parts())))
+def test_wall_1_the_instruments_know_no_patient(part):
+    assert not _kit_parts_of(part) & (PATIENT | VIEWS | SEE_ALL)
+
+
+@pytest.mark.parametrize("part", sorted(VIEWS & set(_parts())))
+def test_wall_2_views_get_results_not_the_machinery(part):
+    assert not _kit_parts_of(part) & (PATIENT | (INSTRUMENTS - {"whatif"}) | SEE_ALL)
+
+
+@pytest.mark.parametrize("part", sorted(set(_parts()) - VIEWS))
+def test_only_views_draw(part):
+    for path in _parts()[part]:
+        assert not _imported(path) & DRAWING, path
+
+
+@pytest.mark.parametrize("order", [ORDER_OF_THE_PATIENT, ORDER_OF_THE_VIEWS], ids=["patient", "views"])
+def test_arrows_run_one_way(order):
+    for position, part in enumerate(order):
+        assert not _kit_parts_of(part) & set(order[position + 1 :]), f"{part} imports what comes after it"
+
+
+def test_the_probe_needs_torch_and_tables_only():
+    outside = set().union(*(_imported(path) for path in _parts()["probe"]))
+    third_party = {name for name in outside if name.split(".")[0] not in _standard_library() | {"kit"}}
+    assert third_party <= {"torch", "numpy", "pandas"}
+
+
+def test_importing_the_kit_loads_no_view(tmp_path):
+    import subprocess
+    import sys
+
+    code = "import sys, kit; print(sorted({'matplotlib', 'ipywidgets', 'anywidget', 'jinja2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=KIT.parent)
+    assert "matplotlib" not in done.stdout
+    assert "anywidget" not in done.stdout
+
+
+def _standard_library() -> frozenset[str]:
+    import sys
+
+    return sys.stdlib_module_names

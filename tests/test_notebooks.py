@@ -1,0 +1,91 @@
+"""The notebooks: their form, their stored evidence, and that a fresh kernel says the same again."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import nbformat
+import pytest
+
+from tests.evidence import notebooks, run, static
+
+FORM = ("Your guess", "Claim", "Experiment", "Evidence", "Verdict", "What remains", "Export")
+MOST_LINES, MOST_CELLS, MOST_BYTES = 5, 32, 600_000
+NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?(?:e[-+−]?\d+)?")
+
+by_name = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+
+
+def _code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _shown(cell) -> str:
+    """What a reader sees below a cell, with pictures cut out."""
+    parts = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        parts.append(output.get("text") or data.get("text/html") or data.get("text/plain", ""))
+    return re.sub(r"base64,[A-Za-z0-9+/=]+", "base64,", "\n".join(parts))
+
+
+@by_name
+def test_form(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    headings = re.findall(
+        r"^(#+) (.+)$", "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"), re.MULTILINE
+    )
+    titles = [text for level, text in headings if level == "#"]
+    assert len(titles) == 1 and titles[0].endswith("?"), "one title, and it is a question"
+    assert notebook.cells[0].source.startswith("# ")
+    sections = [text for level, text in headings if level == "##"]
+    wanted = [next((i for i, text in enumerate(sections) if text.startswith(part)), None) for part in FORM]
+    assert None not in wanted, f"missing: {[part for part, place in zip(FORM, wanted, strict=True) if place is None]}"
+    assert sections.index("Your guess") < sections.index(next(s for s in sections if s.startswith("Verdict")))
+    assert sections[-1] == "Export"
+    assert len(notebook.cells) <= MOST_CELLS
+
+
+@by_name
+def test_cells_are_read_not_programmed(path):
+    for cell in _code(nbformat.read(path, as_version=4)):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= MOST_LINES, cell.source
+        assert not re.search(r"^\s*(def|class|for|while|try)\b", cell.source, re.MULTILINE), "helpers live in kit"
+
+
+@by_name
+def test_stored_evidence_is_static_and_speaks(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert "widgets" not in notebook.metadata
+    assert path.stat().st_size < MOST_BYTES
+    text = path.read_text(encoding="utf-8")
+    assert "widget-view" not in text
+    assert not re.search(r"/(root|work|home|tmp|Users)/", text), "a path of somebody's machine"
+    html = "\n".join(_shown(cell) for cell in _code(notebook))
+    assert html.count("<figure>") >= 2
+    alternatives = re.findall(r'<img alt="([^"]*)"', html)
+    assert len(alternatives) == html.count("<img") and all(len(alt) > 40 for alt in alternatives)
+    assert all(cell.execution_count is None for cell in _code(notebook))
+
+
+@by_name
+def test_a_fresh_kernel_gives_the_same_evidence(path, tmp_path):
+    """Text is equal word for word; numbers agree within rounding of another processor."""
+    (tmp_path / "notebooks").mkdir()
+    stored = nbformat.read(path, as_version=4)
+    fresh = static(run(path, tmp_path / "notebooks"))
+    for before, after in zip(_code(stored), _code(fresh), strict=True):
+        assert NUMBER.sub("#", _shown(after)) == NUMBER.sub("#", _shown(before)), before.source
+        for old, new in zip(NUMBER.findall(_shown(before)), NUMBER.findall(_shown(after)), strict=True):
+            a, b = (float(value.replace("−", "-")) for value in (old, new))
+            # below 1e-4 stand relative differences of the self-check: their size matters, not their digits
+            assert math.isclose(a, b, rel_tol=2e-2, abs_tol=1e-4), (before.source, old, new)
+    pages = list((tmp_path / "findings").glob("*.html"))
+    assert len(pages) == 1 and pages[0].stat().st_size < 1_000_000
+
+
+def test_there_is_something_to_read():
+    assert [path.stem for path in notebooks()][:2] == ["00_start_here", "01_loss_weights"]
