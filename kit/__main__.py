@@ -82,11 +82,11 @@ def _investigate(options: argparse.Namespace) -> int:
             print(error, file=sys.stderr)
             return 2
     try:
-        path = write_investigation(options.out, findings)
+        written = write_investigation(options.out, findings)
     except (OSError, ValueError) as error:
         print(f"could not write the page: {error}", file=sys.stderr)
         return 2
-    print(f"wrote {path} ({path.stat().st_size / 1024:.0f} KB)")
+    print(repr(written))
     return 0
 
 

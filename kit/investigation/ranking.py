@@ -27,10 +27,11 @@ def ranking_finding(run: TrainingHistory, step: OneStep, panel: Panel, *, comman
     named = ", ".join(f"“{trial.title}”" for trial in zeros) or "none"
     level = run.val_loss[-1]
     answer = (
-        f"On one batch of the same network and data the loss is {healthy.loss:.4f}, not 0. Of the {len(step.trials) - 1} readings of the "
-        f"report's five causes, the loss is exactly 0 under: {named}. The validation loss is the same function, so it would read 0 there "
-        f"as well, and the recorded one reads {level:.4f}. So no cause of the report explains both numbers; what is displayed is not "
-        "what was computed."
+        f"On one batch of the same network and data the loss is {healthy.loss:.4f}, not 0. Of the "
+        f"{len(step.trials) - 1} readings of the report's five causes, the loss is exactly 0 under: {named}. Validation "
+        f"is the same function, so it would read 0 there as well, and the recorded one reads {level:.4f}. No cause of the "
+        "report gives both numbers. The fifth comes nearest: with every gradient NaN no step is taken, which explains a "
+        "level validation loss, but the train loss keeps its value."
     )
     return Finding(
         question=QUESTION,
@@ -52,9 +53,11 @@ def ranking_finding(run: TrainingHistory, step: OneStep, panel: Panel, *, comman
         ),
         fix="Before changing a weight, compare the loss of one batch with the number displayed, and count the steps taken per epoch.",
         remains=(
-            "Which fault of the loop displays a 0 that was not computed. The recorded run took "
-            f"{int(run.epochs['steps_taken'].sum())} optimiser steps in {len(run.epochs)} epochs of {int(run.epochs['batches'].iloc[0])} "
-            "batches: that is where to look next."
+            f"What displays a 0 that was not computed. The recorded run took {int(run.epochs['steps_taken'].sum())} "
+            f"optimiser steps in {len(run.epochs)} epochs of {int(run.epochs['batches'].iloc[0])} batches, and replaced "
+            f"{int(run.epochs['nan_replaced'].sum())} NaN entries of its gradients; its batches computed losses of "
+            f"{min(s['loss'] for s in run.step_records):.2f} to {max(s['loss'] for s in run.step_records):.2f}. So it is "
+            "the loop's bookkeeping, not the loss, where to look next."
         ),
         seed=run.settings.get("seed"),
         command=command,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from kit import datasets
 from kit.investigation.loss_weights import SETTINGS, loss_weights_finding, run_weight_settings
@@ -13,7 +12,7 @@ from kit.investigation.overfit import overfit_finding
 from kit.investigation.ranking import rank_at_one_step, ranking_finding
 from kit.loss import COVARIANCE_ONLY
 from kit.panel import Panel, presets_of
-from kit.report import Finding, write_html
+from kit.report import Finding, Written, write_html
 from kit.training import Patient, overfit_test
 
 STAGES = 3 + len(SETTINGS)  # reading and probing, the runs, the fixed sick run, the overfit test
@@ -53,6 +52,6 @@ def investigate(
     return ranking, weights, replace(overfit, verdict="open") if quick else overfit
 
 
-def write_investigation(path: str | os.PathLike, findings: Sequence[Finding]) -> Path:
+def write_investigation(path: str | os.PathLike, findings: Sequence[Finding]) -> Written:
     """All findings on one page."""
     return write_html(path, *findings, title="Train loss 0, validation unchanged: the investigation")

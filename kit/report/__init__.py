@@ -1,5 +1,5 @@
 """Findings as one self-contained HTML page."""
 
-from kit.report.finding import VERDICTS, Finding, Table, to_html, write_html
+from kit.report.finding import VERDICTS, Finding, Table, Written, to_html, write_html
 
-__all__ = ["VERDICTS", "Finding", "Table", "to_html", "write_html"]
+__all__ = ["VERDICTS", "Finding", "Table", "Written", "to_html", "write_html"]

@@ -29,6 +29,22 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Written:
+    """Where a page was written; usable as a path."""
+
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return self.path.as_posix()
+
+    def __repr__(self) -> str:
+        return f"wrote {self} ({self.path.stat().st_size / 1024:.0f} KB)"
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one investigation step found, ready to be sent to a colleague.
 
@@ -69,11 +85,11 @@ class Finding:
     def panels(self) -> list[Panel]:
         return [item for item in self.evidence if isinstance(item, Panel)]
 
-    def write(self, path: str | os.PathLike) -> Path:
+    def write(self, path: str | os.PathLike) -> Written:
         """Write one self-contained HTML page; panels keep the setting they have now. See ``write_html``."""
         return write_html(path, self)
 
-    def offer(self, path: str | os.PathLike) -> Path:
+    def offer(self, path: str | os.PathLike) -> Written:
         """Write the page now, and give this finding's panels a button that writes it again as the reader leaves them."""
         for panel in self.panels:
             panel.on_export(lambda _: self.write(path))
@@ -91,7 +107,7 @@ def to_html(*findings: Finding, title: str | None = None) -> str:
     return render_page(findings, title or findings[0].question)
 
 
-def write_html(path: str | os.PathLike, *findings: Finding, title: str | None = None) -> Path:
+def write_html(path: str | os.PathLike, *findings: Finding, title: str | None = None) -> Written:
     """Write ``to_html(...)``: the file is complete or not there.
 
     Raises:
@@ -99,4 +115,4 @@ def write_html(path: str | os.PathLike, *findings: Finding, title: str | None = 
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"path should end in .html. Found path = {os.fspath(path)!r}.")
-    return write_atomically(path, to_html(*findings, title=title))
+    return Written(write_atomically(path, to_html(*findings, title=title)))

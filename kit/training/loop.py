@@ -88,6 +88,9 @@ class TrainingLoop:
         self.average = None
         if config.ema_decay is not None:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+            # it starts from the initial weights, which it has just copied; otherwise the first update would copy the
+            # weights after one step in full
+            self.average.n_averaged.fill_(1)
         self.epoch_records: list[dict[str, Any]] = []
         self.step_records: list[dict[str, Any]] = []
         self.new_running_loss: Callable[[], RunningLoss] = RunningLoss

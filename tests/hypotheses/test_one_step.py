@@ -1,0 +1,115 @@
+"""The report's readings at one step, against the loss itself evaluated under each of them."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+import pytest
+import torch
+
+import kit
+from kit.hypotheses import REPORT
+from tests.training._runs import small_patient
+
+FORWARD = partial(kit.predict, beta=0.3)
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return small_patient()
+
+
+@pytest.fixture(scope="module")
+def step(patient):
+    return kit.hypotheses.at_one_step(REPORT, patient.new_model(), patient.new_loss(), patient.batch(), predict=FORWARD)
+
+
+def _trial(step, key):
+    return next(trial for trial in step.trials if trial.key == key)
+
+
+def _loss_under(patient, change=lambda prediction: prediction, **weights) -> float:
+    """The second way: build the altered predictions by hand and call the loss."""
+    loss = patient.with_weights(**weights).new_loss()
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", kit.ZeroWeightWarning)
+        return loss(change(FORWARD(patient.new_model(), patient.batch())), patient.batch().target).item()
+
+
+def test_the_priors_are_the_reports():
+    assert [hypothesis.prior for hypothesis in REPORT] == [0.90, 0.05, 0.03, 0.01, 0.01]
+    assert sum(hypothesis.prior for hypothesis in REPORT) == pytest.approx(1.0)
+    assert [hypothesis.key for hypothesis in REPORT] == [
+        "loss_weights",
+        "loss_initialisation",
+        "missing_prediction",
+        "zero_outputs",
+        "nan_gradients",
+    ]
+
+
+def test_weights_are_answered_as_the_loss_answers(patient, step):
+    assert _trial(step, "as_it_is").loss == pytest.approx(_loss_under(patient), rel=1e-5)
+    assert _trial(step, "lam_cov_zero").loss == pytest.approx(_loss_under(patient, lam_cov=0.0), rel=1e-5)
+    assert _trial(step, "search_sets_zero").loss == _trial(step, "lam_cov_zero").loss
+
+
+def test_altered_predictions_are_what_the_reading_says(patient, step):
+    factors = ("cov_fact_angle", "cov_fact_range")
+
+    def no_blend(prediction):
+        return {key: value for key, value in prediction.items() if key != "R_blend"}
+
+    def zero_factors(prediction):
+        return {k: torch.zeros_like(v) if k in factors else v for k, v in no_blend(prediction).items()}
+
+    def all_zero(prediction):
+        return {k: torch.zeros_like(v) for k, v in no_blend(prediction).items()}
+
+    for key, change in (
+        ("no_blend", no_blend),
+        ("no_blend_zero_factors", zero_factors),
+        ("all_outputs_zero", all_zero),
+    ):
+        assert _trial(step, key).loss == pytest.approx(_loss_under(patient, change), rel=1e-5), key
+
+
+def test_only_all_weights_zero_reads_zero(step):
+    assert [trial.key for trial in step.trials if trial.loss == 0] == ["all_zero"]
+    assert _trial(step, "all_zero").grad_norm == 0
+
+
+def test_zero_factors_get_no_gradient_and_the_heads_beside_them_do(step):
+    report = step.reports["no R_blend, zero factors"]
+    norms = kit.plots.layer_norms(report)
+    nmse = report.names.index("loss_nmse")
+    assert (norms[:, nmse] == 0).all(), "a saddle: exactly zero"
+    assert _trial(step, "no_blend_zero_factors").grad_norm > 0
+
+
+def test_nan_gradients_leave_the_loss_as_it_is(step):
+    poisoned, healthy = _trial(step, "all_gradients_nan"), _trial(step, "as_it_is")
+    assert poisoned.loss == pytest.approx(healthy.loss, rel=1e-6)
+    assert poisoned.grad_norm != poisoned.grad_norm, "not finite, and not zero"
+
+
+def test_the_table_has_a_row_for_every_reading(step):
+    assert len(step.table) == 1 + sum(len(hypothesis.readings) for hypothesis in REPORT)
+    assert step.table["reads 0?"].tolist().count("yes") == 1
+    assert "90%" in step.table["report's prior"].tolist()
+
+
+def test_a_strangers_hypothesis_is_one_object(patient):
+    """A sixth claim needs nothing but data."""
+    sixth = kit.hypotheses.Hypothesis(
+        key="half_everything",
+        title="Everything is halved",
+        prior=0.5,
+        claim="the loss halves",
+        predicts="linear",
+        readings=(kit.hypotheses.Reading("halved", "all halved", weights=lambda w: {k: v / 2 for k, v in w.items()}),),
+        fix="double it",
+    )
+    step = kit.hypotheses.at_one_step([sixth], patient.new_model(), patient.new_loss(), patient.batch())
+    assert step.trials[1].loss == pytest.approx(step.trials[0].loss / 2, rel=1e-12)

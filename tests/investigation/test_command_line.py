@@ -1,0 +1,87 @@
+"""`python -m kit`: help, the whole investigation in its quick form, errors that say what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    for command in ("lab", "investigate", "data"):
+        assert command in shown
+
+
+def test_the_module_runs_from_a_shell():
+    done = subprocess.run([sys.executable, "-m", "kit", "--help"], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "investigate" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("out") / "zero-loss.html"
+    assert main(["investigate", "--quick", "--out", str(path)]) == 0
+    return path
+
+
+def test_the_investigation_writes_one_page(page):
+    html = page.read_text(encoding="utf-8")
+    assert page.stat().st_size < 1_000_000
+    for question in (
+        "Why does the train loss read 0",
+        "Is a zero loss weight the cause?",
+        "Can this network learn at all?",
+    ):
+        assert question in html
+    assert html.count('class="verdict refuted"') == 4, "two findings, each in the contents and at its head"
+    assert 'id="panel-2"' in html
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 360)])
+def test_the_page_is_alive_offline_and_fits(page, browser, scheme, width):
+    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})
+    tab = context.new_page()
+    requests, said = [], []
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto(page.as_uri())
+    second = tab.locator("#panel-2")
+    second.locator("button.kit-preset[data-preset=all_zero]").click()
+    second.locator(".kit-total", has_text="total = 0 exactly").wait_for()
+    second.locator("button.kit-preset[data-preset=lam_cov_zero]").click()
+    second.locator(".kit-total", has_text="total = 3.").wait_for()
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert said == []
+    context.close()
+
+
+def test_a_place_that_cannot_be_written_is_an_error_not_a_traceback(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("kit.investigation.investigate", lambda **_: ())
+    assert main(["investigate", "--out", str(tmp_path / "x.txt")]) == 2
+    assert "could not write the page" in capsys.readouterr().err
+
+
+def test_missing_data_is_an_error_that_says_what_to_do(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("kit.datasets.DATA", tmp_path)
+    assert main(["investigate", "--out", str(tmp_path / "x.html")]) == 2
+    assert "python -m kit data" in capsys.readouterr().err
+
+
+def test_data_is_written_where_asked(tmp_path, capsys):
+    assert main(["data", "--folder", str(tmp_path)]) == 0
+    assert (tmp_path / "scenes.npz").read_bytes() == (ROOT / "data" / "scenes.npz").read_bytes()
+    assert (tmp_path / "sick_run.json").is_file()
+    assert "scenes.npz" in capsys.readouterr().out
