@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from kit.__main__ import main
+from tests.browser._offline import opened_offline
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,22 +56,14 @@ def test_the_investigation_writes_one_page(page):
 @pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 360)])
 def test_the_page_is_alive_offline_and_fits(page, browser, scheme, width):
-    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})
-    tab = context.new_page()
-    requests, said = [], []
-    tab.on("request", lambda request: requests.append(request.url))
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.goto(page.as_uri())
-    second = tab.locator("#panel-2")
-    second.locator("button.kit-preset[data-preset=all_zero]").click()
-    second.locator(".kit-total", has_text="total = 0 exactly").wait_for()
-    second.locator("button.kit-preset[data-preset=lam_cov_zero]").click()
-    second.locator(".kit-total", has_text="total = 3.").wait_for()
-    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-    assert said == []
-    context.close()
+    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
+    with opened_offline(browser, page, **options) as tab:
+        second = tab.locator("#panel-2")
+        second.locator("button.kit-preset[data-preset=all_zero]").click()
+        second.locator(".kit-total", has_text="total = 0 exactly").wait_for()
+        second.locator("button.kit-preset[data-preset=lam_cov_zero]").click()
+        second.locator(".kit-total", has_text="total = 3.").wait_for()
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_place_that_cannot_be_written_is_an_error_not_a_traceback(capsys, monkeypatch, tmp_path):
@@ -85,3 +83,35 @@ def test_data_is_written_where_asked(tmp_path, capsys):
     assert (tmp_path / "scenes.npz").read_bytes() == (ROOT / "data" / "scenes.npz").read_bytes()
     assert (tmp_path / "sick_run.json").is_file()
     assert "scenes.npz" in capsys.readouterr().out
+
+
+def test_lab_serves_the_first_notebook(tmp_path):
+    """`make lab` without a window: JupyterLab answers, and knows the notebook."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "kit", "lab", "--no-browser", "--port", str(port)]
+    command += ["--", "--IdentityProvider.token=secret", "--ServerApp.port_retries=0"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "IPYTHON"))}
+    folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    environment |= {name: str(tmp_path / name) for name in folders}
+    process = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        answer = _ask(f"http://127.0.0.1:{port}/api/contents/notebooks/00_start_here.ipynb?content=0&token=secret", process)
+        assert '"type": "notebook"' in answer or '"type":"notebook"' in answer
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def _ask(address: str, process: subprocess.Popen) -> str:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=2) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not answer (exit status {process.poll()})")

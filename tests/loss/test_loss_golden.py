@@ -229,3 +229,25 @@ def test_huber_of_ranges_against_two_metres_through_the_loss() -> None:
     (slope,) = torch.autograd.grad(value.sum(), r_hat)
     np.testing.assert_allclose(value.detach(), golden()["huber/range_value"], rtol=VALUE_RTOL, atol=VALUE_ATOL)
     np.testing.assert_allclose(slope, golden()["huber/range_grad"], rtol=1e-3, atol=GRAD_ATOL)
+
+
+@pytest.mark.parametrize("name", ["factors", "blend", "near_blend", "zero_factors"])
+def test_golden_numbers_hold_in_a_training_sized_batch(name: str) -> None:
+    """N = 144 and 66 samples: the golden batch eleven times over. Means stay; every gradient norm shrinks by sqrt(11)."""
+    times = 11
+    small = case(name)
+
+    def tiled(value):
+        return value.detach().repeat(times, *[1] * (value.ndim - 1))
+
+    prediction = {key: tiled(value).requires_grad_() for key, value in small.prediction.items()}
+    target = {key: tiled(value) for key, value in small.target.items()}
+    found = UltimateHybridLoss().components(prediction, target)
+    expected = golden()[f"spec/{name}/components"]
+    np.testing.assert_allclose([found[term].item() for term in TERMS], expected, rtol=VALUE_RTOL, atol=VALUE_ATOL)
+    for term, row in zip(TERMS, golden()[f"spec/{name}/grad_norm"], strict=True):
+        gradient = gradients(found[term], prediction)
+        for key, norm in zip(GRAD_KEYS, row, strict=True):
+            if key in gradient:
+                measured = gradient[key].norm().item() * times**0.5
+                assert measured == pytest.approx(norm, rel=grad_rtol(term), abs=GRAD_ATOL * times), (term, key)
