@@ -21,7 +21,8 @@ class TrainingHistory:
     """Per epoch and per step records of one run.
 
     Attributes:
-        epoch_records: one mapping per epoch: ``epoch`` (from 1), ``train_loss, val_loss, batches, steps_taken, steps_skipped,
+        epoch_records: one mapping per epoch: ``epoch`` (from 1), ``train_loss, val_loss, batches, forward_passes,
+            loss_calls, backward_calls, steps_taken, steps_skipped,
             nan_replaced, grad_norm`` (median over the batches, after NaN entries were replaced), ``lr, beta``, the seven ``lam_*``,
             and the validation value of each measured term.
         step_records: one mapping per batch: ``epoch, batch, loss, grad_norm, nan_replaced, stepped, lr, beta``.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from kit.training.config import TrainingConfig
 from kit.training.history import TrainingHistory
 
 HEAD_LR_FACTOR = 4.0
+COUNTED = ("forward_passes", "loss_calls", "backward_calls")
 
 
 class NoStepTaken(RuntimeError):
@@ -60,7 +62,7 @@ def predict(model: nn.Module, batch: Batch, beta: float = 0.0, *, rho: float = 0
 
 
 class TrainingLoop:
-    """One run of one model. The attributes below ``run`` are its replaceable parts.
+    """One run of one model. The methods below ``run`` and the last attributes are its replaceable parts.
 
     Args:
         model: maps ``batch.inputs`` to the prediction mapping; with a ``heads`` submodule, that one learns four times as fast.
@@ -93,7 +95,10 @@ class TrainingLoop:
             self.average.n_averaged.fill_(1)
         self.epoch_records: list[dict[str, Any]] = []
         self.step_records: list[dict[str, Any]] = []
+        self.calls: Counter[str] = Counter()
         self.new_running_loss: Callable[[], RunningLoss] = RunningLoss
+        self.predict: Callable[..., dict[str, Tensor]] = predict
+        self.read_loss: Callable[[Tensor], float] = lambda total: float(total.detach())
         self.after_backward: Callable[[], None] = lambda: None
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> TrainingHistory:
@@ -131,19 +136,20 @@ class TrainingLoop:
         self.set_weights(epoch)
         self.model.train()
         self.loss.train()
+        self.calls.clear()
         running = self.new_running_loss()
         steps = []
-        for number, batch in enumerate(self.data.split(self.config.batch_size, generator=self.generator)):
-            step = {"epoch": epoch + 1, "batch": number + 1, **self.train_step(batch, self.beta(epoch))}
-            running.add(step["loss"], step["stepped"])
-            steps.append(step)
+        for number, step in enumerate(self.steps_of(epoch, running), start=1):
+            steps.append({"epoch": epoch + 1, "batch": number, **step})
+        calls = {name: self.calls[name] for name in COUNTED}
         self.step_records.extend(steps)
         taken = sum(step["stepped"] for step in steps)
         return {
             "epoch": epoch + 1,
             "train_loss": running.mean,
             **self.validate(epoch),
-            "batches": len(steps),
+            "batches": running.batches,
+            **calls,
             "steps_taken": taken,
             "steps_skipped": len(steps) - taken,
             "nan_replaced": sum(step["nan_replaced"] for step in steps),
@@ -152,6 +158,21 @@ class TrainingLoop:
             "beta": steps[-1]["beta"],
             **self.loss.weights,
         }
+
+    def steps_of(self, epoch: int, running: RunningLoss) -> Iterator[dict[str, Any]]:
+        """One record per batch; every batch counts in the displayed mean, whether or not it stepped."""
+        for batch in self.batches():
+            beta = self.beta(epoch)
+            step = self.update(self.forward(batch, beta), batch)
+            running.add(step["loss"], step["stepped"])
+            yield {**step, "beta": beta}
+
+    def batches(self) -> Iterator[Batch]:
+        return self.data.split(self.config.batch_size, generator=self.generator)
+
+    def forward(self, batch: Batch, beta: float) -> dict[str, Tensor]:
+        self.calls["forward_passes"] += 1
+        return self.predict(self.model, batch, beta, rho=self.loss.rho)
 
     def set_weights(self, epoch: int) -> None:
         """The schedules' weights of this epoch; lam_cov is touched by the optional mix alone."""
@@ -167,13 +188,15 @@ class TrainingLoop:
         width = self.config.blend_jitter if jitter else 0.0
         return schedule.blend_beta(epoch, self.config.epochs, self.config.blend, width, self.generator)
 
-    def train_step(self, batch: Batch, beta: float) -> dict[str, Any]:
-        """Forward, backward, sanitise, gate, clip, step, average: in this order."""
+    def update(self, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Any]:
+        """Loss, backward, sanitise, gate, clip, step, average: in this order."""
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         lr = self.optimizer.param_groups[0]["lr"]
         self.optimizer.zero_grad()
-        total = self.loss(predict(self.model, batch, beta, rho=self.loss.rho), batch.target)
+        total = self.loss(prediction, batch.target)
+        self.calls["loss_calls"] += 1
         total.backward()
+        self.calls["backward_calls"] += 1
         self.after_backward()
         replaced = sanitise.replace_nan_gradients(parameters)
         norm = sanitise.gradient_norm(parameters)
@@ -186,8 +209,8 @@ class TrainingLoop:
                 self.average.update_parameters(self.model)
         else:
             self.optimizer.zero_grad()
-        loss = float(total.detach())
-        return {"loss": loss, "grad_norm": norm, "nan_replaced": replaced, "stepped": stepped, "lr": lr, "beta": beta}
+        loss = self.read_loss(total)
+        return {"loss": loss, "grad_norm": norm, "nan_replaced": replaced, "stepped": stepped, "lr": lr}
 
     @torch.no_grad()
     def validate(self, epoch: int) -> dict[str, float]:
@@ -200,7 +223,7 @@ class TrainingLoop:
         sums: dict[str, float] = dict.fromkeys(("val_loss", *terms), 0.0)
         batches = 0
         for batch in self.validation.split(self.config.batch_size):
-            values = self.loss.components(predict(model, batch, beta, rho=self.loss.rho), batch.target, only=terms)
+            values = self.loss.components(self.predict(model, batch, beta, rho=self.loss.rho), batch.target, only=terms)
             sums["val_loss"] += float(self.loss.combine(values))
             for term, value in values.items():
                 sums[term] += float(value)

@@ -96,10 +96,17 @@ def test_lab_serves_the_first_notebook(tmp_path):
     folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     environment |= {name: str(tmp_path / name) for name in folders}
     process = subprocess.Popen(
-        command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
-        answer = _ask(f"http://127.0.0.1:{port}/api/contents/notebooks/00_start_here.ipynb?content=0&token=secret", process)
+        answer = _ask(
+            f"http://127.0.0.1:{port}/api/contents/notebooks/00_start_here.ipynb?content=0&token=secret", process
+        )
         assert '"type": "notebook"' in answer or '"type":"notebook"' in answer
     finally:
         os.killpg(process.pid, signal.SIGTERM)

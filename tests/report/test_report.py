@@ -107,7 +107,9 @@ def test_the_panel_is_exported_as_the_reader_left_it():
     panel = kit.Panel(make_report(1), note="left here")
     panel.weights = {"lam_cov": 0.0}
     html = kit.to_html(finding(evidence=(panel,)))
-    state = json.loads(re.search(r'<script type="application/json" id="panel-1-data">(.*?)</script>', html, re.DOTALL)[1])
+    state = json.loads(
+        re.search(r'<script type="application/json" id="panel-1-data">(.*?)</script>', html, re.DOTALL)[1]
+    )
     assert state["weights"]["lam_cov"] == 0.0
     assert "left here" in Page(html).text
 

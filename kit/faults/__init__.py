@@ -1,0 +1,33 @@
+"""Faults: what can go wrong in a training run, as objects that are applied to a loop and undone exactly."""
+
+from kit.faults.base import Fault, all_applied
+from kit.faults.bookkeeping import LossCountedOnStepsOnly, LossOutsideLoop
+from kit.faults.gradients import NanGradients, NanLossReadAsZero
+from kit.faults.predictions import AllOutputsZero, BlendMissing, BlendMissingFactorsZero, FactorHeadsZero
+from kit.faults.weights import (
+    AllWeightsZero,
+    LamCovZero,
+    ScheduleOmitsLamCov,
+    SearchSetsLamCovZero,
+    TermsCancel,
+    WeightNotPassed,
+)
+
+__all__ = [
+    "AllOutputsZero",
+    "AllWeightsZero",
+    "BlendMissing",
+    "BlendMissingFactorsZero",
+    "FactorHeadsZero",
+    "Fault",
+    "LamCovZero",
+    "LossCountedOnStepsOnly",
+    "LossOutsideLoop",
+    "NanGradients",
+    "NanLossReadAsZero",
+    "ScheduleOmitsLamCov",
+    "SearchSetsLamCovZero",
+    "TermsCancel",
+    "WeightNotPassed",
+    "all_applied",
+]

@@ -1,0 +1,55 @@
+"""Hypothesis 5 of the report: NaN becomes 0, in gradients or in the displayed loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from kit.faults.base import Fault
+from kit.training import TrainingLoop
+
+
+@dataclass(frozen=True)
+class NanGradients(Fault):
+    """After every backward pass NaN in the gradients: of all parameters, or of those whose name starts with ``prefix``."""
+
+    prefix: str = ""
+    key: ClassVar[str] = "nan_gradients"
+    title: ClassVar[str] = "NaN gradients, replaced by 0"
+
+    def applies_to(self, loop: TrainingLoop) -> str | None:
+        names = [name for name, _ in loop.model.named_parameters()]
+        found = any(name.startswith(self.prefix) for name in names)
+        return None if found else f"no parameter starts with {self.prefix!r}."
+
+    def _apply(self, loop: TrainingLoop) -> None:
+        def poison() -> None:
+            for name, parameter in loop.model.named_parameters():
+                if name.startswith(self.prefix) and parameter.grad is not None:
+                    parameter.grad.fill_(math.nan)
+
+        loop.after_backward = poison
+
+
+@dataclass(frozen=True)
+class NanLossReadAsZero(Fault):
+    """Training outputs and so the training loss are NaN, and whatever displays the loss replaces NaN by 0."""
+
+    key: ClassVar[str] = "nan_loss_read_as_zero"
+    title: ClassVar[str] = "A NaN loss is displayed as 0"
+
+    def _apply(self, loop: TrainingLoop) -> None:
+        predict, read = loop.predict, loop.read_loss
+
+        def broken(model, batch, beta=0.0, **options):
+            prediction = predict(model, batch, beta, **options)
+            return {key: value * math.nan for key, value in prediction.items()} if model.training else prediction
+
+        def read_as_zero(total: Tensor) -> float:
+            value = read(total)
+            return 0.0 if math.isnan(value) else value
+
+        loop.predict, loop.read_loss = broken, read_as_zero
