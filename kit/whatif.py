@@ -35,6 +35,11 @@ def settle(report: Any, weights: Weights = None) -> np.ndarray:
             if free[i] and name in weights:
                 w[i] = _weight(name, weights[name])
         return w
+    if isinstance(weights, str | bytes | set | frozenset) or not np.iterable(weights):
+        raise TypeError(
+            f"weights should be a dict by weight name, a sequence of {len(probed)} numbers, or None. "
+            f"Found weights = {weights!r}."
+        )
     values = list(weights)
     if len(values) != len(probed):
         raise ValueError(f"weights should have {len(probed)} entries, one a term. Found {len(values)}.")

@@ -65,6 +65,12 @@ def test_wrong_weights_are_refused(weights, text):
         whatif.settle(make(), weights)
 
 
+@pytest.mark.parametrize("weights", [0.0, 2, np.array(1.0), "lam_0", {0.1, 0.2}])
+def test_weights_that_are_no_collection_are_refused(weights):
+    with pytest.raises(TypeError, match="weights should be a dict by weight name, a sequence of 4 numbers, or None"):
+        whatif.total(make(), weights)
+
+
 def test_algebra_equals_explicit_gradients():
     report, w = make(), np.array([0.3, 0.0, 2.0, 1.0])
     g = np.einsum("i,lid->ld", w, report.J)

@@ -1,6 +1,6 @@
 """One loss, one batch, many settings of its weights: evaluate, and verify that the total is affine in them.
 
-f(lam) = L_0 + sum_i lam_i L_i        at the weights in use and at two random positive settings
+f(lam) = L_0 + sum_i lam_i L_i        at the weights in use, at two random positive settings, and where sliders go
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from kit.probe.sandbox import Sandbox
+from kit.probe.slider import UPPER, Setting, listed, slider_settings
 from kit.probe.tree import Fresh, tensors
 from kit.probe.weights import REFUSALS, holder_of, original, set_weight
 
@@ -54,6 +55,11 @@ class Terms:
         self.adjustable.append(weight_name != "")
         self.floors.append(floor)
 
+    @property
+    def sick(self) -> list[str]:
+        """Weights of terms that are not finite: off wherever the others are varied."""
+        return [n for n, v in zip(self.weight_names, self.values, strict=True) if n and not torch.isfinite(v)]
+
     @classmethod
     def none(cls) -> Terms:
         return cls([], [], [], [], [], [])
@@ -69,13 +75,18 @@ class Terms:
 
 
 class Case:
-    """A loss on one prediction and target, evaluated under the same random state and loss state every time."""
+    """A loss on one prediction and target, evaluated under the same random state and loss state every time.
 
-    def __init__(self, loss_fn: Any, prediction: Any, target: Any, box: Sandbox) -> None:
-        self.loss_fn, self.holder, self._box = original(loss_fn), holder_of(loss_fn), box
-        self._prediction, self._target = Fresh(prediction, attached=True), Fresh(target)
+    `checked`: the same loss was verified on the same step before, so `verify` has nothing left to do.
+    """
+
+    def __init__(self, loss_fn: Any, prediction: Any, target: Any, box: Sandbox, *, checked: bool = False) -> None:
+        self.loss_fn, self.holder, self._box, self._checked = original(loss_fn), holder_of(loss_fn), box, checked
+        self._prediction, self._target = Fresh(prediction, attached=True), Fresh(target, attached=True)
         self.actual = self.total()  # a loss that fails at its own weights fails here, with its own words
-        self.tolerance = max(TOLERANCE, 4 * _coarsest([self.actual, *tensors(prediction)]))
+        self._draws = box.drew()
+        self._eps = _coarsest([self.actual, *tensors(prediction)])
+        self.tolerance = max(TOLERANCE, 4 * self._eps)
 
     def call(self, function: Any) -> Any:
         self._box.replay()
@@ -104,49 +115,132 @@ class Case:
         if not np.isfinite(value):
             terms.notes.append("A term is not finite, so a part of the total without weight cannot be told.")
             return
-        if abs(value) <= self.tolerance * max(scale, abs(self.actual.item())):
-            return
+        allowed = self.tolerance * max(scale, abs(self.actual.item()))
+        direct = self._without(terms) if settable else None
+        if direct is not None and abs(direct.item() - value) <= allowed:
+            # measured by itself, so a rest that is small beside the terms in use is not lost in their rounding
+            if abs(direct.item()) > DUST * sum(abs(v.item()) for v in terms.values if torch.isfinite(v)):
+                terms.add("rest", "", 1.0, direct, DUST)
+        elif abs(value) > allowed:
+            parts = [w * v for w, v in zip(terms.weights, terms.values, strict=True) if w != 0]
+            terms.add("rest", "", 1.0, self.actual - sum(parts), ROUNDING)
+
+    def _without(self, terms: Terms) -> Tensor | None:
+        """The total with all weights off, if the loss can tell it."""
         named = [(n, v) for n, v in zip(terms.weight_names, terms.values, strict=True) if n]
-        off = {name: TINY if torch.isfinite(term) else 0.0 for name, term in named}
-        direct = self.attempt(off) if settable else "not settable"
-        if isinstance(direct, Tensor) and abs(direct.item() - value) <= self.tolerance * max(scale, abs(value)):
-            terms.add("rest", "", 1.0, direct, DUST)
-            return
-        parts = [w * v for w, v in zip(terms.weights, terms.values, strict=True) if w != 0]
-        terms.add("rest", "", 1.0, self.actual - sum(parts), ROUNDING)
+        for off in (TINY, 0.0):
+            total = self.attempt({name: off if torch.isfinite(term) else 0.0 for name, term in named})
+            if isinstance(total, Tensor):
+                return total if torch.isfinite(total) else None
+        return None
 
     def verify(self, terms: Terms, frozen: Sequence[str] = ()) -> bool:
         """False if the loss or a non-finite term prevented the check. Raises Refused if the total is not affine.
 
-        `frozen`: weight names that keep their value, since the loss cannot evaluate them.
+        `frozen`: weight names that keep their value, since the loss cannot evaluate them. Settings of the sliders that
+        the loss refuses are told in the notes.
         """
-        self._compare(terms, {}, self.actual)
+        if self._checked:
+            return True
+        self.compare(terms, {}, self.actual)
         now = dict(zip(terms.weight_names, terms.weights, strict=True))
-        sick = {n for n, v in zip(terms.weight_names, terms.values, strict=True) if not torch.isfinite(v)}
+        off = dict.fromkeys(terms.sick, 0.0)
         draw = random.Random(20240229)  # its own generator: the random state of the run is not ours
         free = [name for name in dict.fromkeys(terms.weight_names) if name and name not in frozen]
         checked = []
         for _ in range(2):
-            setting = {name: 0.0 if name in sick else draw.uniform(0.1, 0.9) for name in free}
+            setting = {name: off.get(name, draw.uniform(0.1, 0.9)) for name in free}
             total = self.attempt(setting)
-            share = sum(setting.values())
-            if isinstance(total, str) and share > 0:  # a loss may insist on the sum of its weights
-                setting = {name: value * sum(now[n] for n in free) / share for name, value in setting.items()}
+            if isinstance(total, str):  # a loss may insist on the sum of its weights
+                setting = _with_sum(setting, sum(now[name] for name in free))
                 total = self.attempt(setting)
-            checked.append(isinstance(total, Tensor) and self._compare(terms, setting, total))
+            checked.append(isinstance(total, Tensor) and self.compare(terms, setting, total))
+        self._slide(terms, {name: now[name] for name in free if name not in off}, off)
         return all(checked)
 
-    def _compare(self, terms: Terms, setting: Mapping[str, float], total: Tensor) -> bool:
+    def _slide(self, terms: Terms, now: Mapping[str, float], off: Mapping[str, float]) -> None:
+        """The check at the settings that the sliders offer. A refused 0 is tried as 1e-30, and any refused setting
+        with the sum of the weights in use; so a refusal costs at most three calls more."""
+        offered = slider_settings(now)
+        refused: list[Setting] = []
+        tiny: list[Setting] = []
+        drawn: list[Setting] = []
+        said: dict[str, None] = {}
+        for setting in offered:
+            weights = setting.weights | off
+            almost = {name: weight or TINY for name, weight in setting.weights.items()} | off
+            total = self.attempt(weights)
+            if isinstance(total, Tensor):
+                try:
+                    self.compare(terms, weights, total, str(setting))
+                except Refused:
+                    # a term that is skipped at 0 leaves its random numbers to the next one
+                    nearby = self.attempt(almost) if self._draws and almost != weights else ""
+                    if not (isinstance(nearby, Tensor) and self.compare(terms, almost, nearby, str(setting))):
+                        raise
+                    drawn.append(setting)
+                continue
+            said[total] = None
+            total = self.attempt(almost) if almost != weights else total
+            if isinstance(total, Tensor):
+                self.compare(terms, almost, total, f"{setting} (1e-30 for 0)")
+                tiny.append(setting)
+                continue
+            refused.append(setting)
+            for near in (weights, almost):
+                near = _with_sum(near, sum(now.values()))
+                if isinstance(total := self.attempt(near), Tensor):
+                    self.compare(terms, near, total)
+                    break
+        words = "; ".join(list(said)[:2])  # the first refusals stand for the others
+        if refused:
+            where = listed(refused, offered)
+            terms.notes.append(f"The loss refuses {where} ({words}), so the what-if there is an extrapolation.")
+        if tiny:
+            where = listed(tiny, offered)
+            terms.notes.append(f"The loss refuses {where} ({words}); the what-if there was checked at 1e-30 for 0.")
+        if drawn:
+            terms.notes.append(
+                f"The loss draws other random numbers at {listed(drawn, offered)}: a term that is off is skipped. "
+                "The what-if there keeps the numbers drawn at the probed step."
+            )
+
+    def dead(self, terms: Terms, name: str) -> str:
+        """What can be said of a weight that left no trace; Refused if it has an effect at 0 or at the slider end."""
+        for weight in (0.0, UPPER):
+            setting = {name: weight} | dict.fromkeys(terms.sick, 0.0)
+            total = self.attempt(setting)
+            if isinstance(total, str) or not self.compare(terms, setting, total):
+                why = total if isinstance(total, str) else "a term is not finite"
+                return (
+                    f"{name} has no effect at the weights in use; {name} = {weight:g} could not be tried ({why}), "
+                    "so it may have one there."
+                )
+        return f"{name} has no effect on the total: a dead weight (tried at 0 and at {UPPER:g} too)."
+
+    def compare(self, terms: Terms, setting: Mapping[str, float], total: Tensor, where: str = "") -> bool:
+        """True if the loss and L_0 + sum lam_i L_i agree, False if a number is not finite, else Refused."""
         expected, scale = terms.expected(setting)
         found = total.item()
-        if not (np.isfinite(expected) and np.isfinite(found)):
+        healthy = torch.isfinite(self.actual) and scale < torch.finfo(total.dtype).max
+        if not (np.isfinite(expected) and (np.isfinite(found) or healthy)):
             return False
-        if abs(found - expected) > self.tolerance * max(scale, abs(found)):
-            where = ", ".join(f"{name} = {value:.3g}" for name, value in setting.items()) or "the weights in use"
+        in_use = terms.expected({})[1]
+        rounding = min(self.tolerance, 16 * self._eps) * (in_use if np.isfinite(in_use) else 0.0)
+        allowed = max(self.tolerance * max(scale, abs(found)), rounding)
+        if not np.isfinite(found) or abs(found - expected) > allowed:
+            where = where or ", ".join(f"{name} = {value:.3g}" for name, value in setting.items())
             raise Refused(
-                f"at {where} the loss returns {found:.6g}, but L_0 + sum lam_i L_i is {expected:.6g}", affine=False
+                f"at {where or 'the weights in use'} the loss returns {found:.6g}, "
+                f"but L_0 + sum lam_i L_i is {expected:.6g}",
+                affine=False,
             )
         return True
+
+
+def _with_sum(setting: Mapping[str, float], target: float) -> dict[str, float]:
+    share = sum(setting.values())
+    return {name: value * target / share for name, value in setting.items()} if share > 0 else dict(setting)
 
 
 def _coarsest(found: Sequence[Tensor]) -> float:

@@ -23,7 +23,7 @@ from torch import Tensor
 from kit.probe import ways
 from kit.probe.affine import Case, Refused, Terms
 from kit.probe.sandbox import Sandbox
-from kit.probe.weights import REFUSALS, set_weight, weight_attributes
+from kit.probe.weights import REFUSALS, set_weight, trained_weights, weight_attributes
 
 _ORDER = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe")
 
@@ -57,32 +57,38 @@ def decompose(
     *,
     terms: Callable[[Any, Any], Mapping[str, Tensor]] | None = None,
     weights: Mapping[str, Any] | None = None,
+    like: Decomposition | None = None,
 ) -> Decomposition:
     """Terms, weights and values of `loss_fn(prediction, target)`; the loss is left as it was.
 
     `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first. A part of the total
-    that no weight reaches becomes the term "rest" (weight name "", not adjustable, weight 1).
+    that no weight reaches becomes the term "rest" (weight name "", not adjustable, weight 1). `like` repeats an earlier
+    decomposition of the same step on a new graph, without its checks.
     Raises DecompositionError if no way works, or if the total is not affine in its weights.
     """
+    if not callable(loss_fn):
+        raise TypeError(
+            f"loss_fn should be a callable (prediction, target) -> scalar. Found a {type(loss_fn).__name__}."
+        )
     if terms is not None and not callable(terms):
         raise TypeError(f"terms should be a callable (prediction, target) -> dict. Found a {type(terms).__name__}.")
     if weights is not None and not isinstance(weights, Mapping):
         raise TypeError(f"weights should be a dict of term -> number or name. Found a {type(weights).__name__}.")
     with torch.inference_mode(False), torch.enable_grad(), Sandbox(loss_fn, terms) as box:
-        case = Case(loss_fn, prediction, target, box)
+        case = Case(loss_fn, prediction, target, box, checked=like is not None)
         if weights is not None and terms is None:
             terms = getattr(case.holder, "components", None)
             if not callable(terms):
                 raise ValueError("weights should come with terms= or a loss that has components(). Found neither.")
         if terms is not None:
-            return _named("given", _given(case, terms, weights))
+            return _named("given", case, _given(case, terms, weights))
         reasons: dict[str, Refused] = {}
-        for way in _ORDER:
+        for way in _ORDER if like is None else (like.way,):
             try:
                 if way != "exposed":
                     box.replay()
                     _settable(case)
-                return _named(way, getattr(ways, way)(case))
+                return _named(way, case, getattr(ways, way)(case))
             except Refused as reason:
                 reasons[way] = reason
         raise DecompositionError(_message(reasons))
@@ -96,15 +102,28 @@ def _given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Te
 
 
 def _settable(case: Case) -> None:
-    """Refuse early and once where the attributes cannot be assigned at all (frozen dataclass, read-only property)."""
-    for name, now in weight_attributes(case.holder).items():
+    """Refuse early and once where there are no weights, or none that can be assigned (frozen, read-only property)."""
+    now = weight_attributes(case.holder)
+    if not now:
+        learned = ", ".join(trained_weights(case.holder))
+        raise Refused(
+            "loss_fn has no numeric attribute lam_* (not looked into: variables of a function, keywords of a "
+            f"functools.partial, weights in a dict or list{learned and '; trained: ' + learned})"
+        )
+    for name, weight in now.items():
         try:
-            set_weight(case.holder, name, now)
+            set_weight(case.holder, name, weight)
         except REFUSALS as error:
             raise Refused(f"{name} cannot be assigned ({type(error).__name__}: {error})") from error
 
 
-def _named(way: str, found: Terms) -> Decomposition:
+def _named(way: str, case: Case, found: Terms) -> Decomposition:
+    for name in trained_weights(case.holder):
+        if name not in found.weight_names:
+            found.notes.append(
+                f"{name} is a trained parameter, not a setting: what it weighs is kept as it is at this step, as a "
+                "fixed part of the total, and the what-if cannot change it."
+            )
     return Decomposition(
         names=tuple(found.names),
         weight_names=tuple(found.weight_names),
@@ -122,8 +141,11 @@ def _message(reasons: Mapping[str, Refused]) -> str:
     head = "The total of loss_fn should be affine in its weights: L_0 + sum lam_i L_i. " + (
         "Found: it is not affine." if bent else "Found: its terms cannot be told apart."
     )
-    tried = " ".join(f"{way}: {reason}." for way, reason in reasons.items())
+    said: dict[str, list[str]] = {}  # a reason that several ways share is told once
+    for way, reason in reasons.items():
+        said.setdefault(str(reason), []).append(way)
+    tried = " ".join(f"{', '.join(found)}: {reason}." for reason, found in said.items())
     return (
-        f"{head} Tried: {tried} Pass terms=callable(prediction, target) -> dict of unweighted terms, "
-        "and weights=dict of term -> number."
+        f"{head} Tried: {tried} Give the weights as attributes lam_* of loss_fn, or pass terms=callable(prediction, "
+        "target) -> dict of unweighted terms, and weights=dict of term -> number."
     )

@@ -54,24 +54,23 @@ class Measured:
 class Step:
     """One training step that can be repeated: forward, terms, total, always from the same state."""
 
-    forward_fn: Callable[[], Any]
+    forward_fn: Callable[[], tuple[Any, Fresh]]  # -> prediction, target
     loss_fn: Any
-    target: Fresh
     terms: Any
     weights: Any
     parameters: list[nn.Parameter]
     box: Sandbox
 
-    def forward(self) -> Any:
+    def forward(self) -> tuple[Any, Fresh]:
         self.box.replay()
         return self.forward_fn()
 
-    def decompose(self, prediction: Any) -> Decomposition:
-        return decompose(self.loss_fn, prediction, self.target.get(), terms=self.terms, weights=self.weights)
+    def decompose(self, prediction: Any, target: Fresh, like: Decomposition | None = None) -> Decomposition:
+        return decompose(self.loss_fn, prediction, target.get(), terms=self.terms, weights=self.weights, like=like)
 
-    def total(self, prediction: Any) -> Tensor:
+    def total(self, prediction: Any, target: Fresh) -> Tensor:
         with Sandbox(self.loss_fn):  # the terms and the total must start from the same random and loss state
-            total = scalar(self.loss_fn(Fresh(prediction, attached=True).get(), self.target.get()), "loss_fn")
+            total = scalar(self.loss_fn(Fresh(prediction, attached=True).get(), target.get()), "loss_fn")
         if not total.requires_grad:
             raise ValueError(
                 "loss_fn(prediction, target) should hang on a graph to the parameters. Found a total without one: "
@@ -81,26 +80,33 @@ class Step:
 
 
 def two_stage(step: Step) -> Measured:
-    prediction = step.forward()
-    total = step.total(prediction)
+    prediction, target = step.forward()
+    total = step.total(prediction, target)
     if one_use := _reentrant(total):
         raise NeedsFresh(one_use)
     outputs, leaves, on_leaves = cut(prediction)
-    terms = step.decompose(on_leaves)
+    terms = step.decompose(on_leaves, target)
     slopes = [_slopes(value, leaves + step.parameters) for value in terms.values]
     if direct := [n for n, s in zip(terms.names, slopes, strict=True) if any(g is not None for g in s[len(leaves) :])]:
-        raise NeedsOneStage(f"{', '.join(direct)} reach parameters past the prediction (weight decay, own parameters)")
+        raise NeedsOneStage(f"{', '.join(direct)} reach parameters past the prediction ({_past(prediction, outputs)})")
     slopes = without_traces([s[: len(leaves)] for s in slopes], terms.floors)
     rows = [_through(outputs, slope, step.parameters) for slope in slopes]
     return Measured("two_stage", terms, rows, _real(total, step.parameters), total.item())
 
 
+def _past(prediction: Any, outputs: list[Tensor]) -> str:
+    opaque = f"the prediction is of a type that the probe cannot look into: {type(prediction).__name__}"
+    if not outputs:
+        return opaque
+    return "weight decay, own parameters, a target with a graph, or a part of " + opaque
+
+
 def one_stage(step: Step) -> Measured:
-    prediction = step.forward()
-    total = step.total(prediction)
+    prediction, target = step.forward()
+    total = step.total(prediction, target)
     if one_use := _reentrant(total):
         raise NeedsFresh(one_use)
-    terms = step.decompose(prediction)
+    terms = step.decompose(prediction, target)
     rows = without_traces([_slopes(value, step.parameters) for value in terms.values], terms.floors)
     return Measured("one_stage", terms, rows, _real(total, step.parameters), total.item())
 
@@ -113,14 +119,14 @@ def fresh_forward(step: Step) -> Measured:
             "probe, or make the graph usable by autograd.grad: use_reentrant=False in checkpoints; before compiling, "
             "torch._functorch.config.donated_buffer = False."
         )
-    total = step.total(step.forward())
+    total = step.total(*step.forward())
     real = _backward(total, step.parameters)
     rows: list[Row] = []
-    terms = step.decompose(step.forward())
+    terms = again = step.decompose(*step.forward())
     for index in range(len(terms.names)):
         if index:
-            terms = step.decompose(step.forward())
-        value = terms.values[index]
+            again = step.decompose(*step.forward(), like=terms)
+        value = again.values[index]
         rows.append(_backward(value, step.parameters) if value.requires_grad else [None] * len(step.parameters))
     return Measured("fresh_forward", terms, without_traces(rows, terms.floors), real, total.item())
 

@@ -44,33 +44,36 @@ def probe(
 ) -> ProbeReport:
     """Values and gradient Gram matrices of the terms of `loss_fn(model(inputs), target)` on one batch.
 
-    batch      has `.inputs` and `.target`, or is a pair (inputs, target)
-    predict    predict(model, batch) -> prediction, instead of model(inputs)
+    batch      has `.inputs` and `.target`, or is a pair (inputs, target); anything at all with predict=
+    predict    predict(model, batch) -> prediction, instead of model(inputs). The target is `.target` of the batch, or
+               the second of a pair; for any other batch predict returns the pair (prediction, target)
     terms      terms(prediction, target) -> dict of unweighted terms, if the loss does not tell them by itself;
     weights    then one entry a term: a number, or the name of an attribute of the loss
     groups     callable parameter name -> layer group, or a depth of module paths; default: at most 16 groups
 
-    Costs one forward and about m + 1 backward passes. The model runs in the mode it is in. Weights, `.grad`, buffers,
-    attributes, hooks and random state are afterwards bitwise what they were.
+    Costs one forward, about m + 2 backward passes, and the evaluations of the loss that tell its terms and check that
+    it is affine where the sliders go: about 4 m, no network in them; where a graph serves one backward only, m + 2
+    forward passes too. The model runs in the mode it is in. Weights, `.grad`, buffers, attributes, hooks and random
+    state are afterwards bitwise what they were. Gradient hooks of the model run once for each of those passes; what
+    they keep in attributes and closures is put back, what they write elsewhere (a global, a file) stays.
     Raises ValueError without trainable parameters or without a graph, DecompositionError if the terms cannot be told.
     """
-    inputs, target = _parts(batch, need_inputs=predict is None)
+    if not callable(loss_fn):
+        raise TypeError(f"loss_fn should be a callable (prediction, target) -> scalar. Found a {_kind(loss_fn)}.")
+    if predict is not None and not callable(predict):
+        raise TypeError(f"predict should be a callable (model, batch) -> prediction. Found a {_kind(predict)}.")
     names, parameters = _parameters(model, loss_fn)
+    forward = _forward(model, batch, predict)
     owners = _owners(names, groups)
     labels = tuple(dict.fromkeys(owners))
     index = [labels.index(owner) for owner in owners]
-    given = Fresh(inputs if predict is None else batch)
-
-    def forward() -> Any:
-        return model(given.get()) if predict is None else predict(model, given.get())
-
     notes: list[str] = []
     if labels == (WHOLE,) and groups is None:
         notes.append("More than 16 modules at the top level: all parameters form one group; pass groups= for more.")
     if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in parameters):
         raise ValueError("model should have initialised parameters. Found lazy ones: run it once on a batch first.")
     with torch.inference_mode(False), torch.enable_grad(), Sandbox(model, loss_fn, predict, terms) as box:
-        step = Step(forward, loss_fn, Fresh(target), terms, weights, parameters, box)
+        step = Step(forward, loss_fn, terms, weights, parameters, box)
         seen = _measure(step, index, len(labels), notes)
         sizes = [p.numel() * (2 if p.is_complex() else 1) for p in parameters]
     seen.note_checks(notes)
@@ -188,14 +191,38 @@ def _report(
     )
 
 
-def _parts(batch: Any, need_inputs: bool) -> tuple[Any, Any]:
-    if hasattr(batch, "target") and (hasattr(batch, "inputs") or not need_inputs):
-        return getattr(batch, "inputs", None), batch.target
-    if isinstance(batch, tuple | list) and len(batch) == 2:
-        return batch[0], batch[1]
-    raise ValueError(
-        f"batch should have .inputs and .target, or be a pair (inputs, target). Found a {type(batch).__name__}."
-    )
+def _forward(
+    model: nn.Module, batch: Any, predict: Callable[[nn.Module, Any], Any] | None
+) -> Callable[[], tuple[Any, Fresh]]:
+    """A function () -> prediction, target: the same batch every time, whatever was done to its copies."""
+    pair = isinstance(batch, tuple | list) and len(batch) == 2
+    if predict is None:
+        if not pair and not (hasattr(batch, "inputs") and hasattr(batch, "target")):
+            raise ValueError(
+                f"batch should have .inputs and .target, or be a pair (inputs, target). Found a {_kind(batch)}. Pass "
+                '(inputs, target), or predict=, e.g. predict=lambda model, batch: (model(batch["x"]), batch["y"]).'
+            )
+        given, target = (Fresh(part) for part in (batch if pair else (batch.inputs, batch.target)))
+        return lambda: (model(given.get()), target)
+    whole = Fresh(batch)
+    if pair or hasattr(batch, "target"):
+        target = Fresh(batch[1] if pair else batch.target)
+        return lambda: (predict(model, whole.get()), target)
+
+    def both() -> tuple[Any, Fresh]:
+        answer = predict(model, whole.get())
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise ValueError(
+                "predict(model, batch) should return the pair (prediction, target) where the batch has no .target and "
+                f"is no pair (here a {_kind(batch)}). Found a {_kind(answer)}."
+            )
+        return answer[0], Fresh(answer[1], attached=True)  # a target made by the network keeps its graph
+
+    return both
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
 
 
 def _parameters(model: nn.Module, loss_fn: Any) -> tuple[list[str], list[nn.Parameter]]:

@@ -90,7 +90,7 @@ def _ignored(case: Case, found: Terms) -> bool:
 
 def float_subclass(case: Case) -> Terms:
     """L_i = d total / d lam_i from one call, with the weights replaced by floats that carry a tensor."""
-    now = _attributes(case)
+    now = weight_attributes(case.holder)
     missing = _missing(case, now)
     traced = {name: weight for name, weight in now.items() if name not in missing}
     leaves = [torch.tensor(w or TINY, dtype=torch.float64, requires_grad=True) for w in traced.values()]
@@ -105,7 +105,7 @@ def float_subclass(case: Case) -> Terms:
     if all(slope is None for slope in slopes):
         raise Refused("no lam_* attribute has an effect on the total (weights fixed at construction?)")
     _no_curvature(case, list(traced), slopes, leaves)
-    found = Terms.none()
+    found, dead = Terms.none(), []
     slope_of = dict(zip(traced, slopes, strict=True))
     for name, weight in now.items():
         value = slope_of.get(name)
@@ -113,7 +113,7 @@ def float_subclass(case: Case) -> Terms:
             found.notes.append(f"{name} is 0 and its term could not be evaluated: {missing[name]}.")
             value = torch.tensor(float("nan"), dtype=torch.float64)
         elif value is None:
-            found.notes.append(f"{name} has no effect on the total: a dead weight.")
+            dead.append(name)
             value = torch.zeros((), dtype=torch.float64)
         found.add(_term(case, name), name, weight, value)
     case.rest(found, settable=True)
@@ -121,6 +121,7 @@ def float_subclass(case: Case) -> Terms:
         if any(slope is None for slope in slopes) and all(torch.isfinite(v) for v in found.values):
             raise Refused("a weight leaves no trace in the total, and the loss refused the check with other weights")
         found.notes.append("The terms were checked at the weights in use and by second derivatives only.")
+    found.notes.extend(case.dead(found, name) for name in dead)
     return found
 
 
@@ -154,7 +155,7 @@ def zero_one_probe(case: Case) -> Terms:
 
 
 def _one_by_one(case: Case, off: float) -> Terms:
-    now = _attributes(case)
+    now = weight_attributes(case.holder)
     base = case.attempt(dict.fromkeys(now, off))
     lone = {name: _ask(case, dict.fromkeys(now, off) | {name: 1.0}) for name in now}
     sick = [name for name, total in lone.items() if not torch.isfinite(total)]
@@ -174,6 +175,14 @@ def _one_by_one(case: Case, off: float) -> Terms:
         found.add("rest", "", 1.0, rest, DUST if off else CLEAN)
     if not case.verify(found):
         found.notes.append(_UNVARIED)
+    for name, weight_name, value in zip(found.names, now, found.values, strict=False):  # the rest stands last
+        if rest is None and abs(value.item()) <= DUST * scale:
+            found.notes.append(case.dead(found, weight_name))
+        elif rest is not None and abs(value.item()) <= ROUNDING * abs(rest.item()):
+            found.notes.append(
+                f"{name} is below rounding: it adds {value.item():.3g} to a rest of {rest.item():.6g}, so its value "
+                "and gradient may read as 0 here without being 0. Give the loss components() to see them."
+            )
     found.notes.append("Paths of terms to parameters were judged by non-zero gradients: the terms share one graph.")
     return found
 
@@ -183,13 +192,6 @@ def _ask(case: Case, weights: Mapping[str, float]) -> Tensor:
     if isinstance(total, str):
         raise Refused(f"the loss raised {total}")
     return total
-
-
-def _attributes(case: Case) -> dict[str, float]:
-    now = weight_attributes(case.holder)
-    if not now:
-        raise Refused("loss_fn has no numeric attribute lam_*")
-    return now
 
 
 def _term(case: Case, weight_name: str) -> str:

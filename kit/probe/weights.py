@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import numbers
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -39,14 +39,19 @@ def original(loss_fn: Any) -> Any:
 
 def weight_attributes(holder: Any) -> dict[str, float]:
     """`lam_*` attributes that hold a number, in order of assignment; flags and names among them are no weights."""
+    return {name: float(value) for name, value in _prefixed(holder) if is_weight(value)}
+
+
+def trained_weights(holder: Any) -> list[str]:
+    """`lam_*` attributes that are trained along with the network: they are no settings."""
+    return [name for name, value in _prefixed(holder) if isinstance(value, nn.Parameter)]
+
+
+def _prefixed(holder: Any) -> Iterator[tuple[str, Any]]:
     names = [*getattr(holder, "__dict__", ()), *getattr(holder, "_buffers", ()), *dir(holder)]
-    found = {}
     for name in dict.fromkeys(names):
         if isinstance(name, str) and name.startswith(PREFIX):
-            value = getattr(holder, name, None)
-            if is_weight(value):
-                found[name] = float(value)
-    return found
+            yield name, getattr(holder, name, None)
 
 
 def is_weight(value: Any) -> bool:

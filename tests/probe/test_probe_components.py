@@ -250,6 +250,35 @@ def test_a_loss_without_weights_and_a_frozen_one_say_what_was_tried(step):
         decompose(Frozen(), *step)
 
 
+def test_a_loss_without_weights_is_told_once_and_what_to_do(step):
+    def loss(p, t, lam_a=0.5):
+        return lam_a * cases.terms(p, t)["a"]
+
+    for plain in (loss, functools.partial(loss, lam_a=0.3)):
+        with pytest.raises(DecompositionError) as caught:
+            decompose(plain, *step)
+        text = str(caught.value)
+        assert text.count("no numeric attribute lam_*") == 1 and text.count("float_subclass, tiny_probe, zero_one") == 1
+        for hint in ("functools.partial", "in a dict", "as attributes lam_* of loss_fn", "terms=", "weights="):
+            assert hint in text
+
+
+def test_a_trained_weight_is_noted_as_fixed(step):
+    class Loss(cases.Weighted):
+        def __init__(self):
+            super().__init__()
+            self.lam_b = torch.nn.Parameter(torch.tensor(0.2, dtype=torch.float64))
+
+    found = decompose(Loss(), *step)
+    assert found.names == ("a", "c", "rest")
+    assert any(note.startswith("lam_b is a trained parameter") for note in found.notes)
+    loss = Loss()
+    del loss.lam_a, loss.lam_c
+    loss.forward = lambda p, t: loss.lam_b * cases.terms(p, t)["b"]
+    with pytest.raises(DecompositionError, match="trained: lam_b"):
+        decompose(loss, *step)
+
+
 def test_an_error_that_is_not_about_weights_goes_up(step):
     class Stop(Exception):
         pass

@@ -220,6 +220,17 @@ def test_weight_decay_inside_the_loss_goes_one_stage():
     cases.assert_gram(report, np.vstack([cases.reference(model, batch, cases.terms), 2 * flat.numpy()]))
 
 
+def test_a_prediction_that_hides_a_part_names_both_reasons():
+    class Loss(cases.Weighted):
+        def forward(self, p, t):
+            return super().forward({"x": p["x"], "y": p["hidden"]["y"]}, t)
+
+    model, batch = cases.make()
+    report = probe(model, Loss(), batch, predict=lambda m, b: {"x": (p := m(b[0]))["x"], "hidden": Opaque(**p)})
+    assert report.gradient_way == "one_stage" and report.residual < 1e-12
+    assert any("weight decay" in note and "a part of the prediction is of a type" in note for note in report.notes)
+
+
 def test_own_parameters_of_the_loss_are_a_group():
     class Learned(cases.Weighted):
         def __init__(self):
@@ -415,6 +426,9 @@ def test_kinds_of_predictions(kind, way):
     report = probe(model, cases.Weighted(), batch, predict=lambda m, b: kind(**m(b[0])))
     assert report.gradient_way == way and report.residual < 1e-12
     cases.assert_gram(report, cases.reference(model, batch, cases.terms))
+    if kind is Opaque:
+        assert any("of a type that the probe cannot look into: Opaque" in note for note in report.notes)
+        assert not any("weight decay" in note for note in report.notes)
 
 
 def test_kinds_of_batches():
@@ -424,8 +438,44 @@ def test_kinds_of_batches():
     assert probe(model, cases.Weighted(), SimpleNamespace(inputs=inputs, target=target)) == report
     odd = SimpleNamespace(left=inputs, target=target)
     assert probe(model, cases.Weighted(), odd, predict=lambda m, b: m(b.left)) == report
-    with pytest.raises(ValueError, match="batch should have .inputs and .target, or be a pair"):
-        probe(model, cases.Weighted(), inputs)
+    for other in (inputs, {"x": inputs, "y": target}, (inputs, target, 3)):
+        with pytest.raises(
+            ValueError, match=r"be a pair \(inputs, target\). Found .* or predict=, e.g. predict=lambda"
+        ):
+            probe(model, cases.Weighted(), other)
+
+
+def test_any_batch_goes_with_predict():
+    model, (inputs, target) = cases.make()
+    report = probe(model, cases.Weighted(), (inputs, target))
+    loss = cases.Weighted()
+    assert probe(model, loss, {"x": inputs, "y": target}, predict=lambda m, b: (m(b["x"]), b["y"])) == report
+    assert probe(model, loss, (inputs, target, 3), predict=lambda m, b: (m(b[0]), b[1])) == report
+    assert probe(model, loss, SimpleNamespace(u=inputs, v=target), predict=lambda m, b: (m(b.u), b.v)) == report
+    assert probe(model, loss, [inputs, target], predict=lambda m, b: m(b[0])) == report
+    with pytest.raises(ValueError, match=r"should return the pair \(prediction, target\).*here a dict.*Found a dict"):
+        probe(model, loss, {"x": inputs, "y": target}, predict=lambda m, b: m(b["x"]))
+
+
+def test_a_target_made_by_the_network_keeps_its_graph():
+    model, (inputs, target) = cases.make()
+    model.encoder[3].p = 0.0
+
+    def predict(m, b):
+        return m(b["x"]), m.x(m.encoder(b["x"])) * 0.5 + target
+
+    report = probe(model, cases.Weighted(), {"x": inputs}, predict=predict)
+    assert report.gradient_way == "one_stage" and report.residual < 1e-12
+    J = cases.reference(model, (inputs, target), lambda p, t: cases.terms(p, p["x"] * 0.5 + t))
+    cases.assert_gram(report, J)
+
+
+def test_what_is_no_function_is_refused():
+    model, batch = cases.make()
+    with pytest.raises(TypeError, match="loss_fn should be a callable .* Found a NoneType"):
+        probe(model, None, batch)
+    with pytest.raises(TypeError, match="predict should be a callable .* Found a str"):
+        probe(model, cases.Weighted(), batch, predict="model")
 
 
 def test_inputs_that_the_model_changes_in_place():
