@@ -551,3 +551,8 @@ def test_surface_powers_are_random_symbol_powers() -> None:
     s2 = powers.diagonal(dim1=-2, dim2=-1).real / g2
     assert (powers - torch.diag_embed(powers.diagonal(dim1=-2, dim2=-1))).abs().max() < 1e-6 * 144
     assert (s2 > 0).all() and ((s2[:, 0] / s2[:, 1]).log().abs() > 0.05).float().mean() > 0.7
+
+
+def test_a_sampler_needs_an_array():
+    with pytest.raises(ValueError, match="array should be a PlanarArray. Found array = 'x'"):
+        CovarianceSampler("x")

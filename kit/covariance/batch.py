@@ -31,6 +31,17 @@ class Batch:
         sizes = {field.name: len(getattr(self, field.name)) for field in fields(self)}
         if len(set(sizes.values())) != 1:
             raise ValueError(f"All parts of a Batch should have the same length. Found {sizes}.")
+        B, N = self.R_samp.shape[0], self.R_samp.shape[-1]
+        for name in ("R_samp", "R_true"):
+            shape = list(getattr(self, name).shape)
+            if shape != [B, N, N]:
+                raise ValueError(f"{name} should have shape [B, N, N]. Found shape {shape}.")
+        if self.ptr.ndim != 2 or self.ptr.shape[1] % 3:
+            raise ValueError(f"ptr should have shape [B, 3 K_max]. Found shape {list(self.ptr.shape)}.")
+
+    def __repr__(self) -> str:
+        N, k_max = self.R_samp.shape[-1], self.ptr.shape[-1] // 3
+        return f"Batch({len(self)} scenes, N = {N}, K_max = {k_max}, {self.R_samp.dtype})"
 
     @property
     def inputs(self) -> Tensor:
@@ -57,13 +68,15 @@ class Batch:
         for index in order.split(size):
             yield self[index]
 
-    def to(self, dtype: torch.dtype) -> Batch:
-        """Complex parts as ``dtype`` (complex64 or complex128), real parts in the matching precision, K unchanged."""
-        real = torch.empty((), dtype=dtype).real.dtype
+    def to(self, target: torch.dtype | torch.device | str) -> Batch:
+        """On another device, or in another precision: complex parts as complex64 or complex128, real parts to match."""
+        if not isinstance(target, torch.dtype):
+            return self._map(lambda value: value.to(target))
+        real = target.to_real()
         return replace(
             self,
-            R_samp=self.R_samp.to(dtype),
-            R_true=self.R_true.to(dtype),
+            R_samp=self.R_samp.to(target),
+            R_true=self.R_true.to(target),
             ptr=self.ptr.to(real),
             snr_db=self.snr_db.to(real),
         )

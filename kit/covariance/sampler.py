@@ -41,6 +41,8 @@ class CovarianceSampler:
     dtype: torch.dtype = torch.complex64
 
     def __post_init__(self) -> None:
+        if not isinstance(self.array, PlanarArray):
+            raise ValueError(f"array should be a PlanarArray. Found array = {self.array!r}.")
         if self.scheme not in _SCHEMES:
             raise ValueError(f"scheme should be one of {', '.join(_SCHEMES)}. Found scheme = {self.scheme!r}.")
         for name, least in (("k_max", 1), ("snapshots", 2)):

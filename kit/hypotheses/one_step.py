@@ -82,8 +82,9 @@ def at_one_step(
     trials = [_trial(None, "as_it_is", AS_IT_IS, AS_IT_IS, now, seen, "the weights and outputs of this step")]
     for hypothesis in hypotheses:
         for reading in hypothesis.readings:
-            case = AS_IT_IS if reading.alter is None else reading.title
-            if case not in reports:
+            case = AS_IT_IS
+            if reading.alter is not None:
+                case = reading.title if reading.title not in reports else f"{hypothesis.title}: {reading.title}"
                 reports[case] = probe(
                     model,
                     loss_fn,

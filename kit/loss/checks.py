@@ -36,16 +36,17 @@ def check_finite(name: str, value: Tensor) -> Tensor:
 
 
 def check_complex(name: str, value: Tensor) -> Tensor:
-    if not value.is_complex():
+    if value.dtype not in (torch.complex64, torch.complex128):
         raise ValueError(
-            f"{name} should be complex. Found dtype {value.dtype}; use torch.view_as_complex on (re, im) pairs."
+            f"{name} should be complex64 or complex128. Found dtype {value.dtype}; use torch.view_as_complex on (re, im) "
+            "pairs."
         )
     return value
 
 
 def check_real(name: str, value: Tensor) -> Tensor:
-    if not value.is_floating_point():
-        raise ValueError(f"{name} should be real floating point. Found dtype {value.dtype}.")
+    if value.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"{name} should be float32 or float64. Found dtype {value.dtype}; convert it with .float().")
     return value
 
 

@@ -82,6 +82,13 @@ class UltimateHybridLoss(nn.Module):
         self.k_max, self.load, self.rho, self.alpha0, self.range_floor = k_max, load, rho, alpha0, range_floor
         self._warned: frozenset[str] = frozenset()
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name.startswith("lam_") and name not in WEIGHT_NAMES.values():
+            raise ValueError(
+                f"A weight should be one of {', '.join(WEIGHT_NAMES.values())}. Found {name}: it would do nothing."
+            )
+        super().__setattr__(name, value)
+
     @property
     def weights(self) -> dict[str, float]:
         """The weights as they are now, by attribute name, in the order of the sum."""

@@ -51,19 +51,28 @@ class LossInputs:
         K = checks.require(target, "K", "target", "every term")
         self.K = checks.check_source_count(checks.check_shape("K", K, (len(K),) if K.ndim else (1,), "B"), self.k_max)
         self.B = B = len(self.K)
+        real = self._precision()
         ptr = checks.require(target, "ptr", "target", "every term")
         checks.check_shape("ptr", ptr, (B, 3 * self.k_max), "B, 3 K_max: phi | theta | r")
-        self.ptr = checks.check_finite("ptr", checks.check_real("ptr", ptr))
+        self.ptr = checks.check_finite("ptr", checks.check_real("ptr", ptr)).to(real)
         R = checks.require(target, "R_true", "target", "every term")
         if not R.is_complex() and R.ndim == 4:
-            R = torch.view_as_complex(checks.check_shape("R_true", R, (B, N, N, 2), "B, N, N, (re, im)").contiguous())
+            checks.check_shape("R_true", checks.check_real("R_true", R), (B, N, N, 2), "B, N, N, (re, im)")
+            R = torch.view_as_complex(R.contiguous())
         checks.check_shape("R_true", checks.check_complex("R_true", R), (B, N, N), "B, N, N")
-        self.R_true = checks.check_finite("R_true", R)
-        self.snr_db = target.get("snr_db")
-        if self.snr_db is not None:
-            checks.check_shape("snr_db", self.snr_db, (B,), "B")
-            checks.check_finite("snr_db", checks.check_real("snr_db", self.snr_db))
+        self.R_true = checks.check_finite("R_true", R).to(real.to_complex())
+        snr_db = target.get("snr_db")
+        if snr_db is not None:
+            checks.check_shape("snr_db", snr_db, (B,), "B")
+            snr_db = checks.check_finite("snr_db", checks.check_real("snr_db", snr_db)).to(real)
+        self.snr_db = snr_db
         self.active = torch.arange(self.k_max, device=self.K.device) < self.K[:, None]  # [B, K_max]
+
+    def _precision(self) -> torch.dtype:
+        """The predictions' real type: labels follow it, so that a float32 network may be given float64 labels."""
+        kinds = (value.dtype for value in self.prediction.values() if isinstance(value, Tensor))
+        floats = [kind.to_real() for kind in kinds if kind.is_floating_point or kind.is_complex]
+        return torch.float64 if torch.float64 in floats else torch.float32
 
     def predicted(self, key: str, width: int, needed_for: str) -> Tensor:
         """A real prediction ``[B, width]``; NaN is let through, it is evidence."""
@@ -143,7 +152,7 @@ class LossInputs:
     def stencil(self) -> Tensor:
         """Steering vectors on the 5 x 5 grid round each true source, at its range, ``[B, N, K_max, 25]``; 12 is the centre."""
         phi, theta, r = (value[..., None] for value in self._positions())
-        offset = torch.tensor(_STENCIL_RAD, dtype=phi.dtype)
+        offset = torch.tensor(_STENCIL_RAD, dtype=phi.dtype, device=phi.device)
         d_phi, d_theta = (grid.reshape(-1) for grid in torch.meshgrid(offset, offset, indexing="ij"))
         points = [
             value.flatten(1) for value in torch.broadcast_tensors(phi + d_phi, theta + d_theta, r)

@@ -24,6 +24,10 @@ class Table:
     frame: pd.DataFrame
     caption: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.frame, pd.DataFrame):
+            raise ValueError(f"frame should be a pandas DataFrame. Found a {type(self.frame).__name__}.")
+
     def _repr_html_(self) -> str:
         return render_table(self)
 
@@ -74,6 +78,10 @@ class Finding:
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict should be one of {', '.join(VERDICTS)}. Found verdict = {self.verdict!r}.")
+        if isinstance(self.evidence, (str, Evidence, Table, Panel)):
+            raise ValueError(
+                f"evidence should be a sequence. Found one {type(self.evidence).__name__}; put it in a list."
+            )
         for number, item in enumerate(self.evidence):
             if not isinstance(item, (Evidence, Table, Panel, str)):
                 raise ValueError(

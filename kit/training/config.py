@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -44,17 +45,20 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} should be an integer >= 1. Found {name} = {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} should be an integer >= 1. Found {name} = {value!r}.")
         for name in ("lr", "weight_decay", "blend_jitter"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} should be >= 0. Found {name} = {getattr(self, name)!r}.")
-        if not self.clip_norm > 0:
-            raise ValueError(f"clip_norm should be > 0. Found clip_norm = {self.clip_norm!r}.")
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay should be in [0, 1) or None. Found ema_decay = {self.ema_decay!r}.")
-        if not 0 <= self.blend < 1:
-            raise ValueError(f"blend should be in [0, 1). Found blend = {self.blend!r}.")
+            self._check(name, getattr(self, name) >= 0, "finite and >= 0")
+        self._check("clip_norm", self.clip_norm > 0, "finite and > 0")
+        self._check("blend", 0 <= self.blend < 1, "in [0, 1)")
+        if self.ema_decay is not None:
+            self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1), or None")
+
+    def _check(self, name: str, fits: bool, rule: str) -> None:
+        value = getattr(self, name)
+        if not (fits and math.isfinite(value)):
+            raise ValueError(f"{name} should be {rule}. Found {name} = {value!r}.")
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""

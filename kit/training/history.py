@@ -58,6 +58,8 @@ class TrainingHistory:
         )
 
     def __repr__(self) -> str:
+        if not self.epoch_records:
+            return "TrainingHistory(0 epochs)"
         first, last = self.epoch_records[0], self.epoch_records[-1]
         return (
             f"TrainingHistory({len(self.epoch_records)} epochs, train {first['train_loss']:.4f} -> {last['train_loss']:.4f}, "

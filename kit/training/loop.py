@@ -79,6 +79,9 @@ class TrainingLoop:
         config: TrainingConfig,
         validation: Batch | None = None,
     ) -> None:
+        for name, scenes in (("data", data), ("validation", data if validation is None else validation)):
+            if not isinstance(scenes, Batch) or len(scenes) == 0:
+                raise ValueError(f"{name} should be a Batch of at least one scene. Found {scenes!r}.")
         self.model, self.loss, self.data, self.config = model, loss, data, config
         self.validation = data if validation is None else validation
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -115,7 +118,8 @@ class TrainingLoop:
             if self.config.require_steps and record["steps_taken"] == 0:
                 raise NoStepTaken(
                     f"Every epoch should take at least one optimiser step. Found 0 steps in the {record['batches']} batches of epoch "
-                    f"{record['epoch']} (median gradient norm {record['grad_norm']:.3g}, {record['nan_replaced']} NaN entries replaced); "
+                    f"{record['epoch']} (train loss {record['train_loss']:.6g}, median gradient norm {record['grad_norm']:.3g}, "
+                    f"{record['nan_replaced']} NaN entries replaced); "
                     "look at .history, or set require_steps=False to go on.",
                     self.history(),
                 )
@@ -218,6 +222,7 @@ class TrainingLoop:
         model = self.model if self.average is None else self.average
         beta = self.beta(epoch, jitter=False) if self.config.validate_with_blend else 0.0
         terms = tuple(dict.fromkeys(("loss_nmse", *self.loss.active_terms)))
+        modes = {module: module.training for module in (model, self.loss)}
         model.eval()
         self.loss.eval()
         sums: dict[str, float] = dict.fromkeys(("val_loss", *terms), 0.0)
@@ -228,6 +233,8 @@ class TrainingLoop:
             for term, value in values.items():
                 sums[term] += float(value)
             batches += 1
+        for module, training in modes.items():
+            module.train(training)
         return {("val_loss" if key == "val_loss" else f"val_{key}"): value / batches for key, value in sums.items()}
 
     def _optimizer(self) -> torch.optim.Optimizer:

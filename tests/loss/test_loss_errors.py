@@ -257,3 +257,26 @@ def test_without_factors_the_second_nmse_is_zero() -> None:
     alone = make(**off | {"lam_cov": 1.0})({"R_blend": R_blend}, target)
     both = make(**off | {"lam_cov": 1.0, "lam_cov_pred": 1.0})({"R_blend": R_blend}, target)
     assert both.item() == alone.item() > 0
+
+
+def test_a_misspelt_weight_is_refused() -> None:
+    """A weight that is accepted and never used is how such reports begin."""
+    with pytest.raises(ValueError, match="Found lam_subspace: it would do nothing"):
+        UltimateHybridLoss().lam_subspace = 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16, torch.bfloat16])
+def test_labels_of_another_kind_are_refused_by_name(dtype: torch.dtype) -> None:
+    prediction, target = scene()
+    target["R_true"] = torch.view_as_real(target["R_true"]).to(dtype)
+    with pytest.raises(ValueError, match="R_true should be float32 or float64. Found dtype"):
+        make()(prediction, target)
+
+
+def test_double_labels_are_taken_by_a_single_precision_network() -> None:
+    prediction, target = scene()
+    single = {key: value.detach().float().requires_grad_() for key, value in prediction.items()}
+    wide, narrow = make().components(prediction, target), make().components(single, target)
+    for term, value in narrow.items():
+        assert value.dtype == torch.float32, term
+        assert value.item() == pytest.approx(wide[term].item(), rel=1e-3, abs=1e-5), term

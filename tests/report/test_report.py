@@ -152,6 +152,7 @@ def test_the_button_writes_the_page_again(tmp_path):
     [
         ({"verdict": "sure"}, "verdict should be one of confirmed, refuted, partly, open"),
         ({"evidence": (3,)}, "Found a int at position 0"),
+        ({"evidence": "hello"}, "evidence should be a sequence. Found one str"),
     ],
 )
 def test_a_wrong_finding_is_refused(change, message):
@@ -174,3 +175,8 @@ def test_a_table_speaks_of_what_is_not_finite():
 
 def _full_disk(*_):
     raise OSError("disk is full")
+
+
+def test_a_table_is_made_of_a_frame():
+    with pytest.raises(ValueError, match="frame should be a pandas DataFrame. Found a dict"):
+        kit.Table({"a": [1]})

@@ -80,3 +80,7 @@ def test_the_settings_tell_the_run_apart(history):
 
 def _fail(*_):
     raise OSError("disk is full")
+
+
+def test_an_empty_history_can_be_looked_at():
+    assert repr(TrainingHistory((), ())) == "TrainingHistory(0 epochs)"

@@ -11,6 +11,7 @@ import torch
 import kit
 from kit.faults import LossCountedOnStepsOnly, NanGradients, all_applied
 from kit.training import NoStepTaken, RunningLoss, gradient_norm, replace_nan_gradients, step_allowed
+from kit.training.schedule import lr_multiplier
 from tests.training._runs import small_patient
 
 
@@ -181,6 +182,8 @@ def test_the_blend_of_predict_scales_the_gradient_as_the_formula_says():
     ("name", "value"),
     [
         ("epochs", 0),
+        ("epochs", True),
+        ("clip_norm", math.inf),
         ("batch_size", 1.5),
         ("lr", -1.0),
         ("clip_norm", 0.0),
@@ -199,3 +202,68 @@ def test_a_frozen_model_is_refused():
     model = patient.new_model().requires_grad_(False)
     with pytest.raises(ValueError, match="trainable parameters"):
         kit.train(model, patient.new_loss(), patient.train)
+
+
+def test_the_learning_rate_follows_its_schedule_step_by_step():
+    history = small_patient(epochs=3).run()
+    expected = [3e-4 * lr_multiplier(step, 9) for step in range(9)]
+    assert history.steps["lr"].tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_schedule_waits_for_taken_steps():
+    loop = small_patient().new_loop()
+    with NanGradients().applied_to(loop):
+        assert loop.run().steps["lr"].unique().tolist() == [3e-4]
+
+
+def test_the_optimiser_sees_clipped_gradients():
+    loop = small_patient(clip_norm=0.01).new_loop()
+    batch = small_patient().train[:8]
+    step = loop.update(loop.forward(batch, 0.0), batch)
+    assert step["grad_norm"] > 0.01, "the record holds the norm before clipping"
+    assert gradient_norm(loop.model.parameters()) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_the_optimiser_is_as_configured():
+    groups = small_patient(lr=1e-3, weight_decay=0.5).new_loop().optimizer.param_groups
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.5]
+    assert [group["initial_lr"] for group in groups] == [1e-3, 4e-3], "heads learn four times as fast"
+
+
+def test_validation_passes_the_blend_only_when_asked():
+    without, with_blend = (small_patient(epochs=1, validate_with_blend=asked).run() for asked in (False, True))
+    assert without.train_loss == with_blend.train_loss
+    assert without.epochs["val_loss_nmse"].tolist() == without.epochs["val_loss_nmse_pred"].tolist()
+    assert with_blend.epochs["val_loss_nmse"].tolist() != with_blend.epochs["val_loss_nmse_pred"].tolist()
+
+
+def test_the_defaults_are_the_reports_trainer():
+    config = kit.TrainingConfig()
+    assert (config.lr, config.weight_decay, config.clip_norm, config.ema_decay) == (3e-4, 1e-4, 1.0, 0.999)
+    assert (config.blend, config.blend_jitter, config.batch_size) == (0.30, 0.05, 64)
+    assert (
+        config.structure_schedule and config.require_steps and not config.stage_mix and not config.validate_with_blend
+    )
+
+
+def test_validation_leaves_the_modes_as_they_were():
+    loop = small_patient(epochs=1).new_loop()
+    loop.run()
+    assert loop.model.training and loop.loss.training
+    batch = small_patient().train[:4]
+    with pytest.raises(ValueError, match="R_blend should require grad"):
+        loop.loss({**loop.model(batch.inputs), "R_blend": batch.R_samp}, batch.target)
+
+
+def test_a_nan_loss_is_named_in_the_error():
+    loop = small_patient(require_steps=True).new_loop()
+    loop.predict = lambda model, batch, beta=0.0, **_: {k: v * math.nan for k, v in model(batch.inputs).items()}
+    with pytest.raises(NoStepTaken, match="train loss nan"):
+        loop.run()
+
+
+@pytest.mark.parametrize("data", [None, (1, 2)])
+def test_what_is_not_a_batch_is_refused(data):
+    patient = small_patient()
+    with pytest.raises(ValueError, match="data should be a Batch"):
+        kit.train(patient.new_model(), patient.new_loss(), data)

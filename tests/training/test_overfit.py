@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 import kit
 from kit.loss import COVARIANCE_ONLY
@@ -28,6 +29,14 @@ def test_the_protocol_passes(protocol):
 
 def test_the_train_loss_is_the_covariance_error_alone(protocol):
     assert protocol.history.val_loss == pytest.approx(protocol.history.epochs["val_loss_nmse"].tolist(), rel=1e-6)
+
+
+def test_with_all_seven_weights_training_does_not_start_in_the_reports_range():
+    """0.5 to 2.0 is the start of the covariance term alone; the position term by itself is above 2."""
+    patient = kit.sick_patient()
+    with torch.no_grad():
+        total = patient.new_loss()(patient.new_model()(patient.train.inputs), patient.train.target).item()
+    assert 3.0 < total < 5.0
 
 
 def test_a_network_that_takes_no_step_fails_the_protocol():
