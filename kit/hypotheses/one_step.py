@@ -78,7 +78,9 @@ def at_one_step(
     forward = predict or (lambda model, batch: model(batch.inputs))
     seen = probe(model, loss_fn, batch, predict=forward)
     reports = {AS_IT_IS: seen}
-    now = {name: float(value) for name, value in zip(seen.weight_names, seen.weights, strict=True) if name}
+    # what can be set: a rest without a weight, and a negative weight, keep what they have
+    settable = zip(seen.weight_names, seen.weights, seen.adjustable, strict=True)
+    now = {name: float(value) for name, value, free in settable if free and value >= 0}
     trials = [_trial(None, "as_it_is", AS_IT_IS, AS_IT_IS, now, seen, "the weights and outputs of this step")]
     for hypothesis in hypotheses:
         for reading in hypothesis.readings:

@@ -68,7 +68,8 @@ def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
     """HTML fragments, one a panel, of live panels on one page that need no kernel, no network and no other script.
 
     Each panel is a mapping with `data` (of `kit.panel.panel_data`), `weights` (weight name -> value, the setting shown
-    first), `case` (title of the probed state shown first), `element_id` (unique on the page) and optionally `title`.
+    first), `case` (title of the probed state shown first), `element_id` (unique on the page) and optionally `title` and
+    `still` (of `Panel.still_html`: HTML, already escaped, that readers without JavaScript see).
     The style sheet comes with the first fragment, the module with the last one, so a page holds them once.
 
     Works under `default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:`.
@@ -86,14 +87,27 @@ def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def standalone_panel(
-    data: Mapping[str, Any], weights: Mapping[str, float], case: str, element_id: str, *, title: str = ""
+    data: Mapping[str, Any],
+    weights: Mapping[str, float],
+    case: str,
+    element_id: str,
+    *,
+    title: str = "",
+    still: str = "",
 ) -> str:
     """The fragment of a page with one panel; see `standalone_panels`."""
-    panel = {"data": data, "weights": weights, "case": case, "element_id": element_id, "title": title}
+    panel = {"data": data, "weights": weights, "case": case, "element_id": element_id, "title": title, "still": still}
     return standalone_panels([panel])[0]
 
 
-def _place(data: Mapping[str, Any], weights: Mapping[str, float], case: str, element_id: str, title: str = "") -> str:
+def _place(
+    data: Mapping[str, Any],
+    weights: Mapping[str, float],
+    case: str,
+    element_id: str,
+    title: str = "",
+    still: str = "",
+) -> str:
     """Where one panel is drawn, and its state as JSON."""
     if not _ELEMENT_ID.fullmatch(element_id):
         raise ValueError(
@@ -110,8 +124,9 @@ def _place(data: Mapping[str, Any], weights: Mapping[str, float], case: str, ele
         "status": "",
         "can_export": False,
     }
+    without = f'<div class="kit-still">{still}</div>' if still else "The sliders need JavaScript."
     return (
-        f'<div id="{html.escape(element_id)}"><noscript>The sliders need JavaScript.</noscript></div>\n'
+        f'<div id="{html.escape(element_id)}"><noscript>{without}</noscript></div>\n'
         f'<script type="application/json" id="{element_id}-data">{script_json(state)}</script>\n'
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -103,14 +104,40 @@ def slider_end(reports: Mapping[str, Any], presets: Sequence[Preset], upper: flo
         raise ValueError(f"upper should be finite and > 0. Found upper = {upper!r}.")
     asked = [float(w) for r in reports.values() for w, can in zip(r.weights, r.adjustable, strict=True) if can]
     asked += [float(w) for preset in presets for w in preset.weights.values()]
-    bad = [w for w in asked if not math.isfinite(w) or w < 0]
-    if bad:
-        raise ValueError(f"weights of a report should be finite and >= 0. Found {bad[0]}.")
     largest = max(asked, default=0.0)
     return float(upper) if largest <= upper else _round_up(largest)
 
 
-def _case(index: int, title: str, report: Any, upper: float) -> dict[str, Any]:
+def negative_weights(cases: Mapping[str, Any]) -> list[bool]:
+    """[m] True: the term has a weight of its own that was probed below 0 in some case. Such a weight (a bonus) counts
+    with its probed value and has no slider: the what-if algebra takes given weights >= 0 only.
+
+    Raises ValueError for a probed weight that is not finite.
+    """
+    for title, report in cases.items():
+        for name, weight in zip(report.weight_names, report.weights, strict=True):
+            if not math.isfinite(weight):
+                raise ValueError(f"{name} should be finite. Found {name} = {weight} in report {title!r}.")
+    first = next(iter(cases.values()))
+    lowest = np.min([np.asarray(report.weights, dtype=np.float64) for report in cases.values()], axis=0)
+    return [bool(can and low < 0) for can, low in zip(first.adjustable, lowest, strict=True)]
+
+
+def as_set(report: Any, weights: Any = None, adjustable: Sequence[bool] | None = None) -> SimpleNamespace:
+    """The report as `kit.whatif` reads it, with this setting or these adjustable weights in place of its own.
+
+    `kit.whatif` refuses a negative weight that is given, not one that was probed: so a setting is given as probed.
+    """
+    fields = {name: getattr(report, name) for name in ("names", "weight_names", "L", "G", "groups", "G_groups")}
+    return SimpleNamespace(
+        weights=whatif.settle(report, weights),
+        adjustable=report.adjustable if adjustable is None else adjustable,
+        **fields,
+    )
+
+
+def _case(index: int, title: str, report: Any, upper: float, adjustable: Sequence[bool]) -> dict[str, Any]:
+    box = as_set(report, adjustable=adjustable)
     return {
         "key": f"case-{index}",
         "title": title,
@@ -125,9 +152,9 @@ def _case(index: int, title: str, report: Any, upper: float) -> dict[str, Any]:
         "total": _number(report.total),
         "grad_norm": _number(report.grad_norm),
         "axes": {
-            "total": _number(whatif.max_total(report, upper)),
-            "gradient": _number(whatif.max_grad_norm(report, upper)),
-            "gradient_groups": [_number(whatif.max_grad_norm(report, upper, group)) for group in report.groups],
+            "total": _number(whatif.max_total(box, upper)),
+            "gradient": _number(whatif.max_grad_norm(box, upper)),
+            "gradient_groups": [_number(whatif.max_grad_norm(box, upper, group)) for group in report.groups],
         },
     }
 
@@ -138,12 +165,15 @@ def panel_data(reports: Any, presets: Sequence[Preset] = (), upper: float = 2.0)
     reports: a ProbeReport, or a mapping title -> ProbeReport with the same terms; presets: settings to offer;
     upper: right end of the sliders (raised where a probed or preset weight is larger).
 
-    Raises ValueError for reports that do not belong together, presets with unknown weights or cases, a bad `upper`;
+    A weight probed below 0 is shown with its probed value and is not adjustable, see `negative_weights`.
+
+    Raises ValueError for reports that do not belong together, weights that are not finite, presets with unknown weights or cases, a bad `upper`;
     TypeError for something that is not a report.
     """
     cases = as_cases(reports)
     first = next(iter(cases.values()))
-    adjustable = [bool(can) for can in first.adjustable]
+    negative = negative_weights(cases)
+    adjustable = [bool(can) and not below for can, below in zip(first.adjustable, negative, strict=True)]
     titles = list(cases)
     check_presets(presets, first.weight_names, adjustable, titles)
     end = slider_end(cases, presets, upper)
@@ -153,8 +183,9 @@ def panel_data(reports: Any, presets: Sequence[Preset] = (), upper: float = 2.0)
         "names": list(first.names),
         "weight_names": list(first.weight_names),
         "adjustable": adjustable,
+        "negative": negative,
         "upper": end,
-        "cases": [_case(i, title, report, end) for i, (title, report) in enumerate(cases.items())],
+        "cases": [_case(i, title, report, end, adjustable) for i, (title, report) in enumerate(cases.items())],
         "presets": [
             {
                 "key": preset.key,

@@ -49,8 +49,9 @@ def check_presets(
         seen.add(preset.key)
         for name in preset.weights:
             if name not in free:
+                fixed = " (a negative or fixed weight: shown, not adjustable)" if name and name in weight_names else ""
                 raise ValueError(
-                    f"weights of preset {preset.key!r} should be adjustable weights. Found {name!r}; "
+                    f"weights of preset {preset.key!r} should be adjustable weights. Found {name!r}{fixed}; "
                     f"known are {', '.join(free)}."
                 )
         if preset.case is not None and preset.case not in cases:

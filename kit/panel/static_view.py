@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kit import whatif
+from kit.panel.data import as_set
 from kit.plots import palette
 
 _LONGEST_NAME = 26
@@ -58,19 +59,19 @@ def _bars(ax: Any, names: list[str], values: np.ndarray, last: str, last_value: 
 
 def bar_figure(report: Any, weights: Mapping[str, float]) -> Figure:
     """Two bar plots: weighted value per term and total; weighted gradient norm per term and norm of their sum."""
-    w = whatif.settle(report, weights)
+    shown = as_set(report, weights)
     height = 1.1 + 0.27 * (len(report.names) + 1)  # inches: the heading, then one line a bar
     figure = Figure(figsize=(9.0, height), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     names = list(report.names)
-    _bars(left, names, whatif.weighted(report, w), "total", whatif.total(report, w), "Which term makes the total?")
+    _bars(left, names, whatif.weighted(shown), "total", whatif.total(shown), "Which term makes the total?")
     _bars(
         right,
         names,
-        whatif.term_grad_norms(report, w),
+        whatif.term_grad_norms(shown),
         "total gradient",
-        whatif.grad_norm(report, w),
+        whatif.grad_norm(shown),
         "Which term pulls on the network?",
     )
     return figure
@@ -87,26 +88,26 @@ def _png(figure: Figure) -> str:
 
 def alt_text(report: Any, weights: Mapping[str, float]) -> str:
     """What the picture shows, in words and numbers."""
-    w = whatif.settle(report, weights)
-    parts = ", ".join(f"{name} {number(x)}" for name, x in zip(report.names, whatif.weighted(report, w), strict=True))
+    shown = as_set(report, weights)
+    parts = ", ".join(f"{name} {number(x)}" for name, x in zip(report.names, whatif.weighted(shown), strict=True))
     pulls = ", ".join(
-        f"{name} {number(x)}" for name, x in zip(report.names, whatif.term_grad_norms(report, w), strict=True)
+        f"{name} {number(x)}" for name, x in zip(report.names, whatif.term_grad_norms(shown), strict=True)
     )
     return (
-        f"Two bar charts. Weighted value of each term: {parts}; total {number(whatif.total(report, w))}. "
-        f"Weighted gradient norm of each term: {pulls}; norm of their sum {number(whatif.grad_norm(report, w))}."
+        f"Two bar charts. Weighted value of each term: {parts}; total {number(whatif.total(shown))}. "
+        f"Weighted gradient norm of each term: {pulls}; norm of their sum {number(whatif.grad_norm(shown))}."
     )
 
 
 def _table(report: Any, weights: Mapping[str, float]) -> str:
-    w = whatif.settle(report, weights)
+    shown = as_set(report, weights)
     columns = zip(
         report.names,
         report.weight_names,
-        w,
+        shown.weights,
         report.L,
-        whatif.weighted(report, w),
-        whatif.term_grad_norms(report, w),
+        whatif.weighted(shown),
+        whatif.term_grad_norms(shown),
         strict=True,
     )
     rows = "".join(
@@ -120,19 +121,34 @@ def _table(report: Any, weights: Mapping[str, float]) -> str:
         for text in ("term", "weight name", "weight", "value", "weighted value", "gradient norm (weighted)")
     )
     foot = (
-        f'<tr><th scope="row">total</th><td></td><td></td><td></td><td>{number(whatif.total(report, w))}</td>'
-        f"<td>{number(whatif.grad_norm(report, w))}</td></tr>"
+        f'<tr><th scope="row">total</th><td></td><td></td><td></td><td>{number(whatif.total(shown))}</td>'
+        f"<td>{number(whatif.grad_norm(shown))}</td></tr>"
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}{foot}</tbody></table>"
 
 
-def static_html(report: Any, weights: Mapping[str, float], *, title: str = "", case: str = "") -> str:
-    """HTML figure (PNG with alt text, caption) and table of one setting, escaped; no script, no address."""
-    caption = ". ".join(html.escape(text) for text in (title, case) if text)
-    still = f"{caption}. Still picture" if caption else "Still picture"
+def _sentence(text: str) -> str:
+    """The text, closed: a full stop where it does not end in a mark of its own."""
+    return text if text.endswith((".", "?", "!", "\u2026")) else f"{text}."
+
+
+def static_html(
+    report: Any,
+    weights: Mapping[str, float],
+    *,
+    title: str = "",
+    case: str = "",
+    live: str = "live when the notebook is run",
+) -> str:
+    """HTML figure (PNG with alt text, caption) and table of one setting, escaped; no script, no address.
+
+    live: where the reader finds it with sliders, the end of the caption.
+    """
+    texts = (title.strip(), case.strip() and f"State: {case.strip()}", f"Still picture; {live.strip()}")
+    caption = " ".join(html.escape(_sentence(text)) for text in texts if text)
     return (
         f'<figure><img alt="{html.escape(alt_text(report, weights))}" '
         f'src="data:image/png;base64,{_png(bar_figure(report, weights))}">'
-        f"<figcaption>{still}; live when the notebook is run.</figcaption></figure>\n"
+        f"<figcaption>{caption}</figcaption></figure>\n"
         f"{_table(report, weights)}"
     )

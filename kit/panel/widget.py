@@ -12,6 +12,7 @@ import traitlets
 from kit.panel.assets import module_source, stylesheet
 from kit.panel.data import as_cases, panel_data
 from kit.panel.presets import Preset
+from kit.panel.setting import Setting
 from kit.panel.static_view import static_html
 
 
@@ -30,7 +31,8 @@ class Panel(anywidget.AnyWidget):
     note:      text the note field starts with
 
     Read and set: `weights` (name of an adjustable weight -> value; names left out take their probed value), `case`
-    (title of the state shown), `note`. `status` holds the last message about an export. Moving a slider re-weights what
+    (title of the state shown), `note`. `weights` is read-only in place (TypeError): assign it as a whole. A weight that was
+    probed below 0 counts with its probed value and is no part of `weights`. `status` holds the last message about an export. Moving a slider re-weights what
     was recorded at one step; it does not retrain. Raises ValueError for unknown names, negative or non-finite weights,
     unknown cases.
     """
@@ -59,14 +61,21 @@ class Panel(anywidget.AnyWidget):
         self._reports = as_cases(reports)
         first = next(iter(self._reports))
         data = panel_data(self._reports, tuple(presets), upper)
+        self._adjustable: list[bool] = data["adjustable"]
         super().__init__(data=data, case=first, weights=self._probed(first), title=title, note=note)
         self.on_export(on_export)
         self.on_msg(self._receive)
 
     def _probed(self, case: str) -> dict[str, float]:
         report = self._reports[case]
-        columns = zip(report.weight_names, report.weights, report.adjustable, strict=True)
+        columns = zip(report.weight_names, report.weights, self._adjustable, strict=True)
         return {name: float(w) for name, w, can in columns if can}
+
+    def _negative(self, case: str) -> dict[str, float]:
+        """Probed weights that a loss accepts and the panel shows without a slider."""
+        report = self._reports[case]
+        columns = zip(report.weight_names, report.weights, self.data["negative"], strict=True)
+        return {name: float(w) for name, w, below in columns if below}
 
     @property
     def report(self) -> Any:
@@ -83,11 +92,18 @@ class Panel(anywidget.AnyWidget):
         return proposal["value"]
 
     @traitlets.validate("weights")
-    def _check_weights(self, proposal: Any) -> dict[str, float]:
+    def _check_weights(self, proposal: Any) -> Setting:
         asked: Mapping[str, Any] = proposal["value"]
-        full = self._probed(self.case)
+        full, negative = self._probed(self.case), self._negative(self.case)
         upper = self.data["upper"]
         for name, value in asked.items():
+            if name in negative:
+                if value != negative[name]:
+                    raise PanelValueError(
+                        f"{name} should stay {negative[name]:g}, as probed: a weight probed below 0 is shown, not "
+                        f"adjustable. Found {name} = {value!r}; adjustable are {', '.join(full)}, from 0 to {upper:g}."
+                    )
+                continue
             if name not in full:
                 raise PanelValueError(f"weights should have known names. Found {name!r}; known are {', '.join(full)}.")
             try:
@@ -102,7 +118,7 @@ class Panel(anywidget.AnyWidget):
                     f"Found {name} = {value!r}; make the panel with a larger `upper`."
                 )
             full[name] = w
-        return full
+        return Setting(full)
 
     @traitlets.observe("case")
     def _follow_case(self, change: Any) -> None:
@@ -149,6 +165,12 @@ class Panel(anywidget.AnyWidget):
             raise
         else:
             self.status = f"wrote {path}"
+
+    def still_html(self) -> str:
+        """The present setting as a figure with alt text and a table, for a page read without JavaScript."""
+        return static_html(
+            self.report, self.weights, title=self.title, case=self.case, live="the sliders need JavaScript"
+        )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -100,6 +100,7 @@ def _panel_state(panel: Panel, element_id: str) -> dict[str, Any]:
         "case": panel.case,
         "title": panel.title,
         "element_id": element_id,
+        "still": panel.still_html(),
     }
 
 

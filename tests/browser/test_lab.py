@@ -28,7 +28,7 @@ class PanelOnPage:
         return self.root.locator(f'.kit-row[data-weight="{weight}"] input[type=range]')
 
     def box(self, weight):
-        return self.root.locator(f'.kit-row[data-weight="{weight}"] input[type=number]')
+        return self.root.locator(f'.kit-row[data-weight="{weight}"] input.kit-box')
 
     def bar(self, term):
         return self.root.locator(f'rect[data-term="{term}"]').first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -113,3 +114,23 @@ def test_a_strangers_hypothesis_is_one_object(patient):
     )
     step = kit.hypotheses.at_one_step([sixth], patient.new_model(), patient.new_loss(), patient.batch())
     assert step.trials[1].loss == pytest.approx(step.trials[0].loss / 2, rel=1e-12)
+
+
+def test_a_negative_weight_keeps_its_value():
+    """An entropy bonus is a legal weight of a stranger's loss."""
+
+    class Bonus:
+        lam_fit, lam_entropy = 1.0, -0.1
+
+        def __call__(self, prediction, target):
+            return (
+                self.lam_fit * (prediction["y"] - target).square().mean()
+                + self.lam_entropy * prediction["y"].abs().mean()
+            )
+
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    batch = (torch.randn(4, 3), torch.randn(4, 2))
+    claim = replace(REPORT[0], readings=REPORT[0].readings[:1])  # all weights 0; a stranger's loss has no lam_cov
+    step = kit.hypotheses.at_one_step([claim], model, Bonus(), batch, predict=lambda m, b: {"y": m(b[0])})
+    assert step.trials[0].loss == pytest.approx(Bonus()({"y": model(batch[0])}, batch[1]).item(), rel=1e-5)

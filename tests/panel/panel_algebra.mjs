@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 
 const { module, data, settings } = JSON.parse(readFileSync(0, "utf8"));
-const names = "settle, total, weighted, gradNorm, termNorms, shares, cosines, axisEnds, sum, number, meaning";
+const names = "settle, total, weighted, gradNorm, termNorms, shares, cosines, axisEnds, sum, number, meaning, "
+  + "parseNumber, cosineText, conflictRemark";
 const text = `${module}\nexport { ${names} };`;
 const kit = await import(`data:text/javascript;base64,${Buffer.from(text).toString("base64")}`);
 const answers = settings.map(({ index, weights }) => {
@@ -17,4 +18,9 @@ const answers = settings.map(({ index, weights }) => {
 });
 const ends = [[0.3, 2.4], [2.9, null], [0], [-3, 4], [7e-9], []].map(kit.axisEnds);
 const words = [0, null, 3.4312, 1234.5, 2.3e-7, -0.5, 0.99996].map(kit.number);
-process.stdout.write(JSON.stringify({ answers, ends, words }));
+const typed = ["0.5", "0,5", " ,5 ", "1e-3", "2.", "-1", "\u22121", "", "0,5,1", "1.000,5", "0x10", "Infinity", "a", "1 2", "."]
+  .map(kit.parseNumber);
+const cosines = [0, -0.0001, 0.004, -0.012, -0.0996, -0.1, -0.104, 0.69, 1, -1].map(kit.cosineText);
+const remarks = [[0, 0, 21], [0, 0, 0], [0, 3, 2], [0, 21, 0], [1, 21, 0], [2, 3, 2]]
+  .map((counts) => kit.conflictRemark(...counts));
+process.stdout.write(JSON.stringify({ answers, ends, words, typed, cosines, remarks }));

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,10 +10,8 @@ import numpy as np
 import pytest
 
 from kit.panel import Preset, module_source, panel_data
+from tests.panel._node import node
 from tests.panel._panel_cases import NAMES, WEIGHT_NAMES, make_report
-
-NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(NODE is None, reason="no node on this machine")
 
 
 def evaluate(data, settings):
@@ -25,7 +22,7 @@ def evaluate(data, settings):
         "settings": [{"index": i, "weights": weights} for i, weights in settings],
     }
     done = subprocess.run(
-        [NODE, str(Path(__file__).with_name("panel_algebra.mjs"))],
+        [node(), str(Path(__file__).with_name("panel_algebra.mjs"))],
         input=json.dumps(asked),
         capture_output=True,
         text=True,
@@ -141,3 +138,55 @@ def test_meaning_names_the_largest_part_and_the_strongest_pull():
     part = NAMES[int(np.argmax(report.weights * report.L))]
     pull = NAMES[int(np.argmax(report.weights * np.sqrt(np.diag(report.G))))]
     assert part in answer["meaning"]["text"] and pull in answer["meaning"]["text"].split("pull")[1]
+
+
+def test_a_gradient_that_is_not_finite_is_not_said_to_spoil_the_network_for_certain():
+    (answer,) = evaluate(panel_data(make_report(0, broken=(3,))), [(0, {})])["answers"]
+    assert answer["meaning"]["alarm"]
+    assert "would make the weights not finite, unless the loop refuses it" in answer["meaning"]["text"]
+
+
+def test_a_negative_weight_counts_in_total_gradient_norms_and_angles():
+    report = make_report(6, weights=(0.3, 0.03, 0.001, 0.5, 1.0, 0.05, -0.1))
+    (answer,) = evaluate(panel_data(report), [(0, {"lam_cov": 0.7, "lam_peak_contrast": 2.0})])["answers"]
+    w = np.array([0.7, *report.weights[1:]])
+    assert answer["w"] == w.tolist(), "a setting cannot move it"
+    assert close(answer["total"], w @ report.L, 0) and answer["weighted"][6] == pytest.approx(-0.325)
+    for G, norm, norms, angles in zip(
+        (report.G, *report.G_groups), answer["gradNorm"], answer["termNorms"], answer["cosines"], strict=True
+    ):
+        pulls = np.outer(w, w) * G  # inner products of w_i g_i: the sign is in them
+        assert close(norm, np.sqrt(pulls.sum()), sum(norms)) and np.allclose(norms, np.sqrt(np.diag(pulls)))
+        if G[0, 0] and G[6, 6]:
+            assert angles[0][6] == pytest.approx(pulls[0, 6] / np.sqrt(pulls[0, 0] * pulls[6, 6]), abs=1e-12)
+            assert angles[6][6] == pytest.approx(1)
+
+
+def test_numbers_may_be_typed_with_a_comma_and_nonsense_is_none():
+    read = evaluate(panel_data(make_report(0)), [])["typed"]
+    assert read == [0.5, 0.5, 0.5, 0.001, 2, -1, -1, *[None] * 8]
+
+
+def test_a_cosine_is_never_a_zero_with_a_sign_nor_rounded_to_a_conflict():
+    cosines = evaluate(panel_data(make_report(0)), [])["cosines"]
+    assert cosines == ["0", "0", "0", "\u2212.01", "\u2212.09", "\u2212.10", "\u2212.10", ".69", "1.00", "\u22121.00"]
+
+
+def test_the_matrix_says_what_was_measured():
+    nothing, alone, half, none, one, many = evaluate(panel_data(make_report(0)), [])["remarks"]
+    assert nothing.startswith("Nothing was measured") and "not finite" in nothing
+    assert alone.startswith("Nothing to measure: fewer than two terms")
+    assert half.startswith("No measured pair") and "could not be measured" in half
+    assert none == "No pair of terms in force pulls against another."
+    assert one.startswith("1 pair pulls against") and many.startswith("2 pairs pull against")
+    assert "could not be measured" in many
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_without_node_a_user_skips_and_ci_fails(monkeypatch, required, outcome):
+    monkeypatch.setenv("KIT_REQUIRE_BROWSER", required)
+    monkeypatch.setenv("PATH", "")
+    # Both are caught: a skip that got through would only skip this test.
+    with pytest.raises((pytest.skip.Exception, pytest.fail.Exception), match="node") as caught:
+        node()
+    assert caught.type is outcome

@@ -62,6 +62,19 @@ def test_sliders_reach_every_probed_and_preset_weight():
     assert panel_data(make_report(0), [Preset("k", "t", {"lam_K": 10.0})])["upper"] == 10.0
 
 
+def test_a_negative_probed_weight_is_shown_not_adjustable_and_counts_in_the_axes():
+    seen = make_report(1, weights=(0.3, 0.03, 0.001, 0.5, 1.0, 0.05, -0.1))
+    data = panel_data({"a": make_report(2), "b": seen}, [Preset("k", "t", {"lam_cov": 0.0})], upper=1.5)
+    assert data["negative"] == [False] * 6 + [True] and data["adjustable"] == [True] * 6 + [False]
+    fixed = make_report(1, weights=seen.weights, adjustable=data["adjustable"])
+    w, axes = corners(fixed, 1.5), data["cases"][1]["axes"]
+    largest = [np.sqrt(np.einsum("ki,ij,kj->k", w, G, w).max()) for G in (seen.G, *seen.G_groups)]
+    assert axes["total"] == pytest.approx((w @ seen.L).max(), rel=1e-12)
+    assert [axes["gradient"], *axes["gradient_groups"]] == pytest.approx(largest, rel=1e-12)
+    refuse(r"Found 'lam_peak_contrast' \(a negative or fixed", seen, [Preset("k", "t", {"lam_peak_contrast": 0.0})])
+    refuse(r"lam_cov should be finite. Found lam_cov = nan in report", make_report(0, weights=(np.nan, *[0.1] * 6)))
+
+
 def refuse(message, reports, presets=(), upper=2.0, error=ValueError):
     with pytest.raises(error, match=message):
         panel_data(reports, presets, upper)

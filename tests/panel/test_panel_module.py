@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from kit.panel import module_source, panel_data, standalone_panel, stylesheet
 from kit.panel.assets import script_json
 from kit.plots import palette
+from tests.panel._node import node
 from tests.panel._panel_cases import HOSTILE, WEIGHT_NAMES, WEIGHTS, make_report
 
 
@@ -20,11 +20,10 @@ def fragment(**changes):
     return standalone_panel(panel_data(make_report(0)), **{**asked, **changes})
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
 def test_the_module_is_valid_javascript(tmp_path):
     file = tmp_path / "panel.mjs"
     file.write_text(module_source(), encoding="utf-8")
-    done = subprocess.run(["node", "--check", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([node(), "--check", str(file)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -78,6 +77,20 @@ def test_only_our_own_tags_close_in_the_fragment():
     report = make_report(0, names=HOSTILE, weight_names=HOSTILE)
     text = standalone_panel(panel_data(report), dict.fromkeys(HOSTILE, 0.0), "as probed", "p", title=HOSTILE[0])
     assert text.count("</script") == 2 and text.count("<script") == 2 and "<!--" not in text
+
+
+def test_the_dark_colours_stand_once():
+    for hue in ("#14171b", "#e9ecef", "#6cbdec", "#3a9fdc", "#e8792b", "#ff9d5c"):
+        assert stylesheet().count(hue) == 1, hue
+    for name in ("--jp-layout-color0", "--jp-content-font-color0"):
+        assert stylesheet().count(f"var({name},") == 1, name
+
+
+def test_without_javascript_there_is_a_still_view_or_a_sentence():
+    assert "<noscript>The sliders need JavaScript.</noscript>" in fragment()
+    text = fragment(still="<figure>still</figure>")
+    assert '<noscript><div class="kit-still"><figure>still</figure></div></noscript>' in text
+    assert "still</figure>" not in text.split("</noscript>")[1].split("<style")[0], "the still is no part of the state"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
+import json
+import pickle
 import re
 
 import numpy as np
@@ -11,7 +14,7 @@ import traitlets
 
 from kit import whatif
 from kit.panel import Panel, Preset
-from kit.panel.static_view import bar_figure
+from kit.panel.static_view import bar_figure, static_html
 from tests.panel._panel_cases import HOSTILE, WEIGHT_NAMES, WEIGHTS, make_report
 
 
@@ -67,6 +70,60 @@ def test_terms_without_a_weight_are_no_part_of_the_setting():
     panel.weights = {"lam_cov": 1.0}
     assert np.array_equal(whatif.settle(report, panel.weights), [1.0, *WEIGHTS[1:]])
     assert "<figure>" in panel._repr_mimebundle_()[0]["text/html"]
+
+
+def test_a_weight_probed_below_zero_is_shown_and_counted_but_no_part_of_the_setting():
+    report = make_report(0, weights=(*WEIGHTS[:6], -0.1))
+    panel = Panel(report)
+    assert tuple(panel.weights) == WEIGHT_NAMES[:6]
+    with pytest.raises(ValueError, match=r"lam_peak_contrast should stay -0.1, as probed.*lam_cov.*from 0 to 2"):
+        panel.weights = {"lam_peak_contrast": 0.2}
+    panel.weights = {"lam_peak_contrast": -0.1, "lam_cov": 1.0}
+    w = np.array([1.0, *report.weights[1:]])
+    assert whatif.total(panel.report, panel.weights) == pytest.approx(w @ report.L)
+    text = panel.still_html()
+    total, norm = w @ report.L, np.sqrt(w @ report.G @ w)
+    assert f"<td>{total:.4g}</td><td>{norm:.4g}</td></tr></tbody>" in text and "<td>-0.1</td><td>3.25</td>" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w.__setitem__("lam_cov", 99),
+        lambda w: w.__delitem__("lam_cov"),
+        lambda w: w.update(lam_cov=99),
+        lambda w: w.setdefault("x", 1),
+        lambda w: w.pop("lam_cov"),
+        lambda w: w.popitem(),
+        lambda w: w.clear(),
+    ],
+)
+def test_the_setting_cannot_be_changed_in_place(panel, change):
+    for _ in range(2):
+        before = dict(panel.weights)
+        with pytest.raises(TypeError, match=r"assign panel.weights = \{...\}"):
+            change(panel.weights)
+        assert panel.weights == before
+        panel.set_state({"weights": {"lam_cov": 0.4}})  # what comes from the front end is read-only too
+    assert panel.weights["lam_cov"] == 0.4
+
+
+def test_the_setting_still_travels_and_copies_as_a_dict(panel):
+    sent = []
+    panel._send = lambda message, buffers=None: sent.append(message)
+    panel.comm = panel.comm or object()
+    seen = []
+    panel.observe(lambda change: seen.append(change["new"]["lam_cov"]), "weights")
+    panel.weights |= {"lam_cov": 0.7}
+    assert seen == [0.7] and sent[-1]["state"]["weights"] == {**dict(panel.weights), "lam_cov": 0.7}
+    assert json.loads(json.dumps(panel.get_state("weights")))["weights"]["lam_cov"] == 0.7
+    for other in (copy.deepcopy(panel.weights), pickle.loads(pickle.dumps(panel.weights))):
+        assert other == panel.weights
+    own = panel.weights.copy()
+    own["lam_cov"] = 0.8
+    assert panel.weights["lam_cov"] == 0.7
+    with pytest.raises(ValueError, match="end of the sliders"):
+        panel.weights |= {"lam_cov": 99}
 
 
 def test_unknown_case_is_refused(panel):
@@ -150,6 +207,26 @@ def test_still_picture_has_alt_text_and_a_table(panel):
     assert png.startswith(b"\x89PNG") and len(png) < 120_000
     assert text.count("<tr>") == 9 and "<script" not in text and "<svg" not in text and "http" not in text
     assert "<td>0.001</td><td>69.99</td><td>0.06999</td>" in text
+
+
+@pytest.mark.parametrize(
+    ("title", "caption"),
+    [
+        ("What would make it read 0?", "What would make it read 0? State: as it is. Still picture; x."),
+        ("Weights", "Weights. State: as it is. Still picture; x."),
+        ("Ends here.", "Ends here. State: as it is. Still picture; x."),
+        ("", "State: as it is. Still picture; x."),
+    ],
+)
+def test_the_caption_of_the_still_picture_has_one_mark_at_a_time(title, caption):
+    text = static_html(make_report(0), {}, title=title, case="as it is", live="x")
+    assert re.search(r"<figcaption>(.*?)</figcaption>", text)[1] == caption
+
+
+def test_still_html_shows_the_present_setting(panel):
+    panel.weights = {"lam_cov": 1.5}
+    assert "<td>lam_cov</td><td>1.5</td>" in panel.still_html()
+    assert "sliders need JavaScript" in panel.still_html() and "notebook" not in panel.still_html()
 
 
 def test_still_picture_escapes_names_and_draws_what_is_not_finite():

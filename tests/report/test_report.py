@@ -100,7 +100,7 @@ def test_everything_typed_is_text():
     assert len(page.all("script")) == 2, "the panel's data and the panel's module, nothing else"
     assert all("onerror" not in attributes for _, attributes in page.tags)
     assert "alert(1)" in page.text, "shown, not run"
-    assert len(page.all("img")) == 1
+    assert len(page.all("img")) == 2, "the figure, and the panel's still picture"
 
 
 def test_the_panel_is_exported_as_the_reader_left_it():
@@ -112,6 +112,11 @@ def test_the_panel_is_exported_as_the_reader_left_it():
     )
     assert state["weights"]["lam_cov"] == 0.0
     assert "left here" in Page(html).text
+
+
+def test_without_scripts_the_panel_is_a_picture_with_words():
+    still = re.search(r"<noscript>(.*?)</noscript>", kit.to_html(finding()), re.DOTALL)[1]
+    assert '<img alt="' in still and "<table" in still and "loss_nmse" in still
 
 
 def test_several_panels_share_one_module():

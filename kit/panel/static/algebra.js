@@ -37,6 +37,7 @@
  * @property {string[]} names terms [m]
  * @property {string[]} weight_names [m], "" for a term without a weight
  * @property {boolean[]} adjustable [m]
+ * @property {boolean[]} negative [m] probed with a negative weight in some case: shown, not adjustable
  * @property {number} upper right end of every slider
  * @property {Case[]} cases
  * @property {Preset[]} presets
@@ -97,12 +98,12 @@ export function gradNorm(probe, w, group = WHOLE) {
   return finite(Math.sqrt(Math.max(0, square)));
 }
 
-/** @param {Case} probe @param {number[]} w @param {number} group @returns {(number|null)[]} w_i * sqrt(G_ii) [m] */
+/** @param {Case} probe @param {number[]} w @param {number} group @returns {(number|null)[]} |w_i| * sqrt(G_ii) [m] */
 export function termNorms(probe, w, group = WHOLE) {
   const G = gram(probe, group);
   return w.map((w_i, i) => {
     if (w_i === 0) return 0;
-    return G[i][i] === null ? null : finite(w_i * Math.sqrt(Math.max(0, G[i][i])));
+    return G[i][i] === null ? null : finite(Math.abs(w_i) * Math.sqrt(Math.max(0, G[i][i])));
   });
 }
 
@@ -119,7 +120,8 @@ export function shares(probe, w) {
 }
 
 /**
- * G_ij / sqrt(G_ii G_jj). Null where the angle does not exist: a weight or a norm is 0, or an entry is not finite.
+ * Cosine of the pulls w_i g_i and w_j g_j: G_ij / sqrt(G_ii G_jj), turned round where one of the weights is negative.
+ * Null where the angle does not exist: a weight or a norm is 0, or an entry is not finite.
  * @param {Case} probe @param {number[]} w @param {number} group @returns {(number|null)[][]} [m][m]
  */
 export function cosines(probe, w, group = WHOLE) {
@@ -127,7 +129,7 @@ export function cosines(probe, w, group = WHOLE) {
   const norm = w.map((_, i) => (G[i][i] === null ? null : Math.sqrt(Math.max(0, G[i][i]))));
   return w.map((w_i, i) => w.map((w_j, j) => {
     if (w_i === 0 || w_j === 0 || !norm[i] || !norm[j] || G[i][j] === null) return null;
-    return Math.min(1, Math.max(-1, G[i][j] / norm[i] / norm[j]));
+    return Math.sign(w_i) * Math.sign(w_j) * Math.min(1, Math.max(-1, G[i][j] / norm[i] / norm[j]));
   }));
 }
 

@@ -34,6 +34,13 @@ export function choice(id, label, className, options, act) {
   return { root: h("div", { class: "kit-choice" }, h("label", { for: id, text: label }), select), select };
 }
 
+/** A typed number with a decimal point or comma; a number input would drop the comma and read 0,5 as 5.
+ *  @param {string} text @returns {number} NaN for anything that is not one whole number or decimal */
+export function parseNumber(text) {
+  const plain = text.trim().replace("\u2212", "-");
+  return /^[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain.replace(",", ".")) : NaN;
+}
+
 /**
  * @typedef {Object} Spec
  * @property {string} id unique on the page
@@ -41,6 +48,7 @@ export function choice(id, label, className, options, act) {
  * @property {string} weight
  * @property {string} term
  * @property {boolean} adjustable
+ * @property {boolean} negative fixed because it was probed with a negative weight
  * @property {number} upper
  */
 
@@ -64,7 +72,8 @@ export class WeightRow {
     if (!spec.adjustable) {
       this.fixed = h("span", { class: "kit-fixed" });
       this.root = h("div", { class: "kit-row kit-row-fixed", "data-weight": weight },
-        h("div", { class: "kit-row-name" }, swatch, index, h("span", { class: "kit-names" }, ...names)), this.fixed);
+        h("div", { class: "kit-row-name" }, swatch, index, h("span", { class: "kit-names" }, ...names)), this.fixed,
+        this.why = h("p", { class: "kit-why", hidden: !spec.negative }));
       return;
     }
 
@@ -75,7 +84,7 @@ export class WeightRow {
     this.slider.addEventListener("keydown", (event) => this.press(event));
     this.tick = h("span", { class: "kit-tick", "aria-hidden": "true" });
     this.box = h("input", {
-      type: "number", id: `${id}-box`, min: 0, max: upper, step: "any", inputmode: "decimal",
+      type: "text", class: "kit-box", id: `${id}-box`, inputmode: "decimal", autocomplete: "off", spellcheck: "false",
       "aria-label": `${weight}, exact value`, "aria-describedby": `${id}-message`, ...GUARD,
     });
     this.box.addEventListener("input", () => this.type(false));
@@ -115,8 +124,7 @@ export class WeightRow {
    *  @param {boolean} done the user has left the box or pressed Enter */
   type(done) {
     const { weight, upper } = this.spec;
-    const typed = this.box.value.trim();
-    const value = typed === "" ? NaN : Number(typed);
+    const value = parseNumber(this.box.value);
     if (!Number.isFinite(value) || value < 0) {
       this.flag(`${weight} should be a number from 0 to ${short(upper)}. It stays ${short(this.act.value())}.`);
       return;
@@ -158,6 +166,7 @@ export class WeightRow {
     this.root.classList.toggle("kit-row-off", value === 0);
     if (!adjustable) {
       say(this.fixed, `fixed at ${short(value)}`);
+      say(this.why, `${value < 0 ? "negative weight" : "negative in another probed state"}: shown, not adjustable`);
       return;
     }
     const part = (x) => Math.min(1, Math.max(0, x / upper));
@@ -167,17 +176,22 @@ export class WeightRow {
     this.slider.setAttribute("aria-valuetext", short(value));
     if (this.shown === value) return;
     this.shown = value;
-    if (Number(this.box.value) !== value || this.box.value === "") this.box.value = String(value);
+    if (parseNumber(this.box.value) !== value) this.box.value = String(value);
     this.flag("");
   }
 }
 
 /** Preset buttons under their hypothesis; the sentence of the one pointed at, focused or in force stands below. */
 export class PresetList {
-  /** @param {Array} presets @param {string} id @param {(preset: Object) => void} act */
-  constructor(presets, id, act) {
+  /** @param {Array} presets @param {string} id @param {(preset: Object) => void} act
+   *  @param {(preset: Object) => boolean} asProbed the preset changes no weight of its state */
+  constructor(presets, id, act, asProbed) {
     this.presets = presets;
+    this.asProbed = asProbed;
+    /** @type {Object|null} the preset in force */
     this.active = null;
+    /** @type {Object|null} the preset whose sentence stands below */
+    this.told = null;
     this.what = h("p", { class: "kit-what", id: `${id}-what` });
     this.buttons = presets.map((preset) => {
       const node = button({
@@ -204,15 +218,18 @@ export class PresetList {
 
   /** @param {Object|null} preset */
   explain(preset) {
-    say(this.what, preset === null ? "A preset fills in every weight at once." : preset.what || preset.title);
+    this.told = preset;
+    const text = preset === null ? "A preset fills in every weight at once." : preset.what || preset.title;
+    const same = preset !== null && this.asProbed(preset);
+    say(this.what, same ? text.replace(/(\.?)\s*$/, " (same as probed)$1") : text);
   }
 
   /** @param {(preset: Object) => boolean} inForce */
   show(inForce) {
     const active = this.presets.find(inForce) ?? null;
     this.presets.forEach((preset, i) => this.buttons[i].setAttribute("aria-pressed", String(inForce(preset))));
-    if (active === this.active) return;
+    const told = active === this.active ? this.told : active;
     this.active = active;
-    this.explain(active);
+    this.explain(told);
   }
 }

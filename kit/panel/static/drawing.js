@@ -165,6 +165,33 @@ export class BarPlot {
   }
 }
 
+/** A pair is called a conflict from here on: a cosine nearer to 0 is no pull against another worth a mark. */
+export const CONFLICT = -0.1;
+
+/** Two digits without the leading zero; what rounds to 0 has no sign, what is no conflict does not round to one.
+ *  @param {number} c @returns {string} */
+export function cosineText(c) {
+  if (Math.abs(c) < 0.005) return "0";
+  const shown = c > CONFLICT && c < CONFLICT + 0.005 ? CONFLICT + 0.01 : c;
+  return shown.toFixed(2).replace("-", "\u2212").replace("0.", ".");
+}
+
+/**
+ * The matrix in one sentence. Pairs of two terms in force, each counted once.
+ * @param {number} conflicts @param {number} measured with an angle @param {number} lost with a gradient not finite
+ * @returns {string}
+ */
+export function conflictRemark(conflicts, measured, lost) {
+  if (measured === 0) {
+    return lost > 0 ? "Nothing was measured: the gradients in force are not finite (\u00d7)."
+      : "Nothing to measure: fewer than two terms in force pull here.";
+  }
+  const but = lost === 0 ? "" : " Pairs with \u00d7 could not be measured.";
+  if (conflicts === 0) return `No ${lost === 0 ? "" : "measured "}pair of terms in force pulls against another.${but}`;
+  const pairs = conflicts === 1 ? "1 pair pulls" : `${conflicts} pairs pull`;
+  return `${pairs} against each other (marked corner).${but}`;
+}
+
 /** Cosine matrix. Colour tells agreement from conflict; a conflict also has a corner mark and bold digits. */
 export class CosineTable {
   /** @param {string[]} names @param {{level: number, question: string, caption: string}} words */
@@ -195,28 +222,30 @@ export class CosineTable {
    * @returns {void}
    */
   update(cosines, w, G) {
-    let conflicts = 0;
+    let [conflicts, measured, missing] = [0, 0, 0];
     cosines.forEach((line, i) => line.forEach((c, j) => {
       const cell = this.cells[i][j];
       const off = w[i] === 0 || w[j] === 0;
       const lost = !off && (G[i][i] === null || G[j][j] === null || G[i][j] === null);
-      const against = c !== null && c < 0 && i !== j;
-      if (against && i < j) conflicts += 1;
+      const against = c !== null && c <= CONFLICT && i !== j;
+      if (i < j) {
+        conflicts += Number(against);
+        measured += Number(c !== null);
+        missing += Number(lost);
+      }
       cell.className = c === null ? (lost ? "kit-lost" : "kit-none") : (c < 0 ? "kit-neg" : "kit-pos");
       cell.classList.toggle("kit-diagonal", i === j);
       cell.classList.toggle("kit-conflict", against);
       // 55 % at most: the number stays readable on the colour, in light and in dark.
       cell.style.setProperty("--kit-mix", c === null ? "0%" : `${Math.round(55 * Math.abs(c))}%`);
       let text = "\u2013";
-      if (c !== null) text = (c === 0 ? "0" : c.toFixed(2).replace("-", "\u2212").replace("0.", "."));
+      if (c !== null) text = cosineText(c);
       else if (lost) text = "\u00d7";
       say(cell, text);
       const why = off ? "a weight is 0" : (lost ? "not finite" : "a gradient is 0");
       cell.title = `${this.names[i]} and ${this.names[j]}: ${c === null ? why : number(c)}`;
       cell.setAttribute("data-value", c === null ? "" : String(c));
     }));
-    const pairs = conflicts === 1 ? "1 pair pulls" : `${conflicts} pairs pull`;
-    say(this.remark, conflicts === 0 ? "No pair of terms in force pulls against another."
-      : `${pairs} against each other (marked corner).`);
+    say(this.remark, conflictRemark(conflicts, measured, missing));
   }
 }

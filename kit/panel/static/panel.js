@@ -130,12 +130,16 @@ class PanelView {
     this.live = h("p", { class: "kit-hidden", role: "status" });
     this.problem = h("p", { class: "kit-problem", role: "alert", hidden: true });
     this.rows = data.weight_names.map((weight, i) => new WeightRow({
-      id: `${id}-w${i}`, index: i, weight, term: data.names[i], adjustable: data.adjustable[i], upper: data.upper,
+      id: `${id}-w${i}`, index: i, weight, term: data.names[i], adjustable: data.adjustable[i],
+      negative: Boolean(data.negative?.[i]), upper: data.upper,
     }, {
       value: () => this.setting[i], change: (value, done) => this.change(i, value, done), only: () => this.only(i),
     }));
     this.presets = new PresetList(data.presets, `${id}-preset`,
-      (preset) => this.show(this.stateOf(preset), preset.weights));
+      (preset) => this.show(this.stateOf(preset), preset.weights), (preset) => {
+        const state = this.stateOf(preset);
+        return settle(data, state, preset.weights).every((w, i) => w === state.weights[i]);
+      });
     const states = choice(`${id}-case`, "Probed state", "kit-case", data.cases.map((probe) => probe.title),
       (i) => this.show(data.cases[i]));
     states.root.hidden = data.cases.length < 2;
@@ -188,7 +192,8 @@ class PanelView {
     });
     this.angles = new CosineTable(this.data.names, {
       level, question: "Do the terms pull in the same direction?",
-      caption: "Healthy: near 0 or positive. Sick: cells with a marked corner are negative, one term undoes the other.",
+      caption: "Healthy: near 0 or positive. Sick: a marked corner, one term undoes the other "
+        + "(marked: cosine \u2264 \u22120.1).",
     });
   }
 

@@ -43,7 +43,8 @@ export function meaning(data, probe, w) {
     return alarm("A term in force is not finite, so the total is not finite. Set its weight to zero to leave it out.");
   }
   if (norm === null) {
-    return alarm("The gradient of a term in force is not finite: the next step would spoil the network.");
+    return alarm("The gradient of a term in force is not finite: a step with this gradient would make the "
+      + "weights not finite, unless the loop refuses it.");
   }
   if (value === 0 && norm === 0) {
     return alarm("The terms in force are 0 here and give no gradient: the loss reads 0 and nothing is learned.");
@@ -73,7 +74,10 @@ export function partsPlot(data, probe, w, fixed) {
   });
   const far = corner(data, probe);
   const fits = [...parts, value, ...weighted(probe, probe.weights), total(probe, probe.weights)];
-  if (fixed) fits.push(probe.axes.total, ...weighted(probe, far));
+  if (fixed) {
+    const ends = weighted(probe, far);
+    fits.push(probe.axes.total, sum(ends.map((part) => Math.min(0, part ?? 0))), ...ends);
+  }
   return { bars, axis: axisEnds(fits), remark: "" };
 }
 
