@@ -14,7 +14,7 @@ INSTRUMENTS = {"probe", "watch", "whatif", "hypotheses", "diagnosis"}
 VIEWS = {"plots", "panel", "report"}
 SEE_ALL = {"__init__", "__main__", "investigation"}
 SHARED = {"files"}  # knows nothing of the others, so any of them may use it
-DRAWING = {"matplotlib", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
+DRAWING = {"matplotlib", "PIL", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
 
 ORDER_OF_THE_PATIENT = ("array", "covariance", "model", "loss", "training", "faults", "datasets")
 ORDER_OF_THE_VIEWS = ("plots", "panel", "report")

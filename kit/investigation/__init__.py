@@ -1,17 +1,66 @@
 """The investigation itself: from results to findings, one file per question; notebooks and ``make report`` share it."""
 
+from kit.investigation.claims import Claim, claims_table
+from kit.investigation.fault_runs import FaultRuns, Setup, run_faults, shows_symptom
+from kit.investigation.loss_initialisation import (
+    lam_cov_evidence,
+    loss_initialisation_claims,
+    loss_initialisation_finding,
+)
 from kit.investigation.loss_weights import WeightRuns, loss_weights_finding, run_weight_settings
+from kit.investigation.missing_prediction import (
+    missing_prediction_claims,
+    missing_prediction_finding,
+    near_zero_evidence,
+    study_zero_factors,
+)
+from kit.investigation.nan_gradients import (
+    nan_gradients_claims,
+    nan_gradients_finding,
+    nan_gradients_panel,
+    nan_gradients_step,
+    nan_heatmap_evidence,
+)
 from kit.investigation.overfit import overfit_finding
-from kit.investigation.ranking import rank_at_one_step, ranking_finding
+from kit.investigation.ranking import blended_predict, rank_at_one_step, ranking_finding
 from kit.investigation.whole import investigate, write_investigation
+from kit.investigation.zero_outputs import (
+    predicted_at_zero,
+    zero_outputs_claims,
+    zero_outputs_finding,
+    zero_terms_table,
+)
 
 __all__ = [
+    "Claim",
+    "FaultRuns",
+    "Setup",
     "WeightRuns",
+    "blended_predict",
+    "claims_table",
     "investigate",
+    "lam_cov_evidence",
+    "loss_initialisation_claims",
+    "loss_initialisation_finding",
     "loss_weights_finding",
+    "missing_prediction_claims",
+    "missing_prediction_finding",
+    "nan_gradients_claims",
+    "nan_gradients_finding",
+    "nan_gradients_panel",
+    "nan_gradients_step",
+    "nan_heatmap_evidence",
+    "near_zero_evidence",
     "overfit_finding",
+    "predicted_at_zero",
     "rank_at_one_step",
     "ranking_finding",
+    "run_faults",
     "run_weight_settings",
+    "shows_symptom",
+    "study_zero_factors",
     "write_investigation",
+    "zero_outputs_claims",
+    "zero_outputs_finding",
+    "zero_terms_table",
 ]

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kit import datasets
-from kit.investigation.loss_weights import SETTINGS, loss_weights_finding, run_weight_settings
+from kit.hypotheses import OneStep
+from kit.investigation import loss_initialisation, missing_prediction, nan_gradients, zero_outputs
+from kit.investigation.fault_runs import AS_IT_IS, FaultRuns, Setup, run_faults
+from kit.investigation.loss_weights import AS_REPORTED, SETTINGS, loss_weights_finding, run_weight_settings
 from kit.investigation.overfit import overfit_finding
 from kit.investigation.ranking import rank_at_one_step, ranking_finding
 from kit.loss import COVARIANCE_ONLY
 from kit.panel import Panel, presets_of
 from kit.report import Finding, Written, write_html
-from kit.training import Patient, overfit_test
+from kit.training import Patient, TrainingHistory, overfit_test
 
-STAGES = 3 + len(SETTINGS)  # reading and probing, the runs, the fixed sick run, the overfit test
+_FAULT_SETUPS = tuple(
+    module.SETUPS for module in (loss_initialisation, missing_prediction, zero_outputs, nan_gradients)
+)
+# reading and probing, the runs, the fixed sick run, the runs with faults, the overfit test
+STAGES = 3 + len(SETTINGS) + sum(map(len, _FAULT_SETUPS))
 OVERFIT_SAMPLES = 512
 OVERFIT_EPOCHS = 30
+QUICK_EPOCHS = 2
 
 
 def investigate(
@@ -29,7 +37,7 @@ def investigate(
     """Run every experiment and return the findings in reading order.
 
     Args:
-        quick: an eighth of the overfit test, to try the page; its finding then says "open".
+        quick: an eighth of the overfit test, whose finding then says "open", and two epochs of the runs with faults; to try the page.
         command: shown on the page as the way to see it again.
         progress: called with a stage's name when it is done.
     """
@@ -41,15 +49,64 @@ def investigate(
     fixed = datasets.make_sick_run(lam_cov=1.0)
     progress("the report's fix on the sick run")
 
-    presets = presets_of(step)
-    ranking = ranking_finding(run, step, Panel(step.reports, presets=presets), command=command)
-    weights = loss_weights_finding(weight_runs, fixed, Panel(step.reports, presets=presets), command=command)
+    ranking = ranking_finding(run, step, _panel(step), command=command)
+    weights = loss_weights_finding(weight_runs, run, fixed, _panel(step), command=command)
+    known = {AS_IT_IS: weight_runs.runs[AS_REPORTED]}
+    if quick:
+        patient = replace(patient, config=replace(patient.config, epochs=QUICK_EPOCHS))
+        known = {AS_IT_IS: patient.run()}
+    faults = _fault_findings(patient, step, known, command, progress)
+
     samples, epochs = (64, 4) if quick else (OVERFIT_SAMPLES, OVERFIT_EPOCHS)
     healthy = replace(Patient.admit(seed=0, samples=samples), weights=COVARIANCE_ONLY)
     result = overfit_test(healthy.new_model(), healthy.new_loss(), healthy.train, epochs=epochs)
-    overfit = overfit_finding(result, command=command, seed=healthy.seed)
+    overfit = overfit_finding(result, command=command, seed=healthy.seed, complete=not quick)
     progress("overfit test")
-    return ranking, weights, replace(overfit, verdict="open") if quick else overfit
+    return ranking, weights, *faults, overfit
+
+
+def _fault_findings(
+    patient: Patient,
+    step: OneStep,
+    known: Mapping[str, TrainingHistory],
+    command: str,
+    progress: Callable[[str], None],
+) -> tuple[Finding, ...]:
+    """Hypotheses 2 to 5, in the order of the report."""
+
+    def runs(setups: Mapping[str, Setup]) -> FaultRuns:
+        return run_faults(patient, setups, known=known, progress=lambda name: progress(f"training: {name}"))
+
+    initialisation = loss_initialisation.loss_initialisation_finding(
+        runs(loss_initialisation.SETUPS), step, _panel(step, weights={"lam_cov": 0.0}), command=command
+    )
+    missing = missing_prediction.missing_prediction_finding(
+        runs(missing_prediction.SETUPS),
+        step,
+        missing_prediction.study_zero_factors(patient),
+        _panel(step, missing_prediction.ABSENT_ZERO),
+        command=command,
+    )
+    zeros = zero_outputs.zero_outputs_finding(
+        runs(zero_outputs.SETUPS),
+        step,
+        zero_outputs.predicted_at_zero(patient.batch()),
+        _panel(step, zero_outputs.CASE),
+        command=command,
+    )
+    nan_step = nan_gradients.nan_gradients_step(patient)
+    nan = nan_gradients.nan_gradients_finding(
+        runs(nan_gradients.SETUPS), nan_step, nan_gradients.nan_gradients_panel(nan_step), command=command
+    )
+    return initialisation, missing, zeros, nan
+
+
+def _panel(step: OneStep, case: str = AS_IT_IS, weights: Mapping[str, float] | None = None) -> Panel:
+    panel = Panel(step.reports, presets=presets_of(step))
+    panel.case = case
+    if weights is not None:
+        panel.weights = weights
+    return panel
 
 
 def write_investigation(path: str | os.PathLike, findings: Sequence[Finding]) -> Written:

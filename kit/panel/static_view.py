@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import math
 import warnings
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from matplotlib.figure import Figure
 
 from kit import whatif
 from kit.panel.data import as_set
-from kit.plots import palette
+from kit.plots import palette, png_of
 
 _LONGEST_NAME = 26
 
@@ -78,12 +77,10 @@ def bar_figure(report: Any, weights: Mapping[str, float]) -> Figure:
 
 
 def _png(figure: Figure) -> str:
-    stream = io.BytesIO()
     with warnings.catch_warnings():
         # A name in a script the font lacks is drawn as boxes; the table beside the picture has it in full.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    return base64.b64encode(stream.getvalue()).decode("ascii")
+        return base64.b64encode(png_of(figure)).decode("ascii")
 
 
 def alt_text(report: Any, weights: Mapping[str, float]) -> str:

@@ -1,7 +1,7 @@
 """Results as pictures: each function takes a frozen result and returns Axes; ``*_evidence`` adds the words."""
 
 from kit.plots.curves import compare_runs, compare_runs_evidence, curve, symptom, symptom_evidence
-from kit.plots.evidence import Evidence, evidence, new_axes
+from kit.plots.evidence import Evidence, evidence, new_axes, png_of
 from kit.plots.heatmap import layer_heatmap, layer_heatmap_evidence, layer_norms
 from kit.plots.palette import palette, palette_text
 
@@ -17,6 +17,7 @@ __all__ = [
     "new_axes",
     "palette",
     "palette_text",
+    "png_of",
     "symptom",
     "symptom_evidence",
 ]

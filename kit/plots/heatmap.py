@@ -46,14 +46,13 @@ def layer_heatmap(report: Any, ax: Axes | None = None) -> Axes:
 def layer_heatmap_evidence(report: Any) -> Evidence:
     norms, paths = layer_norms(report), np.asarray(report.paths, dtype=bool)
     reached = {
-        name: [
-            group
-            for group, path, norm in zip(report.groups, paths[:, i], norms[:, i], strict=True)
-            if path and norm > 0
-        ]
+        name: [g for g, path, norm in zip(report.groups, paths[:, i], norms[:, i], strict=True) if path and norm > 0]
         for i, name in enumerate(report.names)
     }
     parts = "; ".join(f"{name}: {', '.join(groups) or 'none'}" for name, groups in reached.items())
+    sick = [name for i, name in enumerate(report.names) if (paths[:, i] & ~np.isfinite(norms[:, i])).any()]
+    if sick:
+        parts += f". Not finite: {', '.join(sick)}"
     caption = (
         "Which layer learns from which term? Unweighted gradient norms. Healthy: every layer has a number from some term. "
         "Empty: the term has no path to the layer. 0: it has a path, but pulls exactly nothing."

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from kit.__main__ import main
+from kit.investigation import investigate
+from kit.investigation.whole import STAGES
 from tests.browser._offline import opened_offline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,23 +36,45 @@ def test_the_module_runs_from_a_shell():
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("out") / "zero-loss.html"
-    assert main(["investigate", "--quick", "--out", str(path)]) == 0
-    return path
+def investigated(tmp_path_factory) -> tuple[Path, list[str]]:
+    """The page of the quick form, and the stages it reported."""
+    path, stages = tmp_path_factory.mktemp("out") / "zero-loss.html", []
+
+    def counted(progress, **options):
+        return investigate(progress=lambda stage: (stages.append(stage), progress(stage)), **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kit.investigation.investigate", counted)
+        assert main(["investigate", "--quick", "--out", str(path)]) == 0
+    return path, stages
+
+
+@pytest.fixture(scope="module")
+def page(investigated) -> Path:
+    return investigated[0]
+
+
+def test_the_progress_bar_ends_where_it_says(investigated):
+    assert len(investigated[1]) == STAGES
 
 
 def test_the_investigation_writes_one_page(page):
     html = page.read_text(encoding="utf-8")
     assert page.stat().st_size < 1_000_000
-    for question in (
+    questions = (
         "Why does the train loss read 0",
         "Is a zero loss weight the cause?",
+        "Does a lam_cov that nobody passes make the train loss 0?",
+        "Does a missing R_blend make the train loss 0?",
+        "Do outputs that are all zero make the train loss 0?",
+        "Do NaN gradients make the train loss 0?",
         "Can this network learn at all?",
-    ):
-        assert question in html
-    assert html.count('class="verdict refuted"') == 4, "two findings, each in the contents and at its head"
-    assert 'id="panel-2"' in html
+    )
+    heads = [html.rindex(question) for question in questions]
+    assert heads == sorted(heads), "in reading order"
+    assert html.count('class="verdict refuted"') == 10, "five findings, each in the contents and at its head"
+    assert html.count('class="verdict partly"') == 2, "NaN gradients are half of it"
+    assert 'id="panel-6"' in html and 'id="panel-7"' not in html
 
 
 @pytest.mark.browser

@@ -70,7 +70,14 @@ def test_a_page_holds_every_part():
         "Count the steps.",
     ):
         assert text in page.text
-    for text in ("Everything else.", "python -m kit investigate", "0.1235", "A table.", "torch 2.", "Left by the investigator at:"):
+    for text in (
+        "Everything else.",
+        "python -m kit investigate",
+        "0.1235",
+        "A table.",
+        "torch 2.",
+        "Left by the investigator at:",
+    ):
         assert text in page.text
     assert len(page.all("h1")) == 1
     assert all(image["alt"] for image in page.all("img"))

@@ -1,0 +1,146 @@
+"""Does a lam_cov that is not passed, or is overwritten later, make the train loss 0?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from kit import whatif
+from kit.faults import SearchSetsLamCovZero, WeightNotPassed
+from kit.hypotheses import OneStep
+from kit.investigation.claims import Claim, claims_table
+from kit.investigation.fault_runs import (
+    AS_IT_IS,
+    SYMPTOM_CAPTION,
+    FaultRuns,
+    Setup,
+    column,
+    reads_zero,
+    shows_symptom,
+    spoken_range,
+    spoken_run,
+)
+from kit.loss import CLASS_DEFAULT, TRAINER_AFTER_FIX
+from kit.panel import Panel
+from kit.plots import Evidence, compare_runs_evidence, evidence, new_axes
+from kit.probe import ProbeReport
+from kit.report import Finding, Table
+
+QUESTION = "Does a lam_cov that nobody passes make the train loss 0?"
+
+PASSED, NOT_PASSED = "lam_cov = 1.0 passed", "lam_cov not passed"
+SEARCH_ZERO, SEARCH_ABSENT = "search sets lam_cov = 0", "search leaves lam_cov out"
+_LAM_K = TRAINER_AFTER_FIX["lam_K"]
+SETUPS: Mapping[str, Setup] = MappingProxyType(
+    {
+        PASSED: Setup(weights=TRAINER_AFTER_FIX),
+        NOT_PASSED: Setup((WeightNotPassed("lam_cov"),), weights=TRAINER_AFTER_FIX),
+        SEARCH_ZERO: Setup((SearchSetsLamCovZero(),), weights=TRAINER_AFTER_FIX),
+        # begins at the default, so that the 1.0 it ends with is the guard's doing; lam_K is set to what it is
+        SEARCH_ABSENT: Setup(config=MappingProxyType({"search_weights": MappingProxyType({"lam_K": _LAM_K})})),
+    }
+)
+
+
+def lam_cov_evidence(seen: ProbeReport, values: tuple[float, ...] = (0.0, 0.3, 1.0)) -> Evidence:
+    """Total and gradient norm of one step against lam_cov, from the Gram matrix; the values of the hypothesis are marked."""
+    lam = np.linspace(0.0, 1.2, 61)
+    axes = new_axes(2)
+    readings = {"total of the step": whatif.total, "gradient norm of the step": whatif.grad_norm}
+    said = []
+    for ax, (title, read) in zip(axes, readings.items(), strict=True):
+        ax.plot(lam, [read(seen, {"lam_cov": x}) for x in lam], color="#0072B2")
+        marked = [float(read(seen, {"lam_cov": x})) for x in values]
+        ax.plot(values, marked, "o", color="#D55E00")
+        ax.set_title(title, fontsize=10, loc="left")
+        ax.set_xlabel("lam_cov")
+        ax.set_ylim(bottom=0)
+        ax.spines[["top", "right"]].set_visible(False)
+        said.append(f"{title}: " + ", ".join(f"{y:.4f} at {x:g}" for x, y in zip(values, marked, strict=True)))
+    caption = (
+        "Is there a value of lam_cov that makes the loss of this step 0? It would have to be where the left line meets the axis. Marked: "
+        "0, the default 0.3, and 1.0 of the report's fix."
+    )
+    return evidence(axes[0], f"Two line charts against lam_cov. {'; '.join(said)}.", caption)
+
+
+def loss_initialisation_claims(runs: FaultRuns) -> tuple[Claim, ...]:
+    _, not_passed, search_zero, search_absent = (runs.runs[name] for name in SETUPS)
+    default, overwritten, guarded = (column(run, "lam_cov") for run in (not_passed, search_zero, search_absent))
+    return (
+        Claim(
+            "lam_cov is not passed: the default of __init__ applies",
+            f"lam_cov = {CLASS_DEFAULT['lam_cov']:g} in every epoch",
+            f"lam_cov {spoken_range(default)}",
+            all(value == CLASS_DEFAULT["lam_cov"] for value in default),
+        ),
+        Claim(
+            "lam_cov is not passed: that gives the symptom",
+            "seven terms with positive weights: train above 0, and it learns",
+            spoken_run(not_passed),
+            shows_symptom(not_passed),
+        ),
+        Claim(
+            "Search weights applied later might set lam_cov = 0",
+            "possible: 0 is a legal weight, and the search value replaces",
+            f"lam_cov {spoken_range(overwritten)}",
+            reads_zero(overwritten),
+        ),
+        Claim(
+            "Search weights that set lam_cov = 0 give the symptom",
+            "six terms remain: train above 0, and it learns",
+            spoken_run(search_zero),
+            shows_symptom(search_zero),
+        ),
+        Claim(
+            "With the guard, search weights without lam_cov leave it at 1.0",
+            "lam_cov = 1 in every epoch",
+            f"lam_cov {spoken_range(guarded)}",
+            all(value == TRAINER_AFTER_FIX["lam_cov"] for value in guarded),
+        ),
+    )
+
+
+def loss_initialisation_finding(runs: FaultRuns, step: OneStep, panel: Panel, *, command: str) -> Finding:
+    """The finding of notebook 02, worded by what the runs show."""
+    passed, not_passed, search_zero, search_absent = (runs.runs[name] for name in SETUPS)
+    explaining = [name for name in (NOT_PASSED, SEARCH_ZERO) if shows_symptom(runs.runs[name])]
+    answer = [
+        f"With lam_cov not passed it is {spoken_range(column(not_passed, 'lam_cov'))}, and the epoch lines read {spoken_run(not_passed)}.",
+        f"With search weights that overwrite it, it is {spoken_range(column(search_zero, 'lam_cov'))}, and they read {spoken_run(search_zero)}.",
+    ]
+    if explaining:
+        answer.append(f"The symptom appears under: {', '.join(explaining)}.")
+    else:
+        answer.append("Neither gives train 0 with validation level above 0.")
+    same = passed.epoch_records == search_absent.epoch_records
+    healthy = not (shows_symptom(passed) or shows_symptom(search_absent))
+    guard = "epoch by epoch the same run as" if same else "another run than"
+    return Finding(
+        question=QUESTION,
+        claim=(
+            "lam_cov is NOT passed during initialization; the default 0.3 applies. If HPO loss weights are applied later, they might "
+            "set lam_cov = 0. Probability: 5%."
+        ),
+        verdict="confirmed" if explaining else "refuted",
+        answer=" ".join(answer),
+        evidence=(
+            claims_table(loss_initialisation_claims(runs)),
+            compare_runs_evidence(runs.runs),
+            Table(runs.table, SYMPTOM_CAPTION),
+            lam_cov_evidence(step.reports[AS_IT_IS]),
+            panel,
+        ),
+        fix=(
+            f"Pass lam_cov, and let search weights that leave it out mean 1.0: that is {guard} passing 1.0, and "
+            f"{'neither shows' if healthy else 'at least one of the two shows'} the symptom. A search key that is not known is refused."
+        ),
+        remains=(
+            "Which weight is best is another question: a larger lam_cov raises the displayed loss, so totals under different weights cannot "
+            "be compared; the validation NMSE can."
+        ),
+        seed=runs.seed,
+        command=command,
+    )

@@ -1,0 +1,203 @@
+"""Do outputs that are all zero make the train loss 0?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import Parameter
+
+from kit.covariance import Batch, shrink, trace_norm
+from kit.faults import AllOutputsZero, Fault, LossCountedOnStepsOnly
+from kit.hypotheses import OneStep
+from kit.investigation.claims import Claim, claims_table
+from kit.investigation.fault_runs import (
+    AS_IT_IS,
+    SYMPTOM_CAPTION,
+    FaultRuns,
+    Setup,
+    column,
+    is_level,
+    reads_zero,
+    shows_symptom,
+    spoken_range,
+    spoken_run,
+    spoken_steps,
+    total,
+)
+from kit.panel import Panel
+from kit.plots import compare_runs_evidence, layer_heatmap_evidence
+from kit.report import Finding, Table
+from kit.training import TrainingLoop
+
+QUESTION = "Do outputs that are all zero make the train loss 0?"
+CASE = "all outputs are 0"
+
+
+@dataclass(frozen=True)
+class HeadsStartAtZero(Fault):
+    """Every head starts at 0: the outputs are 0 in value, but not cut off (a range of 0 becomes softplus(0) = 0.69 m)."""
+
+    key: ClassVar[str] = "heads_start_at_zero"
+    title: ClassVar[str] = "All heads start at zero"
+
+    def applies_to(self, loop: TrainingLoop) -> str | None:
+        return None if hasattr(loop.model, "heads") else "the model has no heads."
+
+    def _overwrites(self, loop: TrainingLoop) -> Iterable[Parameter]:
+        return list(loop.model.heads.parameters())
+
+    def _apply(self, loop: TrainingLoop) -> None:
+        with torch.no_grad():
+            for parameter in loop.model.heads.parameters():
+                parameter.zero_()
+
+
+DEAD, ALIVE, DEAD_COUNTED = "outputs times 0", "heads start at 0", "outputs times 0, loss counted on steps only"
+SETUPS: Mapping[str, Setup] = MappingProxyType(
+    {
+        AS_IT_IS: Setup(),
+        DEAD: Setup((AllOutputsZero(),)),
+        ALIVE: Setup((HeadsStartAtZero(),)),
+        DEAD_COUNTED: Setup((AllOutputsZero(), LossCountedOnStepsOnly())),
+    }
+)
+
+
+def predicted_at_zero(
+    batch: Batch, *, smoothed_by: float = 1e-3, range_floor: float = 0.45, stencil: int = 25
+) -> dict[str, float]:
+    """The seven terms for outputs that are all 0, from the labels alone and by hand: no network, no loss is called.
+
+        loss_nmse, loss_nmse_pred  n0 = <1 - N / ||T||^2>      loss_ortho  <1 / K>           loss_K  ln K_max <omega>, omega = 2 for K > 1
+        aux_l2  H(phi) + 1.5 H(theta) + H(ln floor - ln r), over all sources              loss_subspace_align  0      loss_peak_contrast  ln 25
+
+    Args:
+        smoothed_by: alpha0 of the shrinkage. range_floor: metres. stencil: points of the peak term.
+    """
+    T = shrink(trace_norm(batch.R_true), batch.snr_db, smoothed_by)
+    N, K = T.shape[-1], batch.K.numpy()
+    phi, theta, r = batch.ptr.double().numpy().reshape(len(K), 3, -1).transpose(1, 0, 2)
+    active = np.arange(phi.shape[1]) < K[:, None]
+    n0 = float((1 - N / torch.linalg.matrix_norm(T).square()).mean())
+    e_r = math.log(range_floor) - np.log(np.where(active, r, 1.0))
+    errors = _huber(phi, math.pi / 720) + 1.5 * _huber(theta, math.pi / 720) + _huber(e_r, 0.2)
+    return {
+        "loss_nmse": n0,
+        "loss_nmse_pred": n0,
+        "loss_ortho": float(np.mean(1 / K)),
+        "loss_K": math.log(phi.shape[1]) * float(np.mean(np.where(K > 1, 2.0, 1.0))),
+        "aux_l2": float(errors[active].sum() / active.sum()),
+        "loss_subspace_align": 0.0,
+        "loss_peak_contrast": math.log(stencil),
+    }
+
+
+def _huber(e: np.ndarray, width: float) -> np.ndarray:
+    return np.where(np.abs(e) <= width, e**2 / (2 * width), np.abs(e) - width / 2)
+
+
+def zero_terms_table(step: OneStep, predicted: Mapping[str, float]) -> Table:
+    """Every term at zero outputs: what the formula says, what the loss says."""
+    zero = step.reports[CASE]
+    terms = pd.DataFrame(
+        {
+            "term": list(zero.names),
+            "weight": zero.weights,
+            "predicted": [predicted[name] for name in zero.names],
+            "measured": zero.L,
+            "gradient norm": zero.norms,
+        }
+    )
+    return Table(terms, "Which terms are 0 when every output is 0? The formulas use the labels alone.")
+
+
+def zero_outputs_claims(runs: FaultRuns, step: OneStep, predicted: Mapping[str, float]) -> tuple[Claim, ...]:
+    _, dead, alive, counted = (runs.runs[name] for name in SETUPS)
+    zero = step.reports[CASE]
+    by_hand = sum(w * predicted[name] for name, w in zip(zero.names, zero.weights, strict=True))
+    return (
+        Claim(
+            "If the model is outputting all zeros, the loss would be zero",
+            f"{by_hand:.4f} on the probed batch, from the labels alone",
+            f"{zero.total:.4f} on that batch; train {spoken_range(dead.train_loss)}",
+            zero.total == 0 or reads_zero(dead.train_loss),
+        ),
+        Claim(
+            "Outputs multiplied by 0 keep the validation loss level",
+            "no gradient comes back: no step",
+            f"validation {spoken_range(dead.val_loss)}; {spoken_steps(dead)}",
+            is_level(dead.val_loss),
+        ),
+        Claim(
+            "Outputs multiplied by 0 give the symptom",
+            "level, but high: train above 0",
+            spoken_run(dead),
+            shows_symptom(dead),
+        ),
+        Claim(
+            "A network whose outputs are 0 stays there",
+            "source count and positions learn, the two factors do not",
+            f"{spoken_run(alive)}; {spoken_steps(alive)}; NMSE {spoken_range(column(alive, 'val_loss_nmse'))}",
+            is_level(alive.val_loss),
+        ),
+        Claim(
+            "Outputs times 0, with the loss added on taken steps only, give the symptom",
+            "no step is taken, so nothing is added: both numbers",
+            f"{spoken_run(counted)}; {spoken_steps(counted)}",
+            shows_symptom(counted),
+        ),
+    )
+
+
+def zero_outputs_finding(
+    runs: FaultRuns, step: OneStep, predicted: Mapping[str, float], panel: Panel, *, command: str
+) -> Finding:
+    """The finding of notebook 04, worded by what the runs show. It judges zero outputs alone; the second fault is mentioned."""
+    _, dead, alive, counted = (runs.runs[name] for name in SETUPS)
+    zero, now = step.reports[CASE], step.reports[AS_IT_IS]
+    explaining = [name for name in (DEAD, ALIVE) if shows_symptom(runs.runs[name])]
+    compared = "larger" if zero.total > now.total else "not larger"
+    answer = [
+        f"On one batch the loss of all-zero outputs is {zero.total:.4f}, {compared} than the {now.total:.4f} of the network's own.",
+        f"With outputs multiplied by 0 the epoch lines read {spoken_run(dead)}, with {spoken_steps(dead)}.",
+        f"With heads that start at 0 they read {spoken_run(alive)}, with {spoken_steps(alive)}.",
+    ]
+    if explaining:
+        answer.append(f"The symptom appears under: {', '.join(explaining)}.")
+    else:
+        answer.append("Neither gives train 0 with validation level above 0.")
+    if shows_symptom(counted):
+        answer.append(
+            "It appears once the loop also counts the loss on taken steps only, as with anything that stops every step."
+        )
+    return Finding(
+        question=QUESTION,
+        claim="If the model is outputting all zeros, the loss would be zero. Probability: 1%.",
+        verdict="confirmed" if explaining else "refuted",
+        answer=" ".join(answer),
+        evidence=(
+            claims_table(zero_outputs_claims(runs, step, predicted)),
+            compare_runs_evidence(runs.runs),
+            Table(runs.table, SYMPTOM_CAPTION),
+            zero_terms_table(step, predicted),
+            layer_heatmap_evidence(zero),
+            panel,
+        ),
+        fix=(
+            "Look at the share of exact zeros in each output of one batch. Where it is 1, find what multiplies it: a mask, a dead "
+            "activation, a scale. Heads that merely start at 0 mend themselves, except the two factors."
+        ),
+        remains=(
+            f"A dead network and a network without gradients look alike from outside: validation level, {total(dead, 'steps_taken')} "
+            "steps. The value of the loss, and NaN entries counted before they are replaced, tell them apart."
+        ),
+        seed=runs.seed,
+        command=command,
+    )
