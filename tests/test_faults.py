@@ -27,6 +27,7 @@ ALL = [
     faults.BlendMissingFactorsZero(),
     faults.FactorHeadsZero(),
     faults.AllOutputsZero(),
+    faults.HeadsStartAtZero(),
     faults.NanGradients(),
     faults.NanGradients(prefix="trunk"),
     faults.NanLossReadAsZero(),

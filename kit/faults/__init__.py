@@ -3,7 +3,13 @@
 from kit.faults.base import Fault, all_applied
 from kit.faults.bookkeeping import LossCountedOnStepsOnly, LossOutsideLoop
 from kit.faults.gradients import NanGradients, NanLossReadAsZero
-from kit.faults.predictions import AllOutputsZero, BlendMissing, BlendMissingFactorsZero, FactorHeadsZero
+from kit.faults.predictions import (
+    AllOutputsZero,
+    BlendMissing,
+    BlendMissingFactorsZero,
+    FactorHeadsZero,
+    HeadsStartAtZero,
+)
 from kit.faults.weights import (
     AllWeightsZero,
     LamCovZero,
@@ -20,6 +26,7 @@ __all__ = [
     "BlendMissingFactorsZero",
     "FactorHeadsZero",
     "Fault",
+    "HeadsStartAtZero",
     "LamCovZero",
     "LossCountedOnStepsOnly",
     "LossOutsideLoop",

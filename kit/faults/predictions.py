@@ -68,6 +68,23 @@ class BlendMissingFactorsZero(FactorHeadsZero):
 
 
 @dataclass(frozen=True)
+class HeadsStartAtZero(Fault):
+    """Every head starts at 0: the outputs are 0 in value, but not cut off (a range of 0 becomes softplus(0) = 0.69 m)."""
+
+    key: ClassVar[str] = "heads_start_at_zero"
+    title: ClassVar[str] = "All heads start at zero"
+
+    def applies_to(self, loop: TrainingLoop) -> str | None:
+        return None if hasattr(loop.model, "heads") else "the model has no heads."
+
+    def _overwrites(self, loop: TrainingLoop) -> Iterable[Parameter]:
+        return list(loop.model.heads.parameters())
+
+    def _apply(self, loop: TrainingLoop) -> None:
+        _zero(loop.model.heads.parameters())
+
+
+@dataclass(frozen=True)
 class AllOutputsZero(Fault):
     """Every output is multiplied by 0, as a dead activation or an empty mask would: no gradient passes either."""
 

@@ -7,7 +7,7 @@ from kit.investigation.loss_initialisation import (
     loss_initialisation_claims,
     loss_initialisation_finding,
 )
-from kit.investigation.loss_weights import WeightRuns, loss_weights_finding, run_weight_settings
+from kit.investigation.loss_weights import loss_weights_finding, run_weight_settings
 from kit.investigation.missing_prediction import (
     missing_prediction_claims,
     missing_prediction_finding,
@@ -35,7 +35,6 @@ __all__ = [
     "Claim",
     "FaultRuns",
     "Setup",
-    "WeightRuns",
     "blended_predict",
     "claims_table",
     "investigate",

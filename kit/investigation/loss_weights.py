@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
-import pandas as pd
-
-from kit.investigation.fault_runs import shows_symptom, spoken_range
-from kit.loss import ALL_ZERO, TRAINER_AFTER_FIX, ZeroWeightWarning
+from kit.investigation.fault_runs import FaultRuns, Setup, run_faults, shows_symptom, spoken_range
+from kit.loss import ALL_ZERO, TRAINER_AFTER_FIX
 from kit.panel import Panel
 from kit.plots import compare_runs_evidence
 from kit.report import Finding, Table
@@ -30,53 +26,18 @@ SETTINGS: Mapping[str, Mapping[str, float]] = MappingProxyType(
 _TELLING_NMSE = 0.05  # relative difference of validation NMSE below which a run of a few epochs tells nothing
 
 
-@dataclass(frozen=True)
-class WeightRuns:
-    """One training run per setting of the weights; network, data, seed and schedule are the same."""
-
-    runs: Mapping[str, TrainingHistory]
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """First and last displayed losses, the validation NMSE, steps taken and the last gradient norm of each run."""
-        rows = []
-        for setting, history in self.runs.items():
-            first, last = history.epoch_records[0], history.epoch_records[-1]
-            rows.append(
-                {
-                    "setting": setting,
-                    "train, first": first["train_loss"],
-                    "train, last": last["train_loss"],
-                    "val, first": first["val_loss"],
-                    "val, last": last["val_loss"],
-                    "val NMSE, last": last["val_loss_nmse"],
-                    "steps": sum(record["steps_taken"] for record in history.epoch_records),
-                    "gradient norm": last["grad_norm"],
-                    "shows the symptom?": "yes" if shows_symptom(history) else "no",
-                }
-            )
-        return pd.DataFrame(rows).set_index("setting")
-
-
 def run_weight_settings(
     patient: Patient,
     settings: Mapping[str, Mapping[str, float]] = SETTINGS,
     *,
     progress: Callable[[str], None] | None = None,
-) -> WeightRuns:
-    """Train the patient once per setting. Zeros are on purpose here, so the loss's warnings about them are not shown."""
-    runs = {}
-    for name, weights in settings.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ZeroWeightWarning)
-            runs[name] = patient.with_weights(**weights).run()
-        if progress is not None:
-            progress(name)
-    return WeightRuns(MappingProxyType(runs))
+) -> FaultRuns:
+    """Train the patient once per setting of the weights; network, data, seed and schedule are the same."""
+    return run_faults(patient, {name: Setup(weights=weights) for name, weights in settings.items()}, progress=progress)
 
 
 def loss_weights_finding(
-    weight_runs: WeightRuns, recorded: TrainingHistory, fixed: TrainingHistory, panel: Panel, *, command: str
+    weight_runs: FaultRuns, recorded: TrainingHistory, fixed: TrainingHistory, panel: Panel, *, command: str
 ) -> Finding:
     """The finding of notebook 01, worded by what the runs show.
 

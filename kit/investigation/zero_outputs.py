@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import Parameter
 
 from kit.covariance import Batch, shrink, trace_norm
-from kit.faults import AllOutputsZero, Fault, LossCountedOnStepsOnly
+from kit.faults import AllOutputsZero, HeadsStartAtZero, LossCountedOnStepsOnly
 from kit.hypotheses import OneStep
 from kit.investigation.claims import Claim, claims_table
 from kit.investigation.fault_runs import (
@@ -34,29 +31,9 @@ from kit.investigation.fault_runs import (
 from kit.panel import Panel
 from kit.plots import compare_runs_evidence, layer_heatmap_evidence
 from kit.report import Finding, Table
-from kit.training import TrainingLoop
 
 QUESTION = "Do outputs that are all zero make the train loss 0?"
 CASE = "all outputs are 0"
-
-
-@dataclass(frozen=True)
-class HeadsStartAtZero(Fault):
-    """Every head starts at 0: the outputs are 0 in value, but not cut off (a range of 0 becomes softplus(0) = 0.69 m)."""
-
-    key: ClassVar[str] = "heads_start_at_zero"
-    title: ClassVar[str] = "All heads start at zero"
-
-    def applies_to(self, loop: TrainingLoop) -> str | None:
-        return None if hasattr(loop.model, "heads") else "the model has no heads."
-
-    def _overwrites(self, loop: TrainingLoop) -> Iterable[Parameter]:
-        return list(loop.model.heads.parameters())
-
-    def _apply(self, loop: TrainingLoop) -> None:
-        with torch.no_grad():
-            for parameter in loop.model.heads.parameters():
-                parameter.zero_()
 
 
 DEAD, ALIVE, DEAD_COUNTED = "outputs times 0", "heads start at 0", "outputs times 0, loss counted on steps only"

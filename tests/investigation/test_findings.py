@@ -11,7 +11,7 @@ import kit
 from kit import faults
 from kit.hypotheses import REPORT
 from kit.investigation import (
-    WeightRuns,
+    FaultRuns,
     blended_predict,
     loss_weights_finding,
     overfit_finding,
@@ -69,7 +69,7 @@ def test_the_weights_finding_quotes_the_recorded_run_and_refutes(weight_runs, pa
 
 
 def test_the_weights_finding_confirms_when_a_run_shows_it(weight_runs, panel):
-    shown = WeightRuns(MappingProxyType({**weight_runs.runs, "lam_cov = 0": sick()}))
+    shown = FaultRuns(MappingProxyType({**weight_runs.runs, "lam_cov = 0": sick()}))
     finding = loss_weights_finding(shown, sick(), weight_runs.runs["fix: lam_cov = 1"], panel, command="x")
     assert finding.verdict == "confirmed"
     assert "appears under: lam_cov = 0" in finding.answer
