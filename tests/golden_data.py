@@ -17,16 +17,6 @@ from tests.reference.scenes import blend
 
 PATH = Path(__file__).parent / "golden" / "ultimate_hybrid_loss.npz"
 
-# columns of every components array, under the names of the product
-TERMS = (
-    "loss_nmse",
-    "loss_nmse_pred",
-    "loss_ortho",
-    "loss_K",
-    "aux_l2",
-    "loss_subspace_align",
-    "loss_peak_contrast",
-)
 LAMBDAS = (
     "lam_cov",
     "lam_cov_pred",
@@ -36,6 +26,7 @@ LAMBDAS = (
     "lam_subspace_align",
     "lam_peak_contrast",
 )
+# columns of every gradient array; those of a components array are TERMS
 GRAD_KEYS = ("cov_fact_angle", "cov_fact_range", "k_logits", "phi_theta_r", "R_blend")
 SCENARIOS = (
     "factors",

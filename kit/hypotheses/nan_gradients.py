@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
+
 from kit.hypotheses.base import Hypothesis, Reading
 
 
-def _poisoned(prediction):
-    def pass_on(value):
+def with_nan_gradient(prediction: Mapping[str, Tensor], only: Collection[str] | None = None) -> dict[str, Tensor]:
+    """The same values; the backward pass turns the gradient of every prediction (or of ``only`` some) into NaN."""
+
+    def poison(value: Tensor) -> Tensor:
         out = value * 1
         if out.requires_grad:
-            out.register_hook(lambda gradient: gradient * float("nan"))
+            out.register_hook(lambda gradient: gradient * math.nan)
         return out * 1
 
-    return {key: pass_on(value) for key, value in prediction.items()}
+    return {key: poison(value) if only is None or key in only else value for key, value in prediction.items()}
 
 
 HYPOTHESIS = Hypothesis(
@@ -28,7 +35,7 @@ HYPOTHESIS = Hypothesis(
         Reading(
             "all_gradients_nan",
             "every gradient is NaN",
-            alter=_poisoned,
+            alter=with_nan_gradient,
             condition="the backward pass turns every gradient into NaN",
         ),
     ),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from kit.faults import LossCountedOnStepsOnly, NanGradients, NanLossReadAsZero
 from kit.hypotheses import OneStep, Reading
-from kit.hypotheses.nan_gradients import HYPOTHESIS
+from kit.hypotheses.nan_gradients import HYPOTHESIS, with_nan_gradient
 from kit.investigation.claims import Claim, claims_table
 from kit.investigation.fault_runs import (
     SYMPTOM_CAPTION,
@@ -43,21 +44,10 @@ SETUPS: Mapping[str, Setup] = MappingProxyType(
 
 ALL_CASE, ONE_CASE = "every gradient is NaN", "the gradient of k_logits is NaN"
 
-
-def _count_head_poisoned(prediction):
-    def poison(value):
-        out = value * 1
-        if out.requires_grad:
-            out.register_hook(lambda gradient: gradient * float("nan"))
-        return out * 1
-
-    return {key: poison(value) if key == "k_logits" else value for key, value in prediction.items()}
-
-
 _ONE_OUTPUT = Reading(
     "count_gradient_nan",
     ONE_CASE,
-    alter=_count_head_poisoned,
+    alter=partial(with_nan_gradient, only=("k_logits",)),
     condition="the backward pass turns the gradient of one output into NaN",
 )
 

@@ -20,6 +20,18 @@ THETA_WEIGHT = 1.5
 DEFAULT_GEOMETRY = Geometry()
 
 
+# the terms in the order of the sum, under the names of the product
+TERMS = (
+    "loss_nmse",
+    "loss_nmse_pred",
+    "loss_ortho",
+    "loss_K",
+    "aux_l2",
+    "loss_subspace_align",
+    "loss_peak_contrast",
+)
+
+
 @dataclass(frozen=True)
 class Setup:
     """What the loss needs to know besides predictions and labels."""
@@ -128,16 +140,7 @@ def components(
     R_pred = predicted_covariance(prediction, setup.rho, k_max)
     R_hat = prediction.get("R_blend", R_pred)
     counts = target["K"].tolist()
-    names = (
-        "loss_nmse",
-        "loss_nmse_pred",
-        "loss_ortho",
-        "loss_K",
-        "aux_l2",
-        "loss_subspace_align",
-        "loss_peak_contrast",
-    )
-    sums = dict.fromkeys(names, R_true.real.new_zeros(()))
+    sums = dict.fromkeys(TERMS, R_true.real.new_zeros(()))
     for b, K in enumerate(counts):
         snr_db = float(target["snr_db"][b]) if "snr_db" in target else None
         truth = target["ptr"][b].reshape(3, k_max)
@@ -152,7 +155,7 @@ def components(
             subspace_align(R_hat[b], steering(geometry, *truth[:, :K])),
             peak_contrast(E_hat, geometry, truth, K),
         )
-        sums = {name: sums[name] + value for name, value in zip(names, sample, strict=True)}
+        sums = {name: sums[name] + value for name, value in zip(TERMS, sample, strict=True)}
     M = sum(counts) + 1e-9  # the position and the peak term are means over sources, the others over samples
     return {
         name: value / (M if name in ("aux_l2", "loss_peak_contrast") else len(counts)) for name, value in sums.items()
