@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.testable
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test report bench data notebooks lint clean
@@ -15,8 +16,8 @@ help: ## list the targets
 lab: $(INSTALLED) ## set up and open JupyterLab on the first notebook
 	$(BIN)/python -m kit lab
 
-test: $(TESTABLE) ## set up and run all tests
-	$(BIN)/python -m pytest
+test: $(TESTABLE) ## set up and run all tests, in two processes (WORKERS=0: in one)
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 report: $(INSTALLED) ## investigate without a notebook and write findings/zero-loss.html
 	$(BIN)/python -m kit investigate --out findings/zero-loss.html

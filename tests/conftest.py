@@ -11,11 +11,24 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
+from tests._workers import Pieces, rank
+
 CHROMIUM_ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing but this machine can be reached
 ]
+
+
+def pytest_collection_modifyitems(config, items):
+    """A worker of several starts with what takes longest; one process alone keeps the order of the files."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no such hook under -p no:xdist
+def pytest_xdist_make_scheduler(config, log):
+    return Pieces(config, log) if config.getoption("dist") == "load" else None  # another --dist was asked for by name
 
 
 @pytest.fixture(scope="session", autouse=True)
