@@ -18,10 +18,9 @@ from kit.covariance import Batch
 from kit.covariance.scenes import Scenes, draw_scenes
 from kit.covariance.snapshots import array_snapshots, sample_covariance, true_covariance
 from kit.faults import LossCountedOnStepsOnly, NanGradients, all_applied
-from kit.files import write_atomically
+from kit.files import DATA, shipped, write_atomically
 from kit.training import Patient, TrainingConfig, TrainingHistory
 
-DATA = Path(__file__).resolve().parents[1] / "data"
 SCENES_SEED = 20251024
 SCENES = 96
 TRAINING_SCENES = 64
@@ -29,19 +28,9 @@ _K_MAX, _SNAPSHOTS = 5, 16
 SICK_RUN_SEED = 7
 
 
-def path_of(name: str) -> Path:
-    """The path of a shipped file. Raises FileNotFoundError that says how to get it."""
-    path = DATA / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"data/{name} should be beside the kit package. Found nothing at {path}; run: python -m kit data"
-        )
-    return path
-
-
 def load_scenes() -> Batch:
     """The shipped scene set of the default array: 96 scenes, generator G1."""
-    with np.load(path_of("scenes.npz"), allow_pickle=False) as file:
+    with np.load(shipped("scenes.npz"), allow_pickle=False) as file:
         arrays = {key: torch.from_numpy(file[key]) for key in file.files}
     K = arrays["K"]
     phi, theta, r = arrays["ptr"].unflatten(-1, (3, _K_MAX)).unbind(1)
@@ -94,7 +83,7 @@ def make_sick_run(**weights: float) -> TrainingHistory:
 
 def load_sick_run() -> TrainingHistory:
     """The recorded run that shows the symptom: train reads 0.000000, validation does not change."""
-    return TrainingHistory.load(path_of("sick_run.json"))
+    return TrainingHistory.load(shipped("sick_run.json"))
 
 
 @dataclass(frozen=True)

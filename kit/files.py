@@ -13,6 +13,20 @@ from typing import Any
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+DATA = Path(__file__).resolve().parents[1] / "data"
+_INSTALLED = Path(__file__).resolve().parent / "_data"  # where a wheel puts data/
+
+
+def shipped(name: str, command: str = "python -m kit data") -> Path:
+    """The path of a file of ``data/``. Raises FileNotFoundError that names the command which makes it."""
+    for folder in (DATA, _INSTALLED):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"data/{name} should be beside the kit package. Found nothing at {DATA / name}; run: {command}"
+    )
+
+
 def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
     """Write under a temporary name beside the target, then rename: the file is complete or not there.
 

@@ -11,12 +11,13 @@ import torch
 
 import kit
 from kit import datasets
+from kit.files import shipped
 
 CARD = (Path(__file__).resolve().parents[1] / "data" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_scenes_are_made_again_bit_for_bit():
-    stored = datasets.path_of("scenes.npz").read_bytes()
+    stored = shipped("scenes.npz").read_bytes()
     assert datasets.make_scenes() == stored
     assert re.search(r"SHA-256: `(\w+)`", CARD)[1] == hashlib.sha256(stored).hexdigest()
 
@@ -66,6 +67,6 @@ def test_the_reports_fix_does_not_cure_the_recorded_run():
 
 
 def test_a_missing_file_says_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets, "DATA", tmp_path)
+    monkeypatch.setattr("kit.files.DATA", tmp_path)
     with pytest.raises(FileNotFoundError, match="python -m kit data"):
         kit.load_scenes()

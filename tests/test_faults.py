@@ -33,6 +33,7 @@ ALL = [
     faults.NanLossReadAsZero(),
     faults.LossCountedOnStepsOnly(),
     faults.LossOutsideLoop(),
+    faults.WarmUpAtZero(),
 ]
 BATCHES, STEPS = 3, [3, 3]
 

@@ -1,8 +1,10 @@
 """Faults: what can go wrong in a training run, as objects that are applied to a loop and undone exactly."""
 
 from kit.faults.base import Fault, all_applied
-from kit.faults.bookkeeping import LossCountedOnStepsOnly, LossOutsideLoop
+from kit.faults.bookkeeping import LossCountedOnStepsOnly, LossOutsideLoop, WarmUpAtZero
+from kit.faults.fixes import FIXES
 from kit.faults.gradients import NanGradients, NanLossReadAsZero
+from kit.faults.laboratory import FaultyPatient
 from kit.faults.predictions import (
     AllOutputsZero,
     BlendMissing,
@@ -20,12 +22,14 @@ from kit.faults.weights import (
 )
 
 __all__ = [
+    "FIXES",
     "AllOutputsZero",
     "AllWeightsZero",
     "BlendMissing",
     "BlendMissingFactorsZero",
     "FactorHeadsZero",
     "Fault",
+    "FaultyPatient",
     "HeadsStartAtZero",
     "LamCovZero",
     "LossCountedOnStepsOnly",
@@ -35,6 +39,7 @@ __all__ = [
     "ScheduleOmitsLamCov",
     "SearchSetsLamCovZero",
     "TermsCancel",
+    "WarmUpAtZero",
     "WeightNotPassed",
     "all_applied",
 ]

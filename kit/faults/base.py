@@ -18,11 +18,12 @@ class Fault:
     """One fault. Subclasses say in ``_apply`` which parts of the loop they replace.
 
     Undoing puts back the loop's parts, the weights of its loss, and the parameters that the fault overwrote, bitwise. What
-    training did meanwhile to other parameters is training, and stays.
+    training did meanwhile to other parameters is training, and stays. ``hypothesis`` is the key of the claim that this fault makes true.
     """
 
     key: ClassVar[str]
     title: ClassVar[str]
+    hypothesis: ClassVar[str]
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
         """None if the fault can be applied, else the reason why not."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch.optim.lr_scheduler import LambdaLR
+
 from kit.faults.base import Fault
 from kit.training import RunningLoss, TrainingLoop
 
@@ -23,6 +25,7 @@ class LossCountedOnStepsOnly(Fault):
 
     key: ClassVar[str] = "loss_counted_on_steps_only"
     title: ClassVar[str] = "Loss added only in the branch of a taken step"
+    hypothesis: ClassVar[str] = "wrong_number"
 
     def _apply(self, loop: TrainingLoop) -> None:
         loop.new_running_loss = _TakenStepsOnly
@@ -34,6 +37,7 @@ class LossOutsideLoop(Fault):
 
     key: ClassVar[str] = "loss_outside_loop"
     title: ClassVar[str] = "Loss and step stand after the batch loop"
+    hypothesis: ClassVar[str] = "loss_outside_loop"
 
     def _apply(self, loop: TrainingLoop) -> None:
         def after_the_loop(epoch: int, running: RunningLoss) -> Iterator[dict[str, Any]]:
@@ -46,3 +50,19 @@ class LossOutsideLoop(Fault):
             yield {**step, "beta": beta}
 
         loop.steps_of = after_the_loop
+
+
+@dataclass(frozen=True)
+class WarmUpAtZero(Fault):
+    """The warm-up starts at a learning rate of 0 and never leaves it: every batch steps, and nothing moves."""
+
+    key: ClassVar[str] = "warm_up_at_zero"
+    title: ClassVar[str] = "The warm-up never leaves a learning rate of 0"
+    hypothesis: ClassVar[str] = "zero_learning_rate"
+
+    def _apply(self, loop: TrainingLoop) -> None:
+        # another optimizer over the same parameters, so that the loop's own keeps its rates and state
+        settings = loop.optimizer.param_groups
+        groups = [{"params": group["params"], "lr": group["initial_lr"]} for group in settings]
+        loop.optimizer = type(loop.optimizer)(groups, weight_decay=settings[0]["weight_decay"])
+        loop.scheduler = LambdaLR(loop.optimizer, lambda step: 0.0)

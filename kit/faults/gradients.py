@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
+from torch.nn import Parameter
 
 from kit.faults.base import Fault
 from kit.training import TrainingLoop
@@ -14,11 +15,12 @@ from kit.training import TrainingLoop
 
 @dataclass(frozen=True)
 class NanGradients(Fault):
-    """After every backward pass NaN in the gradients: of all parameters, or of those whose name starts with ``prefix``."""
+    """Every backward pass leaves NaN in the gradients: of all parameters, or of those whose name starts with ``prefix``."""
 
     prefix: str = ""
     key: ClassVar[str] = "nan_gradients"
     title: ClassVar[str] = "NaN gradients, replaced by 0"
+    hypothesis: ClassVar[str] = "nan_gradients"
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
         names = [name for name, _ in loop.model.named_parameters()]
@@ -26,12 +28,25 @@ class NanGradients(Fault):
         return None if found else f"no parameter starts with {self.prefix!r}."
 
     def _apply(self, loop: TrainingLoop) -> None:
-        def poison() -> None:
-            for name, parameter in loop.model.named_parameters():
-                if name.startswith(self.prefix) and parameter.grad is not None:
-                    parameter.grad.fill_(math.nan)
+        handles = []
 
-        loop.after_backward = poison
+        def poison(parameter: Parameter) -> None:
+            parameter.grad.fill_(math.nan)
+
+        def arm() -> None:
+            # inside the backward pass, where real NaN comes from: whoever looks after it sees what the optimizer would
+            disarm()
+            handles.extend(
+                parameter.register_post_accumulate_grad_hook(poison)
+                for name, parameter in loop.model.named_parameters()
+                if name.startswith(self.prefix) and parameter.requires_grad
+            )
+
+        def disarm() -> None:
+            while handles:
+                handles.pop().remove()
+
+        loop.before_backward, loop.after_backward = arm, disarm
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class NanLossReadAsZero(Fault):
 
     key: ClassVar[str] = "nan_loss_read_as_zero"
     title: ClassVar[str] = "A NaN loss is displayed as 0"
+    hypothesis: ClassVar[str] = "nan_gradients"
 
     def _apply(self, loop: TrainingLoop) -> None:
         predict, read = loop.predict, loop.read_loss

@@ -32,6 +32,7 @@ class BlendMissing(Fault):
 
     key: ClassVar[str] = "blend_missing"
     title: ClassVar[str] = "R_blend is not passed"
+    hypothesis: ClassVar[str] = "missing_prediction"
 
     def _apply(self, loop: TrainingLoop) -> None:
         loop.config = replace(loop.config, blend=0.0)
@@ -43,6 +44,7 @@ class FactorHeadsZero(Fault):
 
     key: ClassVar[str] = "factor_heads_zero"
     title: ClassVar[str] = "The factor heads are zero"
+    hypothesis: ClassVar[str] = "zero_outputs"
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
         found = len(_factor_parameters(loop))
@@ -61,6 +63,7 @@ class BlendMissingFactorsZero(FactorHeadsZero):
 
     key: ClassVar[str] = "blend_missing_factors_zero"
     title: ClassVar[str] = "R_blend is not passed and the factors are zero"
+    hypothesis: ClassVar[str] = "missing_prediction"
 
     def _apply(self, loop: TrainingLoop) -> None:
         super()._apply(loop)
@@ -73,6 +76,7 @@ class HeadsStartAtZero(Fault):
 
     key: ClassVar[str] = "heads_start_at_zero"
     title: ClassVar[str] = "All heads start at zero"
+    hypothesis: ClassVar[str] = "zero_outputs"
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
         return None if hasattr(loop.model, "heads") else "the model has no heads."
@@ -90,6 +94,7 @@ class AllOutputsZero(Fault):
 
     key: ClassVar[str] = "all_outputs_zero"
     title: ClassVar[str] = "All model outputs are zero"
+    hypothesis: ClassVar[str] = "zero_outputs"
 
     def _apply(self, loop: TrainingLoop) -> None:
         predict = loop.predict

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kit.faults.base import Fault
 from kit.loss import ALL_ZERO, CLASS_DEFAULT, WEIGHT_NAMES, UltimateHybridLoss
-from kit.training import TrainingLoop, apply_hpo_loss_weights
+from kit.training import TrainingLoop
 
 
 def _keep(loop: TrainingLoop, weights: Mapping[str, float]) -> None:
@@ -31,6 +31,7 @@ class AllWeightsZero(Fault):
 
     key: ClassVar[str] = "all_weights_zero"
     title: ClassVar[str] = "All loss weights are 0"
+    hypothesis: ClassVar[str] = "loss_weights"
 
     def _apply(self, loop: TrainingLoop) -> None:
         _keep(loop, ALL_ZERO)
@@ -42,6 +43,7 @@ class LamCovZero(Fault):
 
     key: ClassVar[str] = "lam_cov_zero"
     title: ClassVar[str] = "lam_cov is 0"
+    hypothesis: ClassVar[str] = "loss_weights"
 
     def _apply(self, loop: TrainingLoop) -> None:
         _keep(loop, {"lam_cov": 0.0})
@@ -63,6 +65,7 @@ class TermsCancel(Fault):
 
     key: ClassVar[str] = "terms_cancel"
     title: ClassVar[str] = "Two terms cancel by a sign error"
+    hypothesis: ClassVar[str] = "loss_weights"
 
     def _apply(self, loop: TrainingLoop) -> None:
         loss = loop.loss
@@ -85,6 +88,7 @@ class WeightNotPassed(Fault):
     name: str = "lam_cov"
     key: ClassVar[str] = "weight_not_passed"
     title: ClassVar[str] = "A weight is not passed at construction"
+    hypothesis: ClassVar[str] = "loss_initialisation"
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
         return None if self.name in WEIGHT_NAMES.values() else f"the loss has no weight {self.name!r}."
@@ -95,13 +99,14 @@ class WeightNotPassed(Fault):
 
 @dataclass(frozen=True)
 class SearchSetsLamCovZero(Fault):
-    """Search weights, applied after construction, overwrite lam_cov with 0."""
+    """Search weights, applied when the run begins, overwrite lam_cov with 0."""
 
     key: ClassVar[str] = "search_sets_lam_cov_zero"
     title: ClassVar[str] = "Search weights overwrite lam_cov with 0"
+    hypothesis: ClassVar[str] = "loss_initialisation"
 
     def _apply(self, loop: TrainingLoop) -> None:
-        apply_hpo_loss_weights(loop.loss, {"lam_cov": 0.0})
+        loop.config = replace(loop.config, search_weights={"lam_cov": 0.0})
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ class ScheduleOmitsLamCov(Fault):
 
     key: ClassVar[str] = "schedule_omits_lam_cov"
     title: ClassVar[str] = "The schedule sets other weights, not lam_cov"
+    hypothesis: ClassVar[str] = "loss_initialisation"
 
     def _apply(self, loop: TrainingLoop) -> None:
         loop.config = replace(loop.config, structure_schedule=True)

@@ -1,15 +1,30 @@
-"""The report's hypotheses, one file each, in the order of their prior."""
+"""Hypotheses, one file each: the report's five, and causes that the report does not name. README.md shows how to add one."""
 
-from kit.hypotheses import loss_initialisation, loss_weights, missing_prediction, nan_gradients, zero_outputs
-from kit.hypotheses.base import Hypothesis, Reading
+from kit.hypotheses.base import Hypothesis, Laboratory, Reading, Symptoms
+from kit.hypotheses.check import Answer, Check, check
+from kit.hypotheses.observed import Observed
 from kit.hypotheses.one_step import OneStep, at_one_step
+from kit.hypotheses.policy import POLICY, Policy
+from kit.hypotheses.registry import all_checks, discover
 
-REPORT = (
-    loss_weights.HYPOTHESIS,
-    loss_initialisation.HYPOTHESIS,
-    missing_prediction.HYPOTHESIS,
-    zero_outputs.HYPOTHESIS,
-    nan_gradients.HYPOTHESIS,
-)
+ALL = discover()
+REPORT = tuple(hypothesis for hypothesis in ALL if hypothesis.rank is not None)
 
-__all__ = ["REPORT", "Hypothesis", "OneStep", "Reading", "at_one_step"]
+__all__ = [
+    "ALL",
+    "POLICY",
+    "REPORT",
+    "Answer",
+    "Check",
+    "Hypothesis",
+    "Laboratory",
+    "Observed",
+    "OneStep",
+    "Policy",
+    "Reading",
+    "Symptoms",
+    "all_checks",
+    "at_one_step",
+    "check",
+    "discover",
+]

@@ -1,12 +1,15 @@
-"""What a hypothesis is: a claim with a prior, and the readings of it that can be tried."""
+"""What a hypothesis is: a claim with a prior, what it predicts, the checks that speak for it, its fix, and how to try it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
+
+from kit.hypotheses.check import Check
 
 Weights = Mapping[str, float]
+Verdict = Literal["fault", "not_a_fault", "wrong_number"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Reading:
         weights: the weights under this reading, from the weights as they are; ``None`` leaves them.
         alter: the predictions under this reading, from the network's own; ``None`` leaves them.
         condition: what has to hold in words.
+        needs, needs_outputs: weights of the loss, and predictions, without which this reading means nothing.
     """
 
     key: str
@@ -25,6 +29,25 @@ class Reading:
     weights: Callable[[Weights], Weights] | None = None
     alter: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     condition: str = ""
+    needs: tuple[str, ...] = ()
+    needs_outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Symptoms:
+    """What a cause predicts for the four numbers one looks at first. ``None``: it says nothing about that number.
+
+    Args:
+        train_zero: the displayed train loss is exactly 0 in every epoch.
+        validation_level: the validation loss is the same in every epoch.
+        gradient: "zero", "non-zero", "non-finite", or "partly zero" (exactly zero in a part of the network).
+        steps: "every batch", "none", or "one an epoch".
+    """
+
+    train_zero: bool | None = None
+    validation_level: bool | None = None
+    gradient: Literal["zero", "non-zero", "non-finite", "partly zero"] | None = None
+    steps: Literal["every batch", "none", "one an epoch"] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,17 +56,37 @@ class Hypothesis:
 
     Args:
         key, title: for code, for people.
-        prior: the probability its author gave it.
         claim: the author's words, shortened.
         predicts: what the formulas say it would do.
-        readings: the ways to try it.
-        fix: what its author would change.
+        fix: what to change.
+        signs: checks that can speak for this cause by themselves: without one of them answered yes it is never the verdict.
+        symptoms: fault key -> what that way to have this cause predicts; the keys are those of ``kit.faults``.
+        prior: the probability its author gave it; ``None`` for a cause the report does not name.
+        rank: its number in the report.
+        readings: ways to try it at one training step.
+        verdict: what it means when this is the cause.
+        fixed: the check that the fix worked, in words.
+        guard: a few lines for the user's own repository that would have caught it; may use ``model, loss, optimizer, batch`` of theirs.
     """
 
     key: str
     title: str
-    prior: float
     claim: str
     predicts: str
-    readings: tuple[Reading, ...]
     fix: str
+    signs: tuple[Check, ...] = ()
+    symptoms: Mapping[str, Symptoms] | None = None
+    prior: float | None = None
+    rank: int | None = None
+    readings: tuple[Reading, ...] = ()
+    verdict: Verdict = "fault"
+    fixed: str = "The train loss is above 0, and validation moves, within a few epochs."
+    guard: str = ""
+
+
+class Laboratory(Protocol):
+    """What an intervention needs: a way to run the same training again, as it was or with one cause's fix applied alone."""
+
+    def run(self, fix: str | None = None) -> Any:
+        """Train a few steps and return the evidence; ``fix`` is the key of a hypothesis. KeyError: no fix of that name is known."""
+        ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kit.hypotheses.base import Hypothesis, Reading
+from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.checks.weights import weight_asked_but_zero, weight_left_at_default, weight_overwritten_with_zero
 
 CONSTRUCTOR_DEFAULT = 0.3
 
@@ -15,19 +16,38 @@ HYPOTHESIS = Hypothesis(
         "Without the argument the default 0.3 applies: the main term counts less, but the loss stays positive. A later overwrite with 0 "
         "is lam_cov = 0 again."
     ),
+    signs=(weight_left_at_default, weight_overwritten_with_zero, weight_asked_but_zero),
+    symptoms={
+        "weight_not_passed": Symptoms(
+            train_zero=False, validation_level=False, gradient="non-zero", steps="every batch"
+        ),
+        "search_sets_lam_cov_zero": Symptoms(
+            train_zero=False, validation_level=False, gradient="non-zero", steps="every batch"
+        ),
+        "schedule_omits_lam_cov": Symptoms(
+            train_zero=False, validation_level=False, gradient="non-zero", steps="every batch"
+        ),
+    },
+    rank=2,
     readings=(
         Reading(
             "default_applies",
             "lam_cov is not passed",
             weights=lambda w: {**w, "lam_cov": CONSTRUCTOR_DEFAULT},
             condition="the constructor's default, lam_cov = 0.3, is in force",
+            needs=("lam_cov",),
         ),
         Reading(
             "search_sets_zero",
             "search weights set lam_cov to 0",
             weights=lambda w: {**w, "lam_cov": 0.0},
             condition="lam_cov is overwritten with 0 after construction",
+            needs=("lam_cov",),
         ),
     ),
     fix="Pass lam_cov, and let absent search weights mean 1.0 (options 1 and 2 of the report).",
+    guard="""asked = {"lam_cov": 1.0}  # your configuration
+for name, value in asked.items():
+    assert getattr(loss, name) == value, f"{name} should be {value} when training starts. Found {getattr(loss, name)}"
+""",
 )

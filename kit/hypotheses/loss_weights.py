@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kit.hypotheses.base import Hypothesis, Reading
+from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.checks.weights import all_weights_zero, main_weight_zero, terms_cancel
 
 HYPOTHESIS = Hypothesis(
     key="loss_weights",
@@ -13,6 +14,13 @@ HYPOTHESIS = Hypothesis(
         "lam_cov = 0 removes one term of seven: the rest still makes a positive loss with a gradient. All weights zero make the train "
         "loss exactly 0, and the validation loss too, since both are the same function. Terms cannot cancel: none is negative."
     ),
+    signs=(all_weights_zero, main_weight_zero, terms_cancel),
+    symptoms={
+        "all_weights_zero": Symptoms(train_zero=True, validation_level=True, gradient="zero", steps="none"),
+        "lam_cov_zero": Symptoms(train_zero=False, validation_level=False, gradient="non-zero", steps="every batch"),
+        "terms_cancel": Symptoms(train_zero=True, validation_level=True, gradient="zero", steps="none"),
+    },
+    rank=1,
     readings=(
         Reading(
             "all_zero",
@@ -25,7 +33,11 @@ HYPOTHESIS = Hypothesis(
             "lam_cov is 0",
             weights=lambda w: {**w, "lam_cov": 0.0},
             condition="lam_cov is 0, the others are as they were",
+            needs=("lam_cov",),
         ),
     ),
     fix="Set lam_cov explicitly (option 1 of the report).",
+    guard="""weights = {name: value for name, value in vars(loss).items() if name.lstrip("_").startswith("lam")}
+assert any(weights.values()), f"every loss weight is 0: {weights}"
+""",
 )

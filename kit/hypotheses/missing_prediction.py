@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kit.hypotheses.base import Hypothesis, Reading
+from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.checks.outputs import prediction_missing
 
 _FACTORS = ("cov_fact_angle", "cov_fact_range")
 
@@ -27,14 +28,33 @@ HYPOTHESIS = Hypothesis(
         "Zero factors are not a zero loss: after trace norm and loading they become white noise, whose normalised error is about 1. "
         "Their gradient is exactly 0, so they explain a plateau, not a zero."
     ),
+    signs=(prediction_missing,),
+    symptoms={
+        "blend_missing": Symptoms(train_zero=False, validation_level=False, gradient="non-zero", steps="every batch"),
+        "blend_missing_factors_zero": Symptoms(
+            train_zero=False, validation_level=False, gradient="partly zero", steps="every batch"
+        ),
+    },
+    rank=3,
     readings=(
-        Reading("no_blend", "no R_blend, live factors", alter=_without_blend, condition="R_blend is absent"),
+        Reading(
+            "no_blend",
+            "no R_blend, live factors",
+            alter=_without_blend,
+            condition="R_blend is absent",
+            needs_outputs=("R_blend",),
+        ),
         Reading(
             "no_blend_zero_factors",
             "no R_blend, zero factors",
             alter=_zero_factors,
             condition="R_blend is absent and both factors are 0",
+            needs_outputs=_FACTORS,
         ),
     ),
     fix="Pass R_blend, and start the factor heads away from 0.",
+    guard="""prediction = model(batch)
+missing = [key for key in loss.expects if key not in prediction]
+assert not missing, f"the loss reads {missing}, and the model returns {sorted(prediction)}"
+""",
 )

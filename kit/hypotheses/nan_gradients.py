@@ -7,7 +7,10 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from kit.hypotheses.base import Hypothesis, Reading
+from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.checks.gradients import gradient_nonfinite
+from kit.hypotheses.checks.outputs import outputs_nonfinite
+from kit.hypotheses.checks.symptoms import loss_nonfinite
 
 
 def with_nan_gradient(prediction: Mapping[str, Tensor], only: Collection[str] | None = None) -> dict[str, Tensor]:
@@ -31,6 +34,12 @@ HYPOTHESIS = Hypothesis(
         "Sanitising acts on gradients, after the loss has been computed: the loss keeps its value. With every gradient NaN no step is "
         "taken, so this explains a validation loss that does not change, not a train loss of 0."
     ),
+    signs=(gradient_nonfinite, loss_nonfinite, outputs_nonfinite),
+    symptoms={
+        "nan_gradients": Symptoms(train_zero=False, validation_level=True, gradient="non-finite", steps="none"),
+        "nan_loss_read_as_zero": Symptoms(train_zero=True, validation_level=True, gradient="non-finite", steps="none"),
+    },
+    rank=5,
     readings=(
         Reading(
             "all_gradients_nan",
@@ -40,4 +49,10 @@ HYPOTHESIS = Hypothesis(
         ),
     ),
     fix="Find the operation whose gradient is NaN (torch.autograd.detect_anomaly) instead of replacing the result.",
+    guard="""total = loss(model(batch), target)
+total.backward()
+assert total.isfinite(), f"the loss is {total}"
+for name, parameter in model.named_parameters():
+    assert parameter.grad is None or parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
+""",
 )

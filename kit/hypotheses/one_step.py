@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from kit import whatif
-from kit.hypotheses.base import Hypothesis
+from kit.hypotheses.base import Hypothesis, Reading
 from kit.probe import ProbeReport, probe
 
 AS_IT_IS = "as it is"
@@ -31,16 +32,28 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class NotApplicable:
+    """A reading that means nothing for this model and loss, and why."""
+
+    hypothesis: Hypothesis
+    key: str
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class OneStep:
     """What the readings do to the loss of one batch.
 
     Attributes:
         reports: case -> ProbeReport: the step as it is, and each alteration of the predictions.
         trials: one per reading, in the order of the hypotheses; the step as it is comes first.
+        not_applicable: readings that need a weight or a prediction which is not there.
     """
 
     reports: Mapping[str, ProbeReport]
     trials: tuple[Trial, ...]
+    not_applicable: tuple[NotApplicable, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -55,6 +68,17 @@ class OneStep:
                 "reads 0?": "yes" if trial.loss == 0 else "no",
             }
             for trial in self.trials
+        ]
+        rows += [
+            {
+                "hypothesis": skipped.hypothesis.title,
+                "report's prior": f"{skipped.hypothesis.prior:.0%}",
+                "reading": skipped.title,
+                "train loss": float("nan"),
+                "gradient norm": float("nan"),
+                "reads 0?": f"not applicable: {skipped.reason}",
+            }
+            for skipped in self.not_applicable
         ]
         return pd.DataFrame(rows)
 
@@ -82,22 +106,45 @@ def at_one_step(
     settable = zip(seen.weight_names, seen.weights, seen.adjustable, strict=True)
     now = {name: float(value) for name, value, free in settable if free and value >= 0}
     trials = [_trial(None, "as_it_is", AS_IT_IS, AS_IT_IS, now, seen, "the weights and outputs of this step")]
+    skipped = []
     for hypothesis in hypotheses:
         for reading in hypothesis.readings:
             case = AS_IT_IS
-            if reading.alter is not None:
-                case = reading.title if reading.title not in reports else f"{hypothesis.title}: {reading.title}"
-                reports[case] = probe(
-                    model,
-                    loss_fn,
-                    batch,
-                    predict=lambda model, batch, alter=reading.alter: alter(forward(model, batch)),
-                )
-            weights = now if reading.weights is None else dict(reading.weights(now))
+            try:
+                weights = _weights_under(reading, now)
+                if reading.alter is not None:
+                    case = reading.title if reading.title not in reports else f"{hypothesis.title}: {reading.title}"
+                    reports[case] = probe(model, loss_fn, batch, predict=partial(_altered, forward, reading))
+            except _Lacks as reason:
+                skipped.append(NotApplicable(hypothesis, reading.key, reading.title, str(reason)))
+                continue
             trials.append(
                 _trial(hypothesis, reading.key, reading.title, case, weights, reports[case], reading.condition)
             )
-    return OneStep(MappingProxyType(reports), tuple(trials))
+    return OneStep(MappingProxyType(reports), tuple(trials), tuple(skipped))
+
+
+class _Lacks(Exception):
+    """What a reading needs is not there."""
+
+
+def _weights_under(reading: Reading, now: Mapping[str, float]) -> Mapping[str, float]:
+    if reading.weights is None:
+        return now
+    missing = [name for name in reading.needs if name not in now]
+    if missing or not now:
+        raise _Lacks(f"the loss has no weight {', '.join(missing)}" if missing else "the loss has no weight to set")
+    return dict(reading.weights(now))
+
+
+def _altered(forward: Callable[[Any, Any], Any], reading: Reading, model: Any, batch: Any) -> Mapping[str, Any]:
+    prediction = forward(model, batch)
+    if not isinstance(prediction, Mapping):
+        raise _Lacks(f"the prediction is not a mapping but a {type(prediction).__name__}")
+    missing = [name for name in reading.needs_outputs if name not in prediction]
+    if missing:
+        raise _Lacks(f"there is no prediction {', '.join(missing)}")
+    return reading.alter(prediction)
 
 
 def _trial(hypothesis, key, title, case, weights, report, what) -> Trial:

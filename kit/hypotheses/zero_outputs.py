@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kit.hypotheses.base import Hypothesis, Reading
+from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.checks.outputs import an_output_stays_zero, outputs_all_zero, outputs_constant
 
 
 def _all_zero(prediction):
@@ -19,6 +20,21 @@ HYPOTHESIS = Hypothesis(
         "Zero is a wrong answer to every question the loss asks: uniform logits, sources at broadside and range 0, a white covariance. "
         "The loss is larger than with random outputs."
     ),
+    signs=(outputs_all_zero, an_output_stays_zero, outputs_constant),
+    symptoms={
+        "factor_heads_zero": Symptoms(
+            train_zero=False, validation_level=False, gradient="partly zero", steps="every batch"
+        ),
+        "all_outputs_zero": Symptoms(train_zero=False, validation_level=True, gradient="zero", steps="none"),
+        "heads_start_at_zero": Symptoms(
+            train_zero=False, validation_level=False, gradient="partly zero", steps="every batch"
+        ),
+    },
+    rank=4,
     readings=(Reading("all_outputs_zero", "all outputs are 0", alter=_all_zero, condition="every head returns 0"),),
     fix="Find what kills the outputs: a dead activation, a mask, a scale of 0.",
+    guard="""prediction = model(batch)
+for key, value in prediction.items():
+    assert value.abs().max() > 0, f"the output {key} is exactly 0 for every sample"
+""",
 )

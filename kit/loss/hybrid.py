@@ -44,6 +44,8 @@ class UltimateHybridLoss(nn.Module):
     lam_peak_contrast = Weight()
 
     weight_names: Mapping[str, str] = WEIGHT_NAMES
+    # predictions that a training call is meant to hand over; without R_blend the factors stand in
+    expects: Collection[str] = ("R_blend", "cov_fact_angle", "cov_fact_range", "k_logits", "phi_theta_r")
 
     def __init__(
         self,

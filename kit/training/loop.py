@@ -102,6 +102,7 @@ class TrainingLoop:
         self.new_running_loss: Callable[[], RunningLoss] = RunningLoss
         self.predict: Callable[..., dict[str, Tensor]] = predict
         self.read_loss: Callable[[Tensor], float] = lambda total: float(total.detach())
+        self.before_backward: Callable[[], None] = lambda: None
         self.after_backward: Callable[[], None] = lambda: None
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> TrainingHistory:
@@ -199,6 +200,7 @@ class TrainingLoop:
         self.optimizer.zero_grad()
         total = self.loss(prediction, batch.target)
         self.calls["loss_calls"] += 1
+        self.before_backward()
         total.backward()
         self.calls["backward_calls"] += 1
         self.after_backward()

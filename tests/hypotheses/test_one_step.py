@@ -134,3 +134,24 @@ def test_a_negative_weight_keeps_its_value():
     claim = replace(REPORT[0], readings=REPORT[0].readings[:1])  # all weights 0; a stranger's loss has no lam_cov
     step = kit.hypotheses.at_one_step([claim], model, Bonus(), batch, predict=lambda m, b: {"y": m(b[0])})
     assert step.trials[0].loss == pytest.approx(Bonus()({"y": model(batch[0])}, batch[1]).item(), rel=1e-5)
+
+
+class _TwoWeights(torch.nn.Module):
+    """Somebody else's loss: no lam_cov, no mapping of predictions."""
+
+    lam_a, lam_b = 1.0, 0.5
+
+    def forward(self, prediction, target):
+        return self.lam_a * (prediction - target).square().mean() + self.lam_b * prediction.abs().mean()
+
+
+def test_readings_that_mean_nothing_for_another_loss_say_so():
+    batch = type("Pair", (), {"inputs": torch.ones(4, 3), "target": torch.zeros(4, 2)})()
+    step = kit.hypotheses.at_one_step(REPORT, torch.nn.Linear(3, 2), _TwoWeights(), batch)
+    assert [trial.key for trial in step.trials] == ["as_it_is", "all_zero"]
+    assert _trial(step, "all_zero").loss == 0
+    reasons = {skipped.key: skipped.reason for skipped in step.not_applicable}
+    assert reasons["lam_cov_zero"] == "the loss has no weight lam_cov"
+    assert reasons["no_blend"] == "the prediction is not a mapping but a Tensor"
+    assert set(reasons) == {r.key for h in REPORT for r in h.readings} - {"all_zero"}
+    assert step.table["reads 0?"].str.startswith("not applicable").sum() == len(reasons)

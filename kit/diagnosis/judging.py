@@ -1,0 +1,118 @@
+"""Weighing: from answered checks to a posterior and a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from kit.diagnosis.result import Cause, Diagnosis, Finding
+from kit.hypotheses import ALL, POLICY, Answer, Check, Hypothesis, Observed, Policy, all_checks
+from kit.hypotheses.likelihoods import NONE, Likelihoods, shipped_likelihoods
+
+# any of these answered yes means that something is to be explained
+SYMPTOMS = ("train_reads_zero", "validation_level", "loss_zero", "loss_nonfinite", "parameters_unmoved")
+# with all of these silent nothing was seen of a training
+SEEN = ("no_batches", "no_steps", "loss_zero")
+
+
+def diagnose(
+    evidence: Any,
+    *,
+    hypotheses: Iterable[Hypothesis] = ALL,
+    likelihoods: Likelihoods | None = None,
+    policy: Policy = POLICY,
+) -> Diagnosis:
+    """Weigh every hypothesis with what was recorded of a run.
+
+        posterior ~ prior * P(answers | cause)
+
+    Checks that were not measured are silent and move nothing.
+
+    Args:
+        evidence: a trace of ``kit.watch``, a ``TrainingHistory``, or anything with the tables ``.steps`` and ``.epochs``.
+        hypotheses: the causes to weigh.
+        likelihoods: counted answers; the shipped table unless given.
+        policy: thresholds.
+    Raises:
+        TypeError: evidence without these tables.
+    """
+    hypotheses = tuple(hypotheses)
+    observed = Observed.of(evidence)
+    answers = {entry: entry(observed, policy) for entry in all_checks(hypotheses)}
+    return judge(answers, hypotheses=hypotheses, likelihoods=likelihoods, policy=policy)
+
+
+def judge(
+    answers: Mapping[Check, Answer],
+    *,
+    hypotheses: Iterable[Hypothesis] = ALL,
+    likelihoods: Likelihoods | None = None,
+    policy: Policy = POLICY,
+) -> Diagnosis:
+    """The same from answers that are already there."""
+    hypotheses = tuple(hypotheses)
+    if not hypotheses:
+        raise ValueError("hypotheses should hold at least one hypothesis. Found none.")
+    counted = shipped_likelihoods() if likelihoods is None else likelihoods
+    findings = tuple(Finding(entry, answer) for entry, answer in answers.items())
+    told = {finding.key: finding.yes for finding in findings if finding.yes is not None}
+    priors = prior_of(hypotheses, policy)
+    posteriors = _posterior(priors, hypotheses, told, counted)
+    causes = tuple(_cause(h, priors[h.key], posteriors[h.key], told, counted, policy) for h in hypotheses)
+    causes = tuple(sorted(causes, key=lambda cause: -cause.posterior))
+    verdict = _verdict(causes, posteriors[NONE], told)
+    return Diagnosis(verdict, causes, findings, posteriors[NONE], policy)
+
+
+def prior_of(hypotheses: Iterable[Hypothesis], policy: Policy = POLICY) -> Mapping[str, float]:
+    """The report's percentages, the policy's for all others and for "none of these", scaled to sum to 1."""
+    raw = {h.key: policy.prior_outside if h.prior is None else h.prior for h in hypotheses}
+    raw[NONE] = policy.prior_outside
+    total = math.fsum(raw.values())
+    return MappingProxyType({key: value / total for key, value in raw.items()})
+
+
+def _posterior(
+    priors: Mapping[str, float], hypotheses: Iterable[Hypothesis], told: Mapping[str, bool], counted: Likelihoods
+) -> dict[str, float]:
+    signs = {h.key: [sign.key for sign in h.signs] for h in hypotheses}
+    logs = {
+        key: math.log(prior) + counted.log_likelihood(key, told, signs.get(key, ())) for key, prior in priors.items()
+    }
+    largest = max(logs.values())
+    weights = {key: math.exp(value - largest) for key, value in logs.items()}
+    total = math.fsum(weights.values())
+    return {key: value / total for key, value in weights.items()}
+
+
+def _cause(
+    hypothesis: Hypothesis,
+    prior: float,
+    posterior: float,
+    told: Mapping[str, bool],
+    counted: Likelihoods,
+    policy: Policy,
+) -> Cause:
+    bits = {key: counted.bits(hypothesis, key, yes) for key, yes in told.items()}
+    order = sorted(bits, key=lambda key: -abs(bits[key]))
+    return Cause(
+        hypothesis,
+        prior,
+        posterior,
+        tuple(key for key in order if bits[key] >= policy.telling_bits),
+        tuple(key for key in order if bits[key] <= -policy.telling_bits),
+        tuple(sign.key for sign in hypothesis.signs if sign.key not in told),
+        any(told.get(sign.key, False) for sign in hypothesis.signs),
+    )
+
+
+def _verdict(causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool]) -> str:
+    top = next((cause for cause in causes if cause.has_sign), None)
+    symptom = any(told.get(key, False) for key in SYMPTOMS)
+    if top is not None and (symptom or top.posterior > nothing):
+        return top.hypothesis.verdict
+    if symptom or not any(key in told for key in SEEN):
+        return "unexplained"
+    return "healthy"

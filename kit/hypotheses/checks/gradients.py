@@ -1,0 +1,101 @@
+"""What the backward pass left, and what the optimizer was handed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kit.hypotheses.check import Answer, check, silent
+from kit.hypotheses.observed import Observed
+from kit.hypotheses.policy import Policy
+
+
+@check("Does a backward pass leave NaN or infinity in a gradient?")
+def gradient_nonfinite(seen: Observed, policy: Policy) -> Answer:
+    values = seen.turns("grad_nonfinite")
+    if "scale" in seen.steps and "grad_nonfinite" in seen.steps:
+        # under a gradient scaler an overflow is how it finds its scale; the check of the scaler looks at those turns
+        values = seen.steps.loc[seen.steps["scale"].isna(), "grad_nonfinite"].dropna().to_numpy(dtype=float)
+    if not values.size:
+        return silent("raw gradients (outside a gradient scaler)")
+    share = float((values > 0).mean())
+    return Answer(share >= policy.sometimes, f"in {share:.0%} of {values.size} measured turns")
+
+
+@check("Is the raw gradient exactly 0 everywhere?")
+def gradient_zero(seen: Observed, policy: Policy) -> Answer:
+    table = seen.together("grad_zero", "grad_none", "grad_tensors")
+    table = table[table["grad_tensors"] > table["grad_none"]]
+    if len(table) < policy.enough_turns:
+        return silent("raw gradients of enough turns")
+    share = float((table["grad_zero"] + table["grad_none"] == table["grad_tensors"]).mean())
+    return Answer(share >= policy.nearly_always, f"in {share:.0%} of the measured turns")
+
+
+@check("Is the raw gradient exactly 0 in a part of the network, in every turn?")
+def gradient_partly_zero(seen: Observed, policy: Policy) -> Answer:
+    table = seen.together("grad_zero", "grad_none", "grad_tensors")
+    table = table[table["grad_tensors"] > table["grad_none"]]
+    if len(table) < policy.enough_turns:
+        return silent("raw gradients of enough turns")
+    part = (table["grad_zero"] > 0) & (table["grad_zero"] + table["grad_none"] < table["grad_tensors"])
+    return Answer(
+        bool(part.mean() >= policy.nearly_always),
+        f"{table['grad_zero'].median():.0f} of {table['grad_tensors'].median():.0f} tensors (median)",
+    )
+
+
+@check("Is there a trainable parameter that never gets a gradient?")
+def gradient_missing_in_part(seen: Observed, policy: Policy) -> Answer:
+    table = seen.together("grad_none", "grad_tensors")
+    table = table[table["grad_tensors"] > 0]
+    if table.empty:
+        return silent("raw gradients")
+    part = (table["grad_none"] > 0) & (table["grad_none"] < table["grad_tensors"])
+    return Answer(
+        bool(part.mean() >= policy.nearly_always),
+        f"{table['grad_none'].min():.0f} of {table['grad_tensors'].max():.0f} tensors had none",
+    )
+
+
+@check("Does the differentiated loss reach no parameter?")
+def loss_without_graph(seen: Observed, policy: Policy) -> Answer:
+    reach, graph = seen.turns("loss_graph"), seen.turns("loss_returned_graph")
+    if not reach.size and not graph.size:
+        return silent("whether the loss hangs on a graph")
+    values = reach if reach.size else graph
+    share = float((values == 0).mean())
+    return Answer(share >= policy.nearly_always, f"in {share:.0%} of {values.size} turns")
+
+
+@check("Has a term of the loss no path to any parameter?")
+def term_without_graph(seen: Observed, policy: Policy) -> Answer:
+    terms = seen.facts.get("terms_without_graph")
+    if terms is None:
+        return silent("the terms of the loss with their graphs")
+    return Answer(bool(terms), f"without a path: {', '.join(terms)}" if terms else "every term has one")
+
+
+@check("Does the loss stay at one number while its gradient is alive?")
+def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
+    table = seen.together("loss", "grad_norm")
+    table = table[np.isfinite(table).all(axis=1)]
+    if len(table) < policy.enough_turns:
+        return silent("losses and gradients of the same turns")
+    live = table["grad_norm"] > np.sqrt(policy.level)
+    away = (table["loss"] - table["loss"].median()).abs()
+    near = away <= policy.level * np.maximum(table["grad_norm"], table["loss"].abs())
+    return Answer(
+        bool((live & near).mean() >= policy.nearly_always),
+        f"loss {table['loss'].median():.6g}, gradient norm {table['grad_norm'].median():.3g} (medians)",
+    )
+
+
+@check("Are the gradients gone when the optimizer steps?")
+def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
+    table = seen.together("grad_norm", "seen_zero", "seen_none", "seen_tensors")
+    table = table[(table["grad_norm"] > 0) & (table["seen_tensors"] > 0)]
+    if table.empty:
+        return silent("gradients after the backward pass and before the step of the same turn")
+    gone = table["seen_zero"] + table["seen_none"] == table["seen_tensors"]
+    enough = policy.in_turns if seen.evaluated_stands_still else policy.nearly_always
+    return Answer(bool(gone.mean() >= enough), f"in {gone.mean():.0%} of the measured steps")

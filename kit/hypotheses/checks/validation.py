@@ -1,0 +1,33 @@
+"""Whether validation ran, and on what."""
+
+from __future__ import annotations
+
+from kit.hypotheses.check import Answer, check, silent
+from kit.hypotheses.observed import Observed
+from kit.hypotheses.policy import Policy
+
+
+@check("Is a validation loss displayed though nothing was evaluated?")
+def validation_never_ran(seen: Observed, policy: Policy) -> Answer:
+    shown, passes = seen.over_epochs("val_loss"), seen.total("eval_forwards")
+    if shown.size < 2 or passes is None:
+        return silent("the displayed validation loss, and evaluation passes")
+    epochs = max(1, len(seen.over_epochs("eval_forwards")))
+    # one evaluation for all displayed epochs is a number that was kept
+    ran = int((seen.over_epochs("eval_forwards") > 0).sum())
+    return Answer(ran <= 1 < shown.size, f"{passes:.0f} evaluation passes, in {ran} of {epochs} epochs")
+
+
+@check("Was another copy of the weights evaluated, one that never changed while training moved?")
+def validation_stale(seen: Observed, policy: Policy) -> Answer:
+    evaluated, drift = seen.over_epochs("eval_drift"), seen.over_epochs("drift")
+    if not evaluated.size or not drift.size:
+        return silent("two evaluations with training in between")
+    if not drift.any():
+        return Answer(False, "training moved nothing either")
+    own = seen.over_epochs("eval_own_drift")
+    if own.size and not own.any():
+        return Answer(False, "training did not move the network that was evaluated, only another one")
+    return Answer(
+        not evaluated.any(), f"evaluated weights moved by {evaluated.max():.3g}, trained ones by {drift.max():.3g}"
+    )

@@ -1,0 +1,126 @@
+"""The weights of the sum: what was asked for, what was in force, and whether the total is their sum."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kit.hypotheses.check import Answer, check, silent
+from kit.hypotheses.observed import Observed
+from kit.hypotheses.policy import Policy
+
+NO_WEIGHTS = "weights of the loss (attributes lam_*)"
+
+
+@check("Are all weights of the loss 0?")
+def all_weights_zero(seen: Observed, policy: Policy) -> Answer:
+    values = _in_force(seen)
+    if not values:
+        return silent(NO_WEIGHTS)
+    zero = [name for name, value in values.items() if not value.any()]
+    return Answer(len(zero) == len(values), f"{len(zero)} of {len(values)} weights were 0 throughout")
+
+
+@check("Is the main weight 0, the first that the loss's constructor names?")
+def main_weight_zero(seen: Observed, policy: Policy) -> Answer:
+    values = _in_force(seen)
+    main = next(iter(seen.facts.get("weights_default") or values), None)
+    if main not in values:
+        return silent(NO_WEIGHTS)
+    value = values[main]
+    return Answer(not value.any(), f"{main} was {_spoken(value)}")
+
+
+@check("Was a weight that was not 0 set to 0 after the loss was built?")
+def weight_overwritten_with_zero(seen: Observed, policy: Policy) -> Answer:
+    at_entry, values = seen.facts.get("weights_at_entry") or {}, _in_force(seen)
+    known = [name for name in at_entry if name in values]
+    if not known:
+        return silent("the weights before the training started, and in it")
+    found = [name for name in known if at_entry[name] != 0 and not values[name].any()]
+    said = ", ".join(f"{name} from {at_entry[name]:g}" for name in found)
+    return Answer(bool(found), f"set to 0: {said}" if found else "no weight was")
+
+
+@check("Is a weight other than the one asked for, and the constructor's default?")
+def weight_left_at_default(seen: Observed, policy: Policy) -> Answer:
+    asked, default, values = (
+        seen.facts.get("weights_asked"),
+        seen.facts.get("weights_default") or {},
+        _in_force(seen),
+    )
+    if not asked:
+        return silent("the weights that were asked for (kit.watch(..., weights=...))")
+    known = [name for name in asked if name in values and name in default]
+    if not known:
+        return silent("the defaults of the loss's constructor")
+    found = [name for name in known if asked[name] != default[name] and (values[name] == default[name]).all()]
+    said = ", ".join(f"{name} is {default[name]:g}, asked for {asked[name]:g}" for name in found)
+    return Answer(bool(found), said or "every weight asked for was in force, or changed on the way")
+
+
+@check("Was a weight asked for that is not 0, and 0 in force?")
+def weight_asked_but_zero(seen: Observed, policy: Policy) -> Answer:
+    asked, values = seen.facts.get("weights_asked"), _in_force(seen)
+    if not asked:
+        return silent("the weights that were asked for (kit.watch(..., weights=...))")
+    found = [name for name in asked if asked[name] != 0 and name in values and not values[name].any()]
+    return Answer(bool(found), f"0 in force: {', '.join(found)}" if found else "no weight was")
+
+
+@check("Do weighted terms that are not 0 cancel to a total of 0?")
+def terms_cancel(seen: Observed, policy: Policy) -> Answer:
+    sums = _weighted(seen)
+    if sums is None:
+        return silent("the terms of the loss and their weights")
+    parts, total = sums
+    size = np.abs(parts).sum(axis=1)
+    hit = (size > policy.exact_zero) & (np.abs(total) <= policy.sum_slack * policy.sum_slack * size)
+    return Answer(
+        bool(hit.mean() >= policy.nearly_always), f"weighted terms of size {size.mean():.4g}, total {total.mean():.4g}"
+    )
+
+
+@check("Is the total another number than the sum of its weighted terms?")
+def sum_disagrees(seen: Observed, policy: Policy) -> Answer:
+    sums = _weighted(seen)
+    if sums is None:
+        return silent("the terms of the loss and their weights")
+    parts, total = sums
+    size = np.abs(parts).sum(axis=1) + np.abs(total)
+    wrong = np.abs(parts.sum(axis=1) - total) > policy.sum_slack * size + policy.exact_zero
+    return Answer(
+        bool(wrong.mean() >= policy.nearly_always),
+        f"weighted terms sum to {parts.sum(axis=1).mean():.6g}, the total is {total.mean():.6g}",
+    )
+
+
+@check("Is there a weight that no term uses, or a term that no weight and no sum reaches?")
+def weight_without_term(seen: Observed, policy: Policy) -> Answer:
+    ignored, lonely = seen.facts.get("ignored_weights"), seen.facts.get("terms_without_weight")
+    if ignored is None and lonely is None:
+        return silent("which weight multiplies which term")
+    said = [f"weight {name} changes nothing" for name in ignored or ()]
+    said += [f"term {name} has no weight" for name in lonely or ()]
+    return Answer(bool(said), "; ".join(said) or "each weight multiplies a term")
+
+
+def _in_force(seen: Observed) -> dict[str, np.ndarray]:
+    values = {name: seen.weight(name) for name in seen.weights}
+    return {name: value for name, value in values.items() if value.size}
+
+
+def _weighted(seen: Observed) -> tuple[np.ndarray, np.ndarray] | None:
+    """Weighted terms [turns, terms] and the returned total [turns], where all were measured and finite."""
+    pairs = seen.facts.get("term_weights") or {}
+    columns = [(f"term:{term}", weight) for term, weight in pairs.items()]
+    total = "loss_returned" if "loss_returned" in seen.steps else "loss"
+    table = seen.together(total, *(name for pair in columns for name in pair))
+    table = table[np.isfinite(table).all(axis=1)]
+    if not columns or table.empty:
+        return None
+    parts = np.stack([table[term] * table[weight] for term, weight in columns], axis=1)
+    return parts, table[total].to_numpy()
+
+
+def _spoken(values: np.ndarray) -> str:
+    return f"{values[0]:g}" if np.ptp(values) == 0 else f"{values.min():g} to {values.max():g}"

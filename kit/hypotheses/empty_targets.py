@@ -1,0 +1,19 @@
+"""Beyond the report: nothing is supervised."""
+
+from __future__ import annotations
+
+from kit.hypotheses.base import Hypothesis
+from kit.hypotheses.checks.outputs import nothing_supervised
+from kit.hypotheses.checks.symptoms import loss_constant
+
+HYPOTHESIS = Hypothesis(
+    key="empty_targets",
+    title="No element of the targets is supervised",
+    claim="All labels carry the ignore index, or the mask is empty.",
+    predicts="The loss is 0, or 0/0 = NaN displayed as 0; nothing is learnt.",
+    fix="Count the supervised elements of each batch after truncation and masking, and fail on a batch without one.",
+    signs=(nothing_supervised, loss_constant),
+    guard="""supervised = (target != ignore_index).sum()
+assert supervised > 0, "no element of this batch is supervised"
+""",
+)

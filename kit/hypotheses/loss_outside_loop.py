@@ -1,0 +1,27 @@
+"""Beyond the report: loss, backward and step stand after the batch loop."""
+
+from __future__ import annotations
+
+from kit.hypotheses.base import Hypothesis, Symptoms
+from kit.hypotheses.checks.steps import forwards_unreached, one_step_an_epoch
+
+HYPOTHESIS = Hypothesis(
+    key="loss_outside_loop",
+    title="The loss, or the step, stands after the batch loop",
+    claim="Every batch passes through the network, and only the last one of an epoch is learnt from.",
+    predicts=(
+        "One loss, one backward pass, one step an epoch. A running sum divided by the number of batches is too small by that number, and "
+        "validation hardly moves."
+    ),
+    fix="Move loss, backward and step into the loop over the batches: one level of indentation.",
+    signs=(forwards_unreached, one_step_an_epoch),
+    symptoms={
+        "loss_outside_loop": Symptoms(
+            train_zero=False, validation_level=False, gradient="non-zero", steps="one an epoch"
+        )
+    },
+    fixed="As many loss calls, backward passes and steps as batches.",
+    guard="""# count calls while one epoch runs
+assert steps == batches, f"{batches} batches, {steps} optimizer steps: is the step inside the loop?"
+""",
+)

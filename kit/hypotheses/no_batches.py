@@ -1,0 +1,17 @@
+"""Beyond the report: the loader yields nothing."""
+
+from __future__ import annotations
+
+from kit.hypotheses.base import Hypothesis
+from kit.hypotheses.checks.steps import no_batches
+
+HYPOTHESIS = Hypothesis(
+    key="no_batches",
+    title="The training loader is empty",
+    claim="No batch is ever drawn: drop_last with a batch larger than the data, an empty split, a filter that keeps nothing.",
+    predicts="The running sum stays 0, and so does what is displayed; nothing is learnt.",
+    fix="Compare len(loader) with what you expect; use a smaller batch, or drop_last=False.",
+    signs=(no_batches,),
+    guard="""assert len(train_loader) > 0, "the training loader yields no batch"
+""",
+)

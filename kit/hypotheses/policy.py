@@ -1,0 +1,46 @@
+"""Every threshold of the reasoning, with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Thresholds and priors. ``replace`` one to see what it decides; the shipped likelihoods were counted with these."""
+
+    # a loss below this prints as 0.000000, which is how the symptom is read
+    reads_zero: float = 5e-7
+    # relative spread of a validation loss that "does not change": far above rounding, far below one step of learning
+    level: float = 1e-6
+    # a value is exactly 0 up to the rounding of a sum of opposite terms in single precision
+    exact_zero: float = 1e-9
+    # a displayed number may be a mean, the last batch, smoothed, weighted by batch size, or rounded; within this share of the
+    # batch losses' range it is no other number
+    display_slack: float = 0.05
+    # decimals that displays commonly keep: half a unit of the third is not a wrong number
+    display_rounding: float = 5e-4
+    # relative disagreement between a total and the sum of its weighted terms that single precision cannot make
+    sum_slack: float = 1e-3
+    # "always": this share of the turns that were measured; a first step or a last short batch may differ
+    nearly_always: float = 0.9
+    # of two networks that are trained in turns, each has about half of the steps
+    in_turns: float = 0.3
+    # a sign that comes and goes still counts from here: one NaN in a long run is noise, one in twenty is a cause
+    sometimes: float = 0.05
+    # a gradient scaler skips a few steps while it looks for its scale; half of them is not looking any more
+    overflow_share: float = 0.5
+    # share of forward passes that some backward pass reaches: a loss after the loop reaches 1 of n
+    reached_share: float = 0.5
+    # trainable parameters in no optimizer, as a share: an unused head is common, a tenth of the tensors is not
+    outside_optimizer: float = 0.1
+    # turns below which "in every turn" says little
+    enough_turns: int = 3
+    # posterior from which a cause is worth a look, and evidence (in bits) from which a finding speaks for or against it
+    possible: float = 0.05
+    telling_bits: float = 1.0
+    # a cause that the report does not name gets the report's smallest prior, and so does "none of these"; all are then scaled to sum to 1
+    prior_outside: float = 0.01
+
+
+POLICY = Policy()

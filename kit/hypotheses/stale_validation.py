@@ -1,0 +1,18 @@
+"""Beyond the report: validation looks at other weights, or does not run."""
+
+from __future__ import annotations
+
+from kit.hypotheses.base import Hypothesis
+from kit.hypotheses.checks.validation import validation_never_ran, validation_stale
+
+HYPOTHESIS = Hypothesis(
+    key="stale_validation",
+    title="Validation does not see what is trained",
+    claim="Validation runs on a copy made earlier, or not at all, and an old number is shown again.",
+    predicts="Training is alive and the parameters move; the validation loss is the same number in every epoch.",
+    fix="Evaluate the object that is trained, or a copy that is updated, and compute the loss anew each time.",
+    signs=(validation_stale, validation_never_ran),
+    fixed="The evaluated weights move when the trained ones do.",
+    guard="""assert all(torch.equal(a, b) for a, b in zip(model.parameters(), evaluated.parameters())), "another copy is evaluated"
+""",
+)

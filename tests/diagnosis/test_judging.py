@@ -1,0 +1,165 @@
+"""The posterior against Bayes by hand; silence; verdicts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import pytest
+
+import kit
+from kit.diagnosis import diagnose, judge, prior_of
+from kit.hypotheses import ALL, POLICY, REPORT, Answer, Check
+from kit.hypotheses.likelihoods import NONE, Likelihoods
+from tests.diagnosis._runs import healthy, observed
+
+SUNNY = Check("sunny", "Is it sunny?", lambda seen, policy: Answer(None, ""))
+WINDY = Check("windy", "Is it windy?", lambda seen, policy: Answer(None, ""))
+
+
+def _hypothesis(key, prior, *signs):
+    return kit.hypotheses.Hypothesis(key, key, "", "", "", signs=signs, prior=prior)
+
+
+A, B = _hypothesis("a", 0.7, SUNNY), _hypothesis("b", 0.29, WINDY)
+COUNTS = Likelihoods(
+    {
+        ("a", "only"): {"sunny": (8, 0), "windy": (2, 6)},
+        ("b", "only"): {"sunny": (1, 7), "windy": (7, 1)},
+        (NONE, "only"): {"sunny": (0, 8), "windy": (0, 8)},
+    }
+)
+
+
+def _answers(**yes):
+    checks = {"sunny": SUNNY, "windy": WINDY}
+    return {checks[key]: Answer(value, "by hand") for key, value in yes.items()}
+
+
+@pytest.mark.parametrize("sunny", [True, False, None])
+@pytest.mark.parametrize("windy", [True, False, None])
+def test_the_posterior_is_bayes_by_hand(sunny, windy):
+    got = judge(_answers(sunny=sunny, windy=windy), hypotheses=(A, B), likelihoods=COUNTS)
+    joint = {}
+    for key, prior in (("a", 0.7), ("b", 0.29), (NONE, 0.01)):
+        joint[key] = prior
+        for name, answer in (("sunny", sunny), ("windy", windy)):
+            yes, no = COUNTS.counts[key, "only"][name]
+            p = (yes + 2 * (yes + 1) / (yes + no + 2)) / (yes + no + 2)
+            if answer is not None:
+                joint[key] *= p if answer else 1 - p
+    total = sum(joint.values())
+    for cause in got.causes:
+        assert cause.posterior == pytest.approx(joint[cause.key] / total, rel=1e-12)
+    assert got.nothing_probability == pytest.approx(joint[NONE] / total, rel=1e-12)
+
+
+def test_probabilities_sum_to_one_for_any_answers():
+    for sunny, windy in itertools.product([True, False, None], repeat=2):
+        got = judge(_answers(sunny=sunny, windy=windy), hypotheses=(A, B), likelihoods=COUNTS)
+        assert math.fsum(c.posterior for c in got.causes) + got.nothing_probability == pytest.approx(1)
+
+
+def test_silent_findings_move_nothing():
+    silent = judge(_answers(sunny=None, windy=None), hypotheses=(A, B), likelihoods=COUNTS)
+    assert {c.key: c.posterior for c in silent.causes} == pytest.approx({"a": 0.7, "b": 0.29})
+    one = judge(_answers(sunny=True), hypotheses=(A, B), likelihoods=COUNTS)
+    with_silence = judge(_answers(sunny=True, windy=None), hypotheses=(A, B), likelihoods=COUNTS)
+    assert [c.posterior for c in one.causes] == [c.posterior for c in with_silence.causes]
+    assert with_silence.cause("b").silent == ("windy",)
+
+
+def test_findings_for_and_against():
+    got = judge(_answers(sunny=True, windy=False), hypotheses=(A, B), likelihoods=COUNTS)
+    assert (
+        "sunny" in got.cause("a").speaks_for
+        and "sunny" in got.cause("b").speaks_against
+        or got.cause("b").posterior < 0.29
+    )
+    assert "windy" in got.cause("b").speaks_against
+
+
+def test_the_priors_are_the_reports_scaled():
+    priors = prior_of(ALL)
+    assert math.fsum(priors.values()) == pytest.approx(1)
+    for one, other in itertools.combinations(REPORT, 2):
+        assert priors[one.key] / priors[other.key] == pytest.approx(one.prior / other.prior)
+    outside = {h.key for h in ALL} - {h.key for h in REPORT}
+    assert {round(priors[key] / priors["nan_gradients"], 9) for key in outside | {NONE}} == {1.0}
+
+
+def test_a_cause_without_a_sign_is_never_the_verdict():
+    got = judge(_answers(sunny=False, windy=True), hypotheses=(A, B), likelihoods=COUNTS)
+    assert got.top.key == "b" and not got.cause("a").has_sign
+    nothing = judge(_answers(sunny=False, windy=False), hypotheses=(A, B), likelihoods=COUNTS)
+    assert nothing.top is None
+
+
+def test_a_sign_that_healthy_runs_show_as_well_is_no_alarm():
+    common = Likelihoods({**COUNTS.counts, (NONE, "only"): {"windy": (400, 0), "sunny": (0, 400)}})
+    rare = _hypothesis("b", 0.001, WINDY)
+    got = judge({WINDY: Answer(True, ""), SUNNY: Answer(False, ""), **_seen()}, hypotheses=(rare,), likelihoods=common)
+    assert got.nothing_probability > got.cause("b").posterior
+    assert got.verdict == "healthy" and got.top is None
+
+
+def _seen():
+    return {
+        next(c for c in kit.hypotheses.all_checks() if c.key == "loss_zero"): Answer(False, "the losses were 1 to 2")
+    }
+
+
+def test_healthy_not_a_fault_wrong_number_unexplained():
+    assert diagnose(healthy()).verdict == "healthy"
+    assert diagnose(healthy(train_loss=[0.0, 0.0, 0.0])).verdict == "wrong_number"
+    assert diagnose(healthy(val_loss=[2.0, 2.0, 2.0])).verdict == "unexplained"
+    assert diagnose(observed()).verdict == "unexplained"
+    alive = healthy(loss=[0.0] * 12, train_loss=[0.0] * 3)
+    got = diagnose(alive)
+    assert (got.verdict, got.top.key) == ("not_a_fault", "constant_by_design")
+
+
+def test_unexplained_lists_what_was_seen_and_what_was_not():
+    text = diagnose(healthy(val_loss=[2.0, 2.0, 2.0])).explain()
+    assert "Is the validation loss the same in every epoch? Yes: it reads 2 throughout." in text
+    assert "Not observed: " in text and "the targets" in text
+
+
+def test_the_table_and_the_json_say_the_same():
+    got = diagnose(healthy(steps=[0] * 12, val_loss=[2.0] * 3))
+    assert list(got.table.columns) == ["key", "title", "prior", "posterior", "for", "against", "silent", "verdict"]
+    assert set(got.table["key"]) == {h.key for h in ALL}
+    record = json.loads(json.dumps(got.to_dict()))
+    assert record["verdict"] == got.verdict
+    assert [c["posterior"] for c in record["causes"]] == list(got.table["posterior"])
+    assert {f["answer"] for f in record["findings"]} <= {"yes", "no", "silent"}
+
+
+def test_html_is_escaped():
+    evil = Check("evil", "<img src=x onerror=alert(1)>?", lambda seen, policy: Answer(True, "</script><b>x</b>"))
+    got = diagnose(
+        healthy(), hypotheses=(kit.hypotheses.Hypothesis("evil", "<i>t</i>", "<u>c</u>", "", "", signs=(evil,)),)
+    )
+    html = got._repr_html_()
+    assert "<img" not in html and "<i>" not in html and "<u>" not in html and "</script>" not in html
+
+
+def test_frozen_and_clear_errors():
+    got = diagnose(healthy())
+    with pytest.raises(AttributeError):
+        got.verdict = "fault"
+    with pytest.raises(KeyError, match="key should be one of .*Found 'nobody'"):
+        got.cause("nobody")
+    with pytest.raises(TypeError, match=r"tables \.steps and \.epochs.*Found dict"):
+        diagnose({"train_loss": [0.0]})
+    with pytest.raises(ValueError, match="at least one hypothesis"):
+        diagnose(healthy(), hypotheses=())
+
+
+def test_thresholds_come_from_the_policy():
+    from dataclasses import replace
+
+    nearly = healthy(val_loss=[2.0, 2.0 + 1e-5, 2.0])
+    assert diagnose(nearly).finding("validation_level").yes is False
+    assert diagnose(nearly, policy=replace(POLICY, level=1e-4)).finding("validation_level").yes is True

@@ -1,0 +1,150 @@
+"""Every check, on runs made by hand: what makes it say yes, what makes it say no, and that it is silent without its columns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from kit.hypotheses import ALL, all_checks
+from tests.diagnosis._runs import healthy, observed
+
+NAN = math.nan
+
+
+def _of(key):
+    return next(entry for entry in all_checks(ALL) if entry.key == key)
+
+
+def _weights(values, at_entry=None, asked=None, default=None, **columns):
+    steps = {name: [value] * 4 for name, value in {**values, **columns}.items()}
+    terms = {
+        name.removeprefix("term:"): f"lam_{name.removeprefix('term:')}" for name in columns if name.startswith("term:")
+    }
+    return observed(
+        steps, weights_at_entry=at_entry, weights_asked=asked, weights_default=default or values, term_weights=terms
+    )
+
+
+def _outputs(outputs, zero=0, constant=0, nonfinite=0):
+    columns = {"outputs": outputs, "outputs_zero": zero, "outputs_constant": constant, "outputs_nonfinite": nonfinite}
+    return observed({name: [float(value)] * 5 for name, value in columns.items()})
+
+
+def _gradients(tensors, zero=0, none=0):
+    return observed({"grad_zero": [zero] * 5, "grad_none": [none] * 5, "grad_tensors": [tensors] * 5})
+
+
+def _steps(per_epoch):
+    run = healthy()
+    return replace(run, epochs=run.epochs.assign(steps=per_epoch))
+
+
+AB = {"lam_a": 1.0, "lam_b": 0.5}
+YES_AND_NO = {
+    "train_reads_zero": (healthy(train_loss=[0.0, 1e-8, 0.0]), healthy()),
+    "validation_level": (healthy(val_loss=[2.0] * 3), healthy()),
+    "display_differs": (healthy(train_loss=[0.0] * 3), healthy()),
+    "validation_display_differs": (healthy(eval_loss_mean=[9.0, 8.9, 8.8]), healthy(eval_loss_mean=[3.0, 2.6, 2.2])),
+    "loss_zero": (healthy(loss=[0.0] * 12), healthy()),
+    "loss_nonfinite": (healthy(loss=[NAN] * 12), healthy()),
+    "all_weights_zero": (_weights({"lam_a": 0.0, "lam_b": 0.0}), _weights({"lam_a": 0.0, "lam_b": 1.0})),
+    "main_weight_zero": (_weights({"lam_a": 0.0, "lam_b": 1.0}), _weights({"lam_a": 1.0, "lam_b": 0.0})),
+    "weight_overwritten_with_zero": (_weights({"lam_a": 0.0}, at_entry={"lam_a": 1.0}), _weights(AB, at_entry=AB)),
+    "weight_left_at_default": (
+        _weights({"lam_a": 0.3}, asked={"lam_a": 1.0}, default={"lam_a": 0.3}),
+        _weights(AB, asked=AB, default={"lam_a": 0.3}),
+    ),
+    "weight_asked_but_zero": (
+        _weights({"lam_a": 0.0}, asked={"lam_a": 1.0}),
+        _weights({"lam_a": 0.0}, asked={"lam_a": 0.0}),
+    ),
+    "terms_cancel": (
+        _weights(AB, **{"term:a": 2.0, "term:b": 3.0}, loss_returned=0.0),
+        _weights(AB, **{"term:a": 2.0, "term:b": 3.0}, loss_returned=3.5),
+    ),
+    "sum_disagrees": (
+        _weights(AB, **{"term:a": 2.0, "term:b": 3.0}, loss_returned=5.0),
+        _weights(AB, **{"term:a": 2.0, "term:b": 3.0}, loss_returned=3.5),
+    ),
+    "weight_without_term": (
+        observed(ignored_weights=["lam_b"], terms_without_weight=[]),
+        observed(ignored_weights=[], terms_without_weight=[]),
+    ),
+    "prediction_missing": (observed({"missing_keys": ["R_blend"] * 4}), observed({"missing_keys": [""] * 4})),
+    "outputs_all_zero": (_outputs(4, zero=4), _outputs(4, zero=2)),
+    "an_output_stays_zero": (_outputs(4, zero=2), _outputs(4)),
+    "outputs_constant": (_outputs(2, constant=2), _outputs(2, constant=1)),
+    "outputs_nonfinite": (_outputs(2, nonfinite=1), _outputs(2)),
+    "nothing_supervised": (observed({"supervised": [0.0] * 4}), observed({"supervised": [3.0] * 4})),
+    "one_class": (
+        observed(classes_configured=1),
+        observed({"classes": [3.0] * 4, "batch": [8.0] * 4}, classes_configured=5),
+    ),
+    "batch_of_one": (observed({"batch": [1.0] * 4}), observed({"batch": [8.0, 8.0, 1.0]})),
+    "gradient_nonfinite": (healthy(grad_nonfinite=[4] * 12), healthy()),
+    "gradient_zero": (_gradients(4, zero=3, none=1), _gradients(4, zero=2)),
+    "gradient_partly_zero": (_gradients(4, zero=2), _gradients(4)),
+    "gradient_missing_in_part": (_gradients(4, none=1), _gradients(4)),
+    "loss_without_graph": (observed({"loss_graph": [0.0] * 4}), observed({"loss_graph": [1.0] * 4})),
+    "term_without_graph": (observed(terms_without_graph=["b"]), observed(terms_without_graph=[])),
+    "constant_loss_live_gradient": (healthy(loss=[0.0] * 12), healthy()),
+    "loss_constant": (healthy(loss=[0.7] * 12), healthy()),
+    "gradients_cleared": (healthy(seen_none=[4] * 12), healthy()),
+    "no_batches": (healthy(batches=[0, 0, 0], backwards=[0] * 3), healthy()),
+    "no_steps": (_steps([0, 0, 0]), healthy()),
+    "scaler_skips_most": (
+        healthy(scale=[1024.0] * 12, scaler_skips=[4, 4, 4]),
+        healthy(scale=[1024.0] * 12, scaler_skips=[1, 0, 0]),
+    ),
+    "forwards_unreached": (healthy(reached=[1, 1, 1]), healthy()),
+    "one_step_an_epoch": (_steps([1, 1, 1]), healthy()),
+    "learning_rate_zero": (healthy(lr=[0.0] * 12), healthy(lr=[0.0] + [1e-3] * 11)),
+    "parameters_unmoved": (healthy(drift=[0.0] * 3), healthy()),
+    "parameters_outside_optimizer": (
+        observed(not_in_optimizer_count=4, trainable=8, not_in_optimizer=["a"]),
+        observed(not_in_optimizer_count=0, trainable=8, not_in_optimizer=[]),
+    ),
+    "foreign_parameters": (observed(foreign_in_optimizer_count=2), observed(foreign_in_optimizer_count=0)),
+    "all_frozen": (observed(trainable=0, parameters=8), observed(trainable=1, parameters=8)),
+    "unregistered_parts": (observed(unregistered=["Linear"]), observed(unregistered=[])),
+    "validation_never_ran": (healthy(eval_forwards=[0, 0, 0]), healthy()),
+    "validation_stale": (healthy(eval_drift=[NAN, 0.0, 0.0]), healthy()),
+}
+
+
+def test_the_table_below_covers_every_check():
+    assert set(YES_AND_NO) == {entry.key for entry in all_checks(ALL)}
+
+
+@pytest.mark.parametrize("key", YES_AND_NO)
+def test_yes_no_and_silent(key):
+    yes, no = YES_AND_NO[key]
+    assert _of(key)(yes).yes is True, _of(key)(yes).because
+    assert _of(key)(no).yes is False, _of(key)(no).because
+    nothing = _of(key)(observed())
+    assert nothing.yes is None and nothing.because.startswith("not observed: ")
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        ([2.85, 2.45, 2.05], "the mean"),
+        ([2.7, 2.3, 1.9], "the last batch"),
+        ([3.0, 2.9, 2.8], "smoothed"),
+        ([2.9, 2.5, 2.0], "rounded to one decimal"),
+    ],
+)
+def test_honest_displays_are_no_wrong_numbers(shown, why):
+    assert _of("display_differs")(healthy(train_loss=shown)).yes is False, why
+
+
+def test_a_display_of_the_sum_is_no_wrong_number():
+    sums = healthy(train_loss=[11.4, 9.8, 8.2], loss_returned_mean=[2.85, 2.45, 2.05], loss_calls=[4, 4, 4])
+    assert _of("display_differs")(sums).yes is False
+
+
+def test_an_overflow_while_the_scaler_looks_for_its_scale_is_no_nan_gradient():
+    searching = healthy(grad_nonfinite=[4, 4] + [0] * 10, scale=[65536.0] * 12)
+    assert _of("gradient_nonfinite")(searching).yes is None
