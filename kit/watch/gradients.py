@@ -1,0 +1,114 @@
+"""How long are these tensors, and how many are zero, missing or not finite? In float64, without changing them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """2-norm over the finite tensors (nan if there is none), and numbers of tensors."""
+
+    norm: float
+    nonfinite: int
+    zero: int
+    none: int
+    tensors: int
+
+    def columns(self, prefix: str) -> dict[str, float]:
+        return {f"{prefix}_{name}": getattr(self, name) for name in ("norm", "nonfinite", "zero", "none", "tensors")}
+
+
+def sizes(tensors: Sequence[Tensor | None]) -> Sizes:
+    """Of gradients: None is a parameter without one."""
+    present = [tensor for tensor in tensors if tensor is not None]
+    norms = norms_of(present)
+    finite = [norm for norm in norms if math.isfinite(norm)]
+    return Sizes(
+        norm=math.hypot(*finite) if finite else math.nan,
+        nonfinite=len(norms) - len(finite),
+        zero=sum(norm == 0 for norm in norms),
+        none=len(tensors) - len(present),
+        tensors=len(tensors),
+    )
+
+
+def length(tensors: Sequence[Tensor]) -> float:
+    """2-norm of all of them together; nan if there are none or an entry is not finite."""
+    norms = norms_of(tensors)
+    return math.hypot(*norms) if norms and all(map(math.isfinite, norms)) else math.nan
+
+
+@torch.no_grad()
+def copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor.clone() for tensor in _locals(tensors)]
+
+
+@torch.no_grad()
+def change(tensors: Sequence[Tensor], before: Sequence[Tensor]) -> float:
+    """2-norm of what changed; nan if there are none."""
+    now = _locals(tensors)
+    if not now:
+        return math.nan
+    return length(torch._foreach_sub(list(now), list(before)))  # not public under this name; torch.optim is built on it
+
+
+@torch.no_grad()
+def norms_of(tensors: Sequence[Tensor]) -> list[float]:
+    """2-norm of each: nan or inf only if an entry is, 0 only if all entries are."""
+    numbers = _locals(tensors)
+    if not _plain(numbers):
+        numbers = [_real(tensor) for tensor in numbers]
+    norms = [0.0] * len(numbers)
+    for places in _by_device(numbers):
+        # get_total_norm, the public way, sums in the gradients' precision: finite float32 values overflow and underflow
+        found = torch._foreach_norm([numbers[place] for place in places], 2, dtype=torch.float64)
+        for place, norm in zip(places, torch.stack(found).tolist(), strict=True):
+            if numbers[place].dtype is torch.float64 and not 1e-150 < norm < 1e150:
+                norm = _exact(numbers[place])
+            norms[place] = norm
+    return norms
+
+
+def _by_device(tensors: Sequence[Tensor]) -> Iterable[Sequence[int]]:
+    if len({tensor.device for tensor in tensors}) == 1:
+        return [range(len(tensors))]
+    devices: dict[torch.device, list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        devices.setdefault(tensor.device, []).append(place)
+    return devices.values()
+
+
+def _exact(tensor: Tensor) -> float:
+    """For float64 values, whose squares leave the range of float64."""
+    if not tensor.numel():
+        return 0.0
+    top = tensor.abs().max()
+    scaled = tensor / torch.where((top > 0) & torch.isfinite(top), top, torch.ones_like(top))
+    return float(torch.linalg.vector_norm(scaled) * top) if torch.isfinite(top) else float(top)
+
+
+def _locals(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Of a distributed tensor the part on this rank, since a norm of the whole would have to communicate."""
+    if {type(tensor) for tensor in tensors} <= {Tensor, nn.Parameter}:
+        return tensors
+    return [tensor.to_local() if hasattr(tensor, "to_local") else tensor for tensor in tensors]
+
+
+def _plain(tensors: Sequence[Tensor]) -> bool:
+    return all(
+        layout is torch.strided and dtype.is_floating_point for layout, dtype in {(t.layout, t.dtype) for t in tensors}
+    )
+
+
+def _real(tensor: Tensor) -> Tensor:
+    if tensor.layout is not torch.strided:
+        tensor = tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.to_dense()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    return tensor if tensor.is_floating_point() else tensor.double()

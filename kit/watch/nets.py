@@ -1,0 +1,140 @@
+"""Networks and optimizers that were seen, held weakly: what the user drops is gone."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from kit.probe.weights import original
+
+SELDOM = 10
+
+
+class Net:
+    """A network, or a loss with parameters of its own. Held weakly: what the user drops is gone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = weakref.ref(module, self._gone)
+        self.kind = type(original(module)).__name__
+        self.trained = self.called = self.companion = self.is_loss = False
+        self.compiled = any(original(part) is not part for part in module.modules())
+        self._trainable: list[tuple[str, nn.Parameter]] | None = None
+        self.ids: frozenset[int] = frozenset()
+        self.names: list[str] = []
+        self.covered: set[str] = set()
+        self.total = self.elements = 0
+        self._every: list[nn.Parameter] = []
+        self._flags: list[bool] = []
+        self._looks = 0
+        self.shapes: tuple = ()
+        self.refresh(whole=True)
+
+    @property
+    def module(self) -> nn.Module | None:
+        return self._module()
+
+    @property
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        return self._trainable or []
+
+    @property
+    def tensors(self) -> list[nn.Parameter]:
+        return [parameter for _, parameter in self.trainable]
+
+    def refresh(self, whole: bool = False) -> bool:
+        """Look again what is trainable: parts are frozen and set free in the middle of a training. Whether it changed.
+
+        What was frozen or set free is seen at once; parts that were added, every tenth time or with `whole`.
+        """
+        module = self.module
+        if module is None:
+            return False
+        self._looks += 1
+        if not whole and self._looks % SELDOM and self._flags == [p.requires_grad for p in self._every]:
+            return False
+        before = self.names
+        named = [(name.replace("_orig_mod.", ""), p) for name, p in module.named_parameters() if _initialised(p)]
+        self._every, self._flags = [p for _, p in named], [p.requires_grad for _, p in named]
+        self._trainable = [(name, p) for name, p in named if p.requires_grad]
+        self.ids = frozenset(id(p) for _, p in named)
+        self.names = [name for name, _ in self._trainable]
+        self.total, self.elements = len(named), sum(p.numel() for _, p in named)
+        self.shapes = tuple(sorted(tuple(p.shape) for _, p in named))
+        return self.names != before
+
+    def _gone(self, _: object) -> None:
+        self._trainable, self._every, self.ids = None, [], frozenset()
+
+
+class Leaves(Net):
+    """What a loop without modules trains: the leaves of its graphs that come again."""
+
+    def __init__(self) -> None:
+        self.kind, self.trained, self.called, self.companion, self.is_loss = "", True, True, False, False
+        self.covered = set()
+        self._seen: dict[int, tuple[weakref.ref, int]] = {}
+        self._graphs = 0
+        self.shapes = ()
+
+    @property
+    def module(self) -> None:
+        return None
+
+    def saw(self, tensors: Iterable[Tensor]) -> None:
+        """The leaves of one more graph."""
+        self._graphs += 1
+        for tensor in tensors:
+            ref, count = self._seen.get(id(tensor), (None, 0))
+            same = ref is not None and ref() is tensor
+            self._seen[id(tensor)] = (ref, count + 1) if same else (weakref.ref(tensor), 1)
+        self._seen = {key: (ref, count) for key, (ref, count) in self._seen.items() if ref() is not None}
+
+    @property
+    def trainable(self) -> list[tuple[str, Tensor]]:
+        found = [ref() for ref, count in self._seen.values() if count > 1 or self._graphs == 1]
+        return [(f"tensor {place}", tensor) for place, tensor in enumerate(found) if tensor is not None]
+
+    @property
+    def ids(self) -> frozenset[int]:
+        return frozenset(id(tensor) for tensor in self.tensors)
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.trainable]
+
+    @property
+    def total(self) -> int:
+        return len(self.trainable)
+
+    @property
+    def elements(self) -> int:
+        return sum(tensor.numel() for tensor in self.tensors)
+
+    def refresh(self, whole: bool = False) -> bool:
+        return False
+
+
+class Stepper:
+    """An optimizer that was seen."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = weakref.ref(optimizer)
+        self.kind = type(optimizer).__name__
+        self.matched: set[int] = set()
+        self.count = 0
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        optimizer = self._optimizer()
+        return [] if optimizer is None else [p for group in optimizer.param_groups for p in group["params"]]
+
+    @property
+    def alive(self) -> torch.optim.Optimizer | None:
+        return self._optimizer()
+
+
+def _initialised(parameter: nn.Parameter) -> bool:
+    return not isinstance(parameter, nn.parameter.UninitializedTensorMixin)

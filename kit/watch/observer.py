@@ -1,0 +1,286 @@
+"""What a watch makes of what it hears: turns, phases and epochs."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from kit.watch.audience import Call
+from kit.watch.measuring import Measuring, first_dimension
+from kit.watch.movement import Movement
+from kit.watch.nets import Net
+from kit.watch.parts import Parts, float_tensors
+from kit.watch.phases import Block, Forward, phase_of
+from kit.watch.reaching import Hooked
+from kit.watch.stepping import Stepping
+from kit.watch.terms import value_of
+from kit.watch.turns import Book, Turn
+
+MOST_NOTES = 40
+
+
+class Observer(Stepping):
+    """One open watch. Hears the events of ``hooks``; every method may be called from any thread, under ``lock``."""
+
+    def __init__(self, model: nn.Module | None, loss: Any, every: int, terms: bool) -> None:
+        self.thread, self.lock, self.given = threading.get_ident(), threading.RLock(), model
+        self.parts, self.book, self.movement = Parts(model, loss), Book(every), Movement()
+        self.measuring = Measuring(self.parts, loss, terms)
+        self.block = Block()
+        self.last: Forward | None = None
+        self.forwards_seen = False
+        self.notes: dict[str, None] = {}
+        self.threads: set[int] = set()
+        self.hooked = Hooked(self)
+        super().__init__()
+        if model is not None:
+            self.parts.add_given(model)
+
+    def note(self, sentence: str) -> None:
+        if len(self.notes) < MOST_NOTES:
+            self.notes[sentence] = None
+
+    def cannot(self, event: str, error: Exception) -> None:
+        self.note(f"{event} could not be recorded in full: {type(error).__name__}: {str(error)[:200]}")
+
+    def knows(self, module: nn.Module) -> bool:
+        return self.parts.knows(module)
+
+    def wants_terms(self, module: nn.Module) -> bool:
+        view, count = self.measuring.view, self.book.count
+        if view is None or view.holder is not module or not callable(getattr(view.holder, "components", None)):
+            return False
+        return self.book.will_be_detailed(count) or self.book.will_be_detailed(count + 1)
+
+    def called(self, call: Call) -> None:
+        kind = self.parts.kind_of(call)
+        if kind == "side":
+            return
+        self.threads.add(threading.get_ident())
+        if kind == "loss":
+            self.loss_called(call)
+            return
+        net = self.parts.net(call)
+        forward = Forward(net, phase_of(call), call.training, batch=first_dimension(call))
+        self.forwards_seen = True
+        if forward.phase == "train":
+            self._training_forward(forward, call)
+        else:
+            self._other_forward(forward, call)
+        self.last = forward
+        if call.failed:
+            return
+        self._hook(forward, call.output)
+        self.attempt(self.measuring.model_output, forward, call, self._detailed(forward))
+        for inner in self.parts.losses_inside(call):
+            self.loss_called(inner)
+
+    def _detailed(self, forward: Forward | None) -> bool:
+        """Whether the turn of this pass is measured in full; for an undecided pass, the turn that it would start."""
+        if forward is not None and forward.turn is not None:
+            return forward.turn.detailed
+        if forward is None:
+            return self.book.turn is not None and self.book.turn.detailed
+        return forward.phase == "maybe" and self.book.will_be_detailed(self.book.count + 1)
+
+    def _training_forward(self, forward: Forward, call: Call) -> None:
+        boundary = self.settle_block(forward.net, call)
+        turn = self.book.turn
+        if turn is None or boundary or (turn.spent and not self.same_step(turn)):
+            turn = self._new_turn()
+        self._enrol(forward, turn)
+        turn.open = True
+
+    def _enrol(self, forward: Forward, turn: Turn) -> None:
+        """The pass belongs to training, and to this turn."""
+        forward.phase, forward.turn = "train", turn
+        turn.forwards += 1
+        forward.net.trained, forward.net.companion = True, False
+        if forward.net not in self.turn_nets:
+            self.turn_nets.append(forward.net)
+            if turn.detailed:
+                self.parts.refresh([forward.net])
+        self.attempt(self.movement.trains, forward.net)
+        if math.isnan(turn.batch):
+            turn.batch = forward.batch
+        for value, graph in forward.losses:
+            self._returned(turn, value, graph)
+        turn.missing_keys = forward.measured.pop("missing_keys", turn.missing_keys)
+        turn.measured |= forward.measured
+        forward.losses, forward.measured = [], {}
+
+    def _other_forward(self, forward: Forward, call: Call) -> None:
+        turn, net = self.book.turn, forward.net
+        within = turn is not None and turn.open
+        first = not self.block.counts.get(net)
+        self.block.add(forward, call, within)
+        if forward.phase == "eval" and first and not net.companion and (not within or self._own(net)):
+            self._compare(net)
+            self._note_drift()
+            if self._own(net):
+                moved = self.attempt(self.movement.drift, net)
+                self.book.epoch.eval_own_drift = math.nan if moved is None else moved
+
+    def _own(self, net: Net) -> bool:
+        return bool(net.ids & self.parts.trained_ids()) or (self.given is not None and net.module is self.given)
+
+    def _note_drift(self) -> None:
+        """So far; a network may be gone when its last epoch ends."""
+        drift = self.attempt(self.movement.drift)
+        if drift is not None and not math.isnan(drift):
+            self.book.epoch.drift = drift
+
+    def _compare(self, net: Net) -> None:
+        moved = self.attempt(self.movement.evaluated, net)
+        self.block.drift = _larger(self.block.drift, math.nan if moved is None else moved)
+
+    def _new_turn(self) -> Turn:
+        self.close_turn()
+        turn = self.book.new_turn()
+        self.turn_nets = self.parts.loss_nets()
+        turn.step = self.current_step
+        return turn
+
+    def settle_block(self, following: Net | None, call: Call | None) -> bool:
+        """Decide what the passes since the last training pass were. True if a new epoch begins here."""
+        self._count(following, call)
+        epoch = self.book.epoch
+        trained = epoch.turns or self.book.has_turns_in(epoch)
+        if epoch.logged or (epoch.ended and trained):
+            self.end_epoch()
+            return True
+        epoch.ended = False  # what was evaluated before anything was trained ends nothing
+        return False
+
+    def _count(self, following: Net | None = None, call: Call | None = None) -> None:
+        block, epoch = self.block, self.book.epoch
+        if not block:
+            return
+        for net in [] if call is None else block.feeding(call):
+            beside = 1 if self._own(net) else block.counts[net]
+            net.companion = not self._own(net)
+            epoch.side_forwards += min(beside, block.counts[net])
+            block.counts[net] -= min(beside, block.counts[net])
+        nets = block.evaluated(self._own, self.parts.shapes(), following)
+        for net in nets:
+            epoch.eval_forwards += block.counts.pop(net)
+        for net, count in block.counts.items():
+            epoch.side_forwards += count
+            net.companion = net.companion or (block.within and not self._own(net))
+        if nets:
+            undecided = {forward.net: None for forward in block.undecided if forward.net in nets}
+            for value in block.losses_of(nets):
+                epoch.evaluate(value)
+            for net in undecided:  # the others were compared when they ran
+                self._compare(net)
+            epoch.eval_drift = _larger(epoch.eval_drift, block.drift)
+            epoch.ended = True
+        block.clear()
+
+    def end_epoch(self) -> None:
+        self._note_drift()
+        self.book.new_epoch()
+        self.movement.new_epoch()
+
+    def loss_called(self, call: Call) -> None:
+        if call.failed:
+            return
+        forward, turn = self.last, self.book.turn
+        value, graph = value_of(call.output)
+        self.measuring.called = True
+        if (forward is None and not call.grad) or (forward is not None and forward.phase == "eval"):
+            if self.block:
+                self.block.values.append((forward.net, value))
+            else:
+                self.book.epoch.evaluate(value)
+            self.attempt(self.measuring.meet, call)
+        elif forward is not None and forward.turn is None:  # not decided yet: kept with the pass
+            forward.losses.append((value, graph))
+            self.attempt(self.measuring.meet, call)
+            forward.measured |= self._measured(forward, call, self.book.count + 1)
+        else:
+            turn = turn or self._new_turn()
+            self._returned(turn, value, graph)
+            self.attempt(self.measuring.meet, call)
+            measured = self._measured(forward, call, turn.number)
+            turn.missing_keys = measured.pop("missing_keys", turn.missing_keys)
+            turn.measured |= measured
+
+    def _measured(self, forward: Forward | None, call: Call, turn: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for measure in self.measuring.of_loss_call:
+            found |= self.attempt(measure, call, self._detailed(forward), turn) or {}
+        return found
+
+    def attempt(self, measure: Callable[..., Any], *details: Any) -> Any:
+        """A measurement that fails costs its own columns, not the counts."""
+        try:
+            return measure(*details)
+        except Exception as error:  # noqa: BLE001 - outputs, targets and losses are of any kind; what cannot be measured is noted
+            self.cannot(measure.__name__.strip("_"), error)
+            return None
+
+    @property
+    def loss_visible(self) -> bool:
+        return self.measuring.called or isinstance(self.parts.loss, nn.Module)
+
+    def logged(self, ends: bool) -> int:
+        """The program displayed numbers of the epoch that runs; `ends`: with its number, so it is over. Its row."""
+        if ends and self.book.epoch.logged:
+            self.end_epoch()
+        self._count()
+        if ends:
+            self._note_drift()
+            self.book.epoch.logged = True
+        return self.book.epoch.number
+
+    def _returned(self, turn: Turn, value: Any, graph: float) -> None:
+        turn.loss_calls += 1
+        if value is not None:
+            turn.loss_returned, turn.loss_returned_graph = value, graph
+            turn.returned.append(value)
+
+    def _hook(self, forward: Forward, output: Any) -> None:
+        found = float_tensors(output)
+        if not found and forward.turn is not None:
+            forward.turn.reached = math.nan  # an output of a kind that cannot be looked into: not 0, unknown
+            self.note(f"The output of {forward.net.kind} shows no tensor: which passes are differentiated is not seen.")
+        self.hooked.add(forward, found)
+
+    def reached(self, forward: Forward) -> None:
+        if forward.reached:
+            return
+        forward.reached = True
+        if forward.turn is None and self.in_backward and forward in self.block.undecided:
+            self.block.take_out(forward)
+            self._enrol(forward, self.book.turn or self._new_turn())
+        turn = forward.turn
+        if turn is None:
+            return
+        turn.reached += 1
+        if turn.taken:
+            turn.epoch.counts["reached"] += 1
+
+    def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """As if the run ended here; passes that are not decided yet count as what they look like."""
+        steps, epochs = self.book.rows()
+        for net in self.block.evaluated(self._own, self.parts.shapes(), None) if epochs else []:
+            epochs[-1]["eval_forwards"] += self.block.counts[net]
+        return steps, epochs
+
+    def finish(self) -> None:
+        """After the hooks are gone."""
+        self.hooked.clear()
+        self._count()
+        self.close_turn()
+        self._note_drift()
+        self.book.settle()
+        self.last = None
+
+
+def _larger(a: float, b: float) -> float:
+    return b if math.isnan(a) else (a if math.isnan(b) else max(a, b))

@@ -1,0 +1,100 @@
+"""The numbers that the program displayed, and which of the recorded epochs they belong to."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+NAMES = ("train_loss", "val_loss")
+
+
+class Shown:
+    """Displayed numbers by row (epoch 1, 2, ...); `labels` keeps how the program itself counts its epochs."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[str, float]] = {}
+        self.labels: dict[int, int] = {}  # the program's number of an epoch -> row
+        self.listed = 0
+
+    def add(self, row: int, train_loss: float | None, val_loss: float | None) -> None:
+        values = {"train_loss": train_loss, "val_loss": val_loss}
+        self.rows.setdefault(row, {}).update({name: value for name, value in values.items() if value is not None})
+
+    def row_of(self, label: int) -> int:
+        """The row of the program's epoch `label`: as noted, else counted on from the nearest that is known."""
+        if label in self.labels:
+            return self.labels[label]
+        if not self.labels:
+            self.labels[label] = 1
+            return 1
+        near = min(self.labels, key=lambda known: abs(known - label))
+        row = self.labels[near] + label - near
+        if row < 1:
+            raise ValueError(
+                f"epoch should not be before the first that was logged, {min(self.labels)}. Found {label}."
+            )
+        self.labels[label] = row
+        return row
+
+    def add_list(self, epoch: list | None, train_loss: list | None, val_loss: list | None) -> None:
+        count = len(next(values for values in (epoch, train_loss, val_loss) if values is not None))
+        labels = range(1, count + 1) if epoch is None else [whole(value) for value in epoch]
+        rows = list(labels) if epoch is None else [self.row_of(label) for label in labels]
+        if epoch is None and not self.labels:
+            self.labels = {row: row for row in rows}
+        for place, row in enumerate(rows):
+            self.add(row, *(None if values is None else values[place] for values in (train_loss, val_loss)))
+        self.listed = max([self.listed, *rows])
+
+
+def read(name: str, value: Any) -> float | list[float | None] | None:
+    """A number, a list of numbers (None in it: nothing was displayed), or None.
+
+    Raises:
+        TypeError: something else.
+    """
+    if isinstance(value, Tensor | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, pd.Series):
+        value = value.tolist()
+    if value is None:
+        return None
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [None if item is None else _number(name, item) for item in value]
+    return _number(name, value)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        kind = type(value).__name__
+        raise TypeError(f"{name} should be a number, or a list of numbers. Found {name} = {value!r} ({kind}).")
+    return float(value)
+
+
+def whole(value: float | None) -> int:
+    if value is None or not math.isfinite(value) or value != int(value):
+        raise ValueError(f"epoch should be a whole number. Found epoch = {value!r}.")
+    return int(value)
+
+
+def split(steps: pd.DataFrame, epochs: int) -> np.ndarray | None:
+    """Epoch [turns] when `epochs` were displayed and fewer were recognised: as many turns in each, or None.
+
+    A program that evaluates every other epoch shows only every other boundary. Even parts are believed only if all turns
+    are there and every boundary that was recognised is one of theirs.
+    """
+    turns = len(steps)
+    if not turns or epochs < 2 or turns % epochs or steps["turn"].iloc[-1] != turns:
+        return None
+    even = np.repeat(np.arange(1, epochs + 1), turns // epochs)
+    seen = steps["epoch"].to_numpy()
+    boundaries = np.flatnonzero(np.diff(seen)) + 1
+    return even if not (boundaries % (turns // epochs)).any() else None

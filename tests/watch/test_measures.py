@@ -1,0 +1,346 @@
+"""What is measured agrees with a second way to the same number."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from kit.watch import watch
+from kit.watch.gradients import change, copies, norms_of, sizes
+from tests.watch._loops import BATCH, PlainSum, TwoTerms, adamw, batches, data, job, mlp, sgd
+
+
+def flat(tensors) -> torch.Tensor:
+    return torch.cat([t.detach().double().flatten() for t in tensors])
+
+
+def test_norms_of_gradients_updates_and_parameters():
+    one = job(adamw)
+    expected = []
+    with watch(one.model) as run:
+        for x, y in batches():
+            one.optimizer.zero_grad()
+            one.loss(one.model(x), y).backward()
+            raw = flat(p.grad for p in one.model.parameters())
+            torch.nn.utils.clip_grad_norm_(one.model.parameters(), 0.05)
+            handed = flat(p.grad for p in one.model.parameters())
+            before = flat(one.model.parameters())
+            one.optimizer.step()
+            after = flat(one.model.parameters())
+            expected.append([v.norm().item() for v in (raw, handed, after - before, after)])
+    found = run.trace.steps[["grad_norm", "seen_norm", "update_norm", "param_norm"]].to_numpy()
+    assert np.allclose(found, expected, rtol=1e-5)
+
+
+def test_drift_is_the_way_from_the_start_of_the_epoch():
+    one = job()
+    start = flat(one.model.parameters())
+    expected = []
+    with watch(one.model) as run:
+        for _ in range(3):
+            one.model.train()
+            for x, y in batches():
+                one.loss(one.model(x), y).backward()
+                one.optimizer.step()
+            expected.append((flat(one.model.parameters()) - start).norm().item())
+            start = flat(one.model.parameters())
+            one.evaluate()
+    assert np.allclose(run.trace.epochs["drift"], expected, rtol=1e-5)
+
+
+def test_gradients_are_those_of_the_backward_pass_not_the_sanitised_ones():
+    one = job()
+    with watch(one.model) as run:
+        for number, (x, y) in enumerate(batches()):
+            one.optimizer.zero_grad()
+            value = one.loss(one.model(x), y)
+            (value * math.nan if number == 1 else value).backward()
+            for parameter in one.model.parameters():
+                parameter.grad.data = torch.nan_to_num(parameter.grad)
+            one.optimizer.step()
+    steps = run.trace.steps
+    assert steps["grad_nonfinite"].tolist() == [0, 6, 0]
+    assert steps["seen_nonfinite"].tolist() == [0, 0, 0]
+    assert steps["seen_zero"].iloc[1] == 6
+    assert steps["loss"].isna().tolist() == [False, True, False]
+    assert math.isnan(steps["grad_norm"].iloc[1])  # no tensor was finite
+
+
+def test_zero_missing_and_non_finite_tensors():
+    odd = [
+        torch.zeros(3),
+        torch.tensor([1e-30]),
+        torch.tensor([3e38, 3e38]),
+        torch.tensor([1.0, math.inf]),
+        None,
+        torch.zeros(0),
+        torch.tensor([1e-200, 1e-200], dtype=torch.float64),
+        torch.tensor([1e200], dtype=torch.float64),
+        torch.tensor([3 + 4j]),
+        torch.sparse_coo_tensor([[1, 1]], [3.0, 1.0], (4,), check_invariants=True),
+        torch.tensor([2.0], dtype=torch.bfloat16),
+    ]
+    found = sizes(odd)
+    assert (found.zero, found.nonfinite, found.none, found.tensors) == (2, 1, 1, len(odd))
+    norms = norms_of([t for t in odd if t is not None])
+    assert norms[1] == pytest.approx(1e-30)
+    assert norms[2] == pytest.approx(3e38 * math.sqrt(2))
+    assert norms[5] == pytest.approx(1e-200 * math.sqrt(2), rel=1e-12)
+    assert norms[6:] == pytest.approx([1e200, 5, 4, 2])
+    assert sizes([]).tensors == 0
+    assert math.isnan(sizes([None]).norm)
+
+
+def test_change_and_copies_leave_the_tensors_alone():
+    tensors = [torch.ones(2, 2), torch.zeros(3, dtype=torch.complex64)]
+    before = copies(tensors)
+    tensors[0][0, 0] = 4.0
+    tensors[1][0] = 4j
+    assert change(tensors, before) == pytest.approx(5.0)
+    assert before[0].sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (lambda h: h, [1, 0, 0, 0]),
+        (lambda h: h * 0, [1, 1, 1, 0]),
+        (lambda h: h * 0 + h.detach()[:1], [1, 0, 1, 0]),
+        (lambda h: h + math.nan, [1, 0, 0, 1]),
+        (lambda h: {"a": h, "b": h * 0, "n": 3}, [2, 1, 1, 0]),
+        (lambda h: (h, [h * 0, torch.complex(h, h)]), [3, 1, 1, 0]),
+    ],
+)
+@pytest.mark.parametrize("by_loss", [True, False])
+def test_outputs(output, expected, by_loss):
+    class Sum(nn.Module):
+        def forward(self, prediction, y):
+            tensors = [t for t in torch.utils._pytree.tree_leaves(prediction) if isinstance(t, torch.Tensor)]
+            return sum(t.abs().sum() for t in tensors)
+
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp()
+
+        def forward(self, x):
+            return output(self.net(x))
+
+    model, loss = Wrapped(), Sum()
+    with watch(model) as run:
+        prediction = model(data()[0])
+        (loss(prediction, data()[1]) if by_loss else Sum.forward(loss, prediction, None)).backward()
+    names = ["outputs", "outputs_zero", "outputs_constant", "outputs_nonfinite"]
+    assert run.trace.steps[names].to_numpy().tolist() == [expected]
+
+
+class Supervised(nn.Module):
+    ignore_index = -1
+
+    def forward(self, logits, target, mask=None):
+        return logits.square().mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "options", "expected"),
+    [
+        (nn.CrossEntropyLoss(), torch.tensor([0, 1, 1, -100, 2, 0, 0, 0]), {}, [8, 7, 3]),
+        (nn.CrossEntropyLoss(), torch.full((8,), -100), {}, [8, 0, 0]),
+        (nn.CrossEntropyLoss(ignore_index=1), torch.tensor([0, 1, 1, 2, 2, 0, 0, 0]), {}, [8, 6, 2]),
+        (nn.MSELoss(), torch.zeros(8, 3), {}, [24, 24, math.nan]),
+        (Supervised(), torch.tensor([-1, 5, 5, 5, -1, 5, 5, 5]), {}, [8, 6, 1]),
+        (Supervised(), torch.zeros(8, 3), {"mask": torch.arange(8) < 2}, [24, 6, math.nan]),
+        (Supervised(), {"label": torch.ones(8).long(), "label_mask": torch.zeros(8)}, {}, [8, 0, 1]),
+        (Supervised(), {"a": torch.ones(8), "b": torch.ones(8), "b_mask": torch.zeros(8)}, {}, [16, 8, math.nan]),
+        (Supervised(), {"a": torch.ones(8, 2), "valid_mask": torch.arange(8) < 3}, {}, [16, 6, math.nan]),
+        (Supervised(), (torch.arange(8), torch.ones(8)), {}, [16, 16, 8]),
+        (Supervised(), None, {}, [math.nan] * 3),
+    ],
+)
+def test_targets(loss, target, options, expected):
+    model = mlp()
+    with watch(model, loss=loss) as run:
+        loss(model(data()[0][:BATCH]), target, **options).backward()
+    found = run.trace.steps[["targets", "supervised", "classes"]].to_numpy()[0]
+    assert np.array_equal(found, expected, equal_nan=True)
+
+
+def test_labels_by_keyword_and_large_labels():
+    class Loss(nn.Module):
+        def forward(self, *, prediction, labels):
+            return prediction.square().mean()
+
+    model, loss = mlp(), Loss()
+    with watch(model) as run:
+        loss(prediction=model(data()[0]), labels=torch.arange(24) * 10_000).backward()
+    assert run.trace.steps[["targets", "supervised", "classes"]].to_numpy().tolist() == [[24, 24, 24]]
+
+
+def test_keys_that_the_loss_expects():
+    class Reads(nn.Module):
+        expects = ("logits", "box", "angle")
+
+        def forward(self, prediction, target):
+            return sum(value.sum() for value in prediction.values())
+
+    model, loss = mlp(), Reads()
+    with watch(model, loss=loss, every=100) as run:
+        for number, (x, y) in enumerate(batches()):
+            keys = ("box", "logits", "angle")[number:]
+            loss(dict.fromkeys(keys, model(x)), y).backward()
+    assert run.trace.steps["missing_keys"].tolist() == ["", "box", "box,logits"]
+
+
+def test_a_loss_that_expects_nothing_has_no_missing_keys():
+    one = job()
+    with watch(one.model) as run:
+        one.plain()
+    assert run.trace.steps["missing_keys"].isna().all()
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given", "found"])
+@pytest.mark.parametrize("kind", [TwoTerms, PlainSum])
+def test_terms_and_weights(kind, given):
+    loss = kind(lam_size=0.25)
+    one = job(loss=loss)
+    with watch(one.model, loss=loss if given else None, weights={"lam_size": 0.5}) as run:
+        one.plain()
+        loss.lam_size = 0.75
+        one.plain()
+    steps, facts = run.trace.steps, run.trace.facts
+    assert steps["lam_size"].tolist() == [0.25] * 6 + [0.75] * 6
+    terms = {term: f"term:{term}" for term in facts["term_weights"]}
+    assert sorted(facts["term_weights"].values()) == ["lam_fit", "lam_size"]
+    total = sum(steps[column] * steps[facts["term_weights"][term]] for term, column in terms.items())
+    told = total.notna()
+    assert told.sum() == (12 if kind is TwoTerms else 4)  # taken apart in the turns 1, 2, 4, 8
+    assert np.allclose(total[told], steps["loss"][told], rtol=1e-5)
+    assert facts["weights_at_entry"] == {"lam_fit": 1.0, "lam_size": 0.25}
+    assert facts["weights_default"] == {"lam_fit": 1.0, "lam_size": 0.1}
+    assert facts["weights_asked"] == {"lam_size": 0.5}
+    assert facts["ignored_weights"] == []
+
+
+def test_terms_that_a_loss_returns():
+    class Returns(nn.Module):
+        lam_size = 0.5
+
+        def forward(self, prediction, target):
+            size = prediction.square().mean()
+            return {"loss": self.lam_size * size, "size": size.detach()}
+
+    one = job(loss=Returns())
+    with watch(one.model) as run:
+        for x, y in batches():
+            one.loss(one.model(x), y)["loss"].backward()
+    steps = run.trace.steps
+    assert np.allclose(steps["term:size"] * 0.5, steps["loss"])
+    assert steps["loss_returned"].tolist() == steps["loss"].tolist()
+
+
+def test_a_term_with_weight_0_is_valued_now_and_then_though_the_loss_leaves_it_out():
+    class Lazy(TwoTerms):
+        def components(self, prediction, target, only=("fit", "size")):
+            return {name: value for name, value in super().components(prediction, target).items() if name in only}
+
+        def forward(self, prediction, target):
+            return self.lam_fit * self.components(prediction, target, only=("fit",))["fit"]
+
+    one = job(loss=Lazy(lam_size=0.0))
+    with watch(one.model, loss=one.loss) as run:
+        one.plain()
+    steps = run.trace.steps
+    assert steps["term:fit"].notna().all()
+    assert steps["term:size"].notna().tolist() == [True, True, False, True, False, False]
+
+
+def test_weights_without_effect_and_terms_without_weight_or_graph():
+    class Wrong(nn.Module):
+        def __init__(self, lam_fit: float = 1.0, lam_sise: float = 0.3):
+            super().__init__()
+            self.lam_fit, self.lam_sise = lam_fit, lam_sise
+
+        def components(self, prediction, target):
+            return {"fit": F.cross_entropy(prediction, target), "size": prediction.detach().square().mean()}
+
+        def forward(self, prediction, target):
+            return self.lam_fit * self.components(prediction, target)["fit"]
+
+    one = job(loss=Wrong())
+    with watch(one.model, loss=one.loss) as run:
+        one.plain()
+    facts = run.trace.facts
+    assert facts["ignored_weights"] == ["lam_sise"]
+    assert facts["terms_without_weight"] == ["size"]
+    assert facts["terms_without_graph"] == ["size"]
+
+
+def test_a_weight_of_a_term_that_is_0_here_is_not_called_ignored():
+    class Hinge(nn.Module):
+        lam_fit, lam_far = 1.0, 1.0
+
+        def forward(self, prediction, target):
+            return self.lam_fit * prediction.square().mean() + self.lam_far * (prediction - 0.7).relu().mean()
+
+    one = job(loss=Hinge())
+    with torch.no_grad():
+        for parameter in one.model.parameters():
+            parameter.mul_(0.01)
+    with watch(one.model, loss=one.loss) as run:
+        one.loss(one.model(data()[0]), data()[1]).backward()
+    assert run.trace.facts["ignored_weights"] == []
+
+
+def test_a_loss_that_needs_the_whole_graph_is_left_alone():
+    class Residual(nn.Module):
+        lam_slope = 1.0
+
+        def forward(self, u, x):
+            (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+            return self.lam_slope * slope.square().mean()
+
+    model, loss = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)), Residual()
+    optimizer = sgd(model)
+    with watch(model, loss=loss) as run:
+        for _ in range(3):
+            x = torch.linspace(0, 1, 5)[:, None].requires_grad_()
+            optimizer.zero_grad()
+            loss(model(x), x).backward()
+            optimizer.step()
+    assert run.trace.epochs[["loss_calls", "backwards", "steps"]].to_numpy().tolist() == [[3, 3, 3]]
+    assert any("cut off their graph" in note for note in run.trace.facts["not_seen"])
+
+
+def test_the_root_of_a_weighted_backward_pass_is_its_product():
+    model = mlp()
+    weights = torch.arange(72.0).reshape(24, 3)
+    with watch(model) as run:
+        prediction = model(data()[0])
+        prediction.backward(weights)
+    assert run.trace.steps["loss"].item() == pytest.approx((prediction.detach() * weights).sum().item(), rel=1e-5)
+
+
+def test_autograd_backward_with_several_roots():
+    model = mlp()
+    with watch(model) as run:
+        one, two = model(data()[0]).mean(), model(data(1)[0]).mean()
+        torch.autograd.backward([one, two])
+    assert run.trace.steps["loss"].item() == pytest.approx((one + two).item(), rel=1e-5)
+    assert run.trace.steps["reached"].item() == 2
+
+
+def test_two_losses_in_one_loop():
+    model, fit, size = mlp(), nn.CrossEntropyLoss(), nn.MSELoss()
+    optimizer = sgd(model)
+    with watch() as run:
+        for x, y in batches():
+            logits = model(x)
+            (fit(logits, y) + size(logits, torch.zeros_like(logits))).backward()
+            optimizer.step()
+    assert run.trace.facts["loss"] == "CrossEntropyLoss, MSELoss"
+    assert run.trace.epochs["loss_calls"].tolist() == [6]
