@@ -1,5 +1,6 @@
 """Results as pictures: each function takes a frozen result and returns Axes; ``*_evidence`` adds the words."""
 
+from kit.plots.bench import confusion, confusion_evidence, reliability, reliability_evidence
 from kit.plots.curves import compare_runs, compare_runs_evidence, curve, symptom, symptom_evidence
 from kit.plots.evidence import Evidence, evidence, new_axes, png_of
 from kit.plots.heatmap import layer_heatmap, layer_heatmap_evidence, layer_norms
@@ -9,6 +10,8 @@ __all__ = [
     "Evidence",
     "compare_runs",
     "compare_runs_evidence",
+    "confusion",
+    "confusion_evidence",
     "curve",
     "evidence",
     "layer_heatmap",
@@ -18,6 +21,8 @@ __all__ = [
     "palette",
     "palette_text",
     "png_of",
+    "reliability",
+    "reliability_evidence",
     "symptom",
     "symptom_evidence",
 ]

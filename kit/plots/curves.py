@@ -47,7 +47,8 @@ def symptom_evidence(history: Any) -> Evidence:
     caption = (
         "Do the two displayed numbers move? Healthy: both fall. The symptom: train lies on 0, validation is level."
     )
-    return evidence(symptom(history), alt, caption)
+    columns = {"train loss": history.train_loss, "validation loss": history.val_loss}
+    return evidence(symptom(history), alt, caption, _by_epoch(columns))
 
 
 def compare_runs(runs: Mapping[str, Any], axes: Sequence[Axes] | None = None) -> list[Axes]:
@@ -72,4 +73,17 @@ def compare_runs_evidence(runs: Mapping[str, Any]) -> Evidence:
         "Which setting makes the train loss 0, and what does the validation loss do then? Same network, same data, same seed. "
         "Healthy: both fall. The symptom would be train on 0 and validation level above 0."
     )
-    return evidence(compare_runs(runs)[0], f"Two line charts, train and validation loss per epoch. {parts}.", caption)
+    columns = {
+        f"{label}: {what}": values
+        for label, history in runs.items()
+        for what, values in (("train loss", history.train_loss), ("validation loss", history.val_loss))
+    }
+    alt = f"Two line charts, train and validation loss per epoch. {parts}."
+    return evidence(compare_runs(runs)[0], alt, caption, _by_epoch(columns))
+
+
+def _by_epoch(columns: Mapping[str, Sequence[float]]) -> dict[str, list]:
+    """Columns of one length under their epoch; a run that ended earlier has nothing there."""
+    length = max(map(len, columns.values()), default=0)
+    padded = {name: [*map(float, values), *[None] * (length - len(values))] for name, values in columns.items()}
+    return {"epoch": list(range(1, length + 1)), **padded}

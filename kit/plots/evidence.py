@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,12 +26,19 @@ class Evidence:
         alt: what a reader who does not see it should know: the question, the answer, the numbers.
         caption: the question it answers and what healthy and sick look like.
         width: pixels on the page.
+        numbers: what was drawn, column name -> values of one length; offered as CSV on the exported page.
     """
 
     png: bytes = field(repr=False)
     alt: str
     caption: str = ""
     width: int = 720
+    numbers: Mapping[str, Sequence] = field(default_factory=dict, repr=False, hash=False)
+
+    def __post_init__(self) -> None:
+        if len({len(values) for values in self.numbers.values()}) > 1:
+            found = ", ".join(f"{name}: {len(values)}" for name, values in self.numbers.items())
+            raise ValueError(f"numbers should hold columns of one length. Found {found}.")
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self.png).decode("ascii")
@@ -47,8 +55,8 @@ def new_axes(columns: int = 1, *, width: float = 7.2, height: float = 2.9) -> li
     return list(figure.subplots(1, columns, squeeze=False)[0])
 
 
-def evidence(axes: Axes, alt: str, caption: str = "") -> Evidence:
-    """The figure of these axes as evidence.
+def evidence(axes: Axes, alt: str, caption: str = "", numbers: Mapping[str, Sequence] | None = None) -> Evidence:
+    """The figure of these axes as evidence; `numbers` is what was drawn, by column.
 
     Raises:
         ValueError: no alt text: a picture without words is evidence for some readers only.
@@ -56,7 +64,7 @@ def evidence(axes: Axes, alt: str, caption: str = "") -> Evidence:
     if not alt.strip():
         raise ValueError("alt should say what the figure shows. Found an empty text.")
     figure = axes.get_figure()
-    return Evidence(png_of(figure), alt, caption, width=round(figure.get_figwidth() * 100))
+    return Evidence(png_of(figure), alt, caption, width=round(figure.get_figwidth() * 100), numbers=numbers or {})
 
 
 def png_of(figure: Figure) -> bytes:

@@ -57,6 +57,7 @@ def layer_heatmap_evidence(report: Any) -> Evidence:
         "Which layer learns from which term? Unweighted gradient norms. Healthy: every layer has a number from some term. "
         "Empty: the term has no path to the layer. 0: it has a path, but pulls exactly nothing."
     )
-    return evidence(
-        layer_heatmap(report), f"Heat map of gradient norms. Layers with a non-zero gradient: {parts}.", caption
-    )
+    shown = np.where(paths, norms.astype(object), None)  # no path is no number, not a 0
+    numbers = {"layer": list(report.groups), **{name: list(shown[:, i]) for i, name in enumerate(report.names)}}
+    alt = f"Heat map of gradient norms. Layers with a non-zero gradient: {parts}."
+    return evidence(layer_heatmap(report), alt, caption, numbers)

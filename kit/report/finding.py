@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from kit.files import write_atomically
 from kit.panel import Panel
 from kit.plots import Evidence
-from kit.report.page import render_page, render_table
+from kit.report.tables import render_table
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 
@@ -57,10 +56,13 @@ class Finding:
         claim: what was said.
         verdict: "confirmed", "refuted", "partly" or "open".
         answer: the verdict in words, with its numbers.
-        evidence: figures (``kit.plots.Evidence``), ``Table``s, live ``Panel``s and paragraphs, in reading order.
+        evidence: figures (``kit.plots.Evidence``), ``Table``s, live ``Panel``s and paragraphs, in reading order; on the
+            page the panels, to play with, come after the rest.
         fix: what to do.
         remains: what this does not show.
         seed, command: how to see it again.
+        sure: how sure this is; without it the page says what the verdict means.
+        why: what the verdict rests on, where the answer does not say it.
 
     All texts are plain: they are escaped on the page.
     """
@@ -74,6 +76,8 @@ class Finding:
     remains: str = ""
     seed: int | None = None
     command: str = ""
+    sure: str = ""
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -95,6 +99,8 @@ class Finding:
 
     def write(self, path: str | os.PathLike) -> Written:
         """Write one self-contained HTML page; panels keep the setting they have now. See ``write_html``."""
+        from kit.report.writing import write_html  # writing knows findings, not the other way round
+
         return write_html(path, self)
 
     def offer(self, path: str | os.PathLike) -> Written:
@@ -102,25 +108,3 @@ class Finding:
         for panel in self.panels:
             panel.on_export(lambda _: self.write(path))
         return self.write(path)
-
-
-def to_html(*findings: Finding, title: str | None = None) -> str:
-    """One page for one or several findings: works from a file, without a kernel, without a network.
-
-    Raises:
-        ValueError: no finding.
-    """
-    if not findings:
-        raise ValueError("to_html should get at least one Finding. Found none.")
-    return render_page(findings, title or findings[0].question)
-
-
-def write_html(path: str | os.PathLike, *findings: Finding, title: str | None = None) -> Written:
-    """Write ``to_html(...)``: the file is complete or not there.
-
-    Raises:
-        ValueError: no finding, or a path that does not end in .html. OSError: the file cannot be written.
-    """
-    if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"path should end in .html. Found path = {os.fspath(path)!r}.")
-    return Written(write_atomically(path, to_html(*findings, title=title)))

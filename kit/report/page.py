@@ -3,105 +3,111 @@
 from __future__ import annotations
 
 import base64
-import functools
 import itertools
-import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata, resources
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
-from pandas.api.types import is_numeric_dtype
 
-from kit.panel import Panel, standalone_panels
+from kit.panel import Panel, page_module, stylesheet
 from kit.plots import Evidence
+from kit.report.data import NO_DIGEST, data_text, digest, page_data, policy_hash
+from kit.report.tables import environment, render_table
 
 _SHOWN_PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "anywidget")
+VERDICT_WORDS = {"confirmed": "confirmed", "refuted": "refuted", "partly": "holds partly", "open": "open"}
+MEANING = {
+    "confirmed": "Confirmed: what was measured here agrees with the claim.",
+    "refuted": "Refuted: what was measured here contradicts the claim.",
+    "partly": "Partly: some of the claim agrees with what was measured here, some does not.",
+    "open": "Open: what was measured here does not settle the claim.",
+}
 
 
-@functools.cache
-def _environment() -> jinja2.Environment:
-    folder = resources.files(__package__).joinpath("templates")
-    loader = jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+@dataclass(frozen=True)
+class Shown:
+    """A finding as a page shows it: with the name, note, date and diagnosis it was kept under, where it was kept."""
+
+    finding: Any
+    name: str = ""
+    note: str = ""
+    kept: str = ""
+    diagnosis: str = ""
+
+
+def render_page(shown: Sequence[Shown], title: str, *, compared: Any = None) -> str:
+    """The page with a digest of its data and of itself.
+
+    compared: a ``Table`` of what differs; two findings then stand side by side below it.
+    """
+    data = data_text(page_data(shown, title, compared))
+    style = "\n".join([_template_text("page.css"), stylesheet()])
+    script = page_module()
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {policy_hash(script)}",
+            f"style-src {policy_hash(style)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",  # no script of the page may turn text into markup
+        ]
     )
-    environment.filters["number"] = number
-    return environment
-
-
-def number(value: Any) -> str:
-    """Cells of a table: floats with four significant digits, everything else as text."""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    if math.isnan(value):
-        return "not finite"
-    return f"{value:.4g}"
-
-
-def render_table(table: Any, *, caption: bool = True) -> str:
-    """An HTML table; the frame's index is its first column if it has a name."""
-    frame = table.frame if table.frame.index.name is None else table.frame.reset_index()
-    rows = [list(row) for row in frame.astype(object).itertuples(index=False)]
-    template = _environment().get_template("table.html.j2")
-    numeric = {place for place, kind in enumerate(frame.dtypes) if is_numeric_dtype(kind) and place > 0}
-    shown = table.caption if caption else ""
-    return template.render(caption=shown, columns=list(frame.columns), rows=rows, numeric=numeric)
-
-
-def render_page(findings: Sequence[Any], title: str) -> str:
-    panels = [panel for finding in findings for panel in finding.panels]
-    states = [_panel_state(panel, f"panel-{number}") for number, panel in enumerate(panels, start=1)]
-    fragments, tables = iter(standalone_panels(states)), itertools.count(1)
-
-    def block(item: Any) -> dict[str, Any]:
-        if isinstance(item, Panel):
-            return {
-                "kind": "panel",
-                "html": Markup(next(fragments)),
-                "weights": item.weights,
-                "case": item.case,
-                "note": item.note,
-            }
-        if isinstance(item, Evidence):
-            return {"kind": "figure", "png": base64.b64encode(item.png).decode("ascii"), "figure": item}
-        if isinstance(item, str):
-            return {"kind": "text", "text": item}
-        number = next(tables)
-        return {
-            "kind": "table",
-            "html": Markup(render_table(item, caption=False)),
-            "caption": item.caption,
-            "id": f"table-{number}",
-        }
-
-    return (
-        _environment()
+    numbers = {kind: itertools.count(1) for kind in ("figure", "table", "panel")}
+    differs = None if compared is None else _block(compared, numbers)  # before the findings: it stands above them
+    page = (
+        environment()
         .get_template("page.html.j2")
         .render(
             title=title,
-            findings=[
-                {"finding": finding, "blocks": [block(item) for item in finding.evidence]} for finding in findings
-            ],
-            style=Markup(resources.files(__package__).joinpath("templates", "page.css").read_text(encoding="utf-8")),
+            findings=[_entry(item, numbers) for item in shown],
+            compared=differs,
+            words=VERDICT_WORDS,
+            meaning=MEANING,
+            policy=Markup(policy),  # only our own digests: no quote but its own
+            style=Markup(style),
+            script=Markup(script),
+            data=Markup(data),
+            data_digest=digest(data),
+            page_digest=NO_DIGEST,
             versions=_versions(),
             written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         )
     )
+    # the digest is that of the page with zeros in its own place
+    return page.replace(f'content="{NO_DIGEST}"', f'content="{digest(page)}"', 1)
 
 
-def _panel_state(panel: Panel, element_id: str) -> dict[str, Any]:
+def _entry(item: Shown, numbers: dict[str, Iterator[int]]) -> dict[str, Any]:
+    evidence = [piece for piece in item.finding.evidence if not isinstance(piece, Panel)]
     return {
-        "data": panel.data,
-        "weights": panel.weights,
-        "case": panel.case,
-        "title": panel.title,
-        "element_id": element_id,
-        "still": panel.still_html(),
+        "shown": item,
+        "finding": item.finding,
+        "evidence": [_block(piece, numbers) for piece in evidence],
+        "panels": [_block(panel, numbers) for panel in item.finding.panels],
     }
+
+
+def _block(piece: Any, numbers: dict[str, Iterator[int]]) -> dict[str, Any]:
+    if isinstance(piece, str):
+        return {"kind": "text", "text": piece}
+    kind = "panel" if isinstance(piece, Panel) else "figure" if isinstance(piece, Evidence) else "table"
+    place = next(numbers[kind])
+    block = {"kind": kind, "id": f"{kind}-{place}", "number": place}
+    if kind == "panel":
+        return {**block, "panel": piece, "still": Markup(piece.still_html())}
+    if kind == "figure":
+        return {**block, "figure": piece, "png": base64.b64encode(piece.png).decode("ascii")}
+    return {**block, "caption": piece.caption, "html": Markup(render_table(piece, page=True))}
+
+
+def _template_text(name: str) -> str:
+    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

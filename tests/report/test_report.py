@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import hashlib
 import re
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
@@ -12,31 +12,9 @@ import pytest
 import kit
 from kit.plots import evidence, new_axes
 from tests.panel._panel_cases import HOSTILE, make_report
+from tests.report._pages import Page, record_of
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u202eevil"
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the text outside scripts and styles."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags, self.text, self._raw = [], "", 0
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self._raw += tag in ("script", "style")
-
-    def handle_endtag(self, tag):
-        self._raw -= tag in ("script", "style")
-
-    def handle_data(self, data):
-        self.text += "" if self._raw else data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def finding(**changes) -> kit.Finding:
@@ -87,12 +65,21 @@ def test_a_page_asks_nothing_of_the_network():
     html = kit.to_html(finding())
     page = Page(html)
     policy = next(tag["content"] for tag in page.all("meta") if tag.get("http-equiv") == "Content-Security-Policy")
-    assert policy.startswith(POLICY)
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'" and rules["img-src"] == "data:" and rules["base-uri"] == "'none'"
+    # only this script and this style: their digests, counted here a second time from the page as it stands
+    for rule, pattern in (
+        ("script-src", r'<script type="module">(.*?)</script>'),
+        ("style-src", r"<style>(.*?)</style>"),
+    ):
+        (text,) = re.findall(pattern, html, re.DOTALL)
+        assert rules[rule] == f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    assert "unsafe" not in policy and not [a for _, a in page.tags if "style" in a]
     assert [tag for tag in page.tags if tag[0] in ("link", "iframe", "object", "embed", "base")] == []
     addresses = [a.get(key) for _, a in page.tags for key in ("src", "href", "action") if a.get(key)]
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert set(re.findall(r"https?://[^\s\"'<]+", html)) <= {"http://www.w3.org/2000/svg"}
-    assert "eval(" not in html
+    assert not re.search(r"\beval\(|new Function|innerHTML|\bfetch\(|XMLHttpRequest|import\(", html)
 
 
 def test_everything_typed_is_text():
@@ -104,7 +91,7 @@ def test_everything_typed_is_text():
     )  # fmt: skip
     html = kit.to_html(hostile)
     page = Page(html)
-    assert len(page.all("script")) == 2, "the panel's data and the panel's module, nothing else"
+    assert len(page.all("script")) == 2, "the page's record and its module, nothing else"
     assert all("onerror" not in attributes for _, attributes in page.tags)
     assert "alert(1)" in page.text, "shown, not run"
     assert len(page.all("img")) == 2, "the figure, and the panel's still picture"
@@ -114,10 +101,8 @@ def test_the_panel_is_exported_as_the_reader_left_it():
     panel = kit.Panel(make_report(1), note="left here")
     panel.weights = {"lam_cov": 0.0}
     html = kit.to_html(finding(evidence=(panel,)))
-    state = json.loads(
-        re.search(r'<script type="application/json" id="panel-1-data">(.*?)</script>', html, re.DOTALL)[1]
-    )
-    assert state["weights"]["lam_cov"] == 0.0
+    (state,) = record_of(html)["findings"][0]["finding"]["evidence"]
+    assert state["kind"] == "panel" and state["weights"]["lam_cov"] == 0.0
     assert "left here" in Page(html).text
 
 
@@ -126,13 +111,49 @@ def test_without_scripts_the_panel_is_a_picture_with_words():
     assert '<img alt="' in still and "<table" in still and "loss_nmse" in still
 
 
-def test_several_panels_share_one_module():
-    one, two = (kit.to_html(*[finding(evidence=(kit.Panel(make_report(1)),))] * n) for n in (1, 2))
+def test_several_panels_share_one_module_and_one_copy_of_their_numbers():
+    item = finding(evidence=(kit.Panel(make_report(1)),))
+    one, two = (kit.to_html(*[item] * n) for n in (1, 2))
     assert two.count('<script type="module">') == 1
     assert {f"panel-{n}" for n in (1, 2)} <= {tag.get("id") for tag in Page(two).all("div")}
     ids = re.findall(r'\sid="([^"]+)"', two)
     assert len(ids) == len(set(ids))
-    assert len(one) < len(two)
+    assert len(record_of(two)["datasets"]) == 1 and len(one) < len(two)
+
+
+def test_the_verdict_comes_first_then_the_evidence_then_the_play():
+    text = Page(kit.to_html(finding(why="Counted twice.", sure="Two seeds agree."))).text
+    order = [
+        "claim refuted",
+        "The loss is 3.4.",
+        "Two seeds agree.",
+        "Counted twice.",
+        "Count the steps.",
+        "A paragraph.",
+    ]
+    order += ["Left by the investigator at", "Everything else.", "How the sliders compute"]
+    body = text[text.index("Verdict\n") :]
+    places = [body.index(part) for part in order]
+    assert places == sorted(places)
+
+
+def test_without_words_on_certainty_the_page_says_what_the_verdict_means():
+    for verdict, said in (("open", "does not settle the claim"), ("confirmed", "agrees with the claim")):
+        assert said in Page(kit.to_html(finding(verdict=verdict))).text
+
+
+def test_contents_lead_to_every_finding_and_every_address_exists():
+    page = Page(kit.to_html(finding(), finding(remains="", evidence=())))
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    links = [attributes["href"][1:] for attributes in page.all("a")]
+    assert {"finding-1", "finding-2", "evidence-1", "play-1", "remains-1"} <= set(links) <= ids
+    assert "evidence-2" not in links
+
+
+def test_formulas_are_mathematics():
+    page = Page(kit.to_html(finding()))
+    assert len(page.all("math")) >= 2 and page.all("msqrt") and page.all("munder")
+    assert Page(kit.to_html(finding(evidence=()))).all("math") == [], "nothing to play with, nothing to explain"
 
 
 def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):

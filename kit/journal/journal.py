@@ -1,0 +1,260 @@
+"""The journal of findings: keep what was seen, come back to it, put two side by side, send all as one page."""
+
+from __future__ import annotations
+
+import html
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kit.journal.kept import Kept
+from kit.journal.replay import Entry, Replay
+from kit.journal.store import Store
+from kit.report import Finding, Written
+from kit.report.page import render_page
+from kit.report.record import finding_record
+from kit.report.writing import write_page
+
+FILE = "journal.kit"
+_LONGEST_NAME = 200
+
+
+def default_folder() -> Path:
+    """`findings/` beside the notebooks: next to a working folder named `notebooks`, else inside the working folder."""
+    here = Path.cwd()
+    return (here.parent if here.name == "notebooks" else here) / "findings"
+
+
+class Journal:
+    """Findings kept in one file that is only ever appended to.
+
+        kit.findings.keep(finding, note="after the fix")        # stored when the call returns
+        kit.findings.list()                                     # what is there, as a table
+        kit.findings["after the fix"].finding                   # live again
+        kit.findings.compare(0, 1)                              # two side by side
+        kit.findings.write_html("findings/all.html")            # all on one page
+
+    All notebooks of an investigation share it, and two kernels may write at once. An entry is asked for by its key, its
+    name or its place (0 is the first).
+
+    Args:
+        path: the file, or the folder of ``journal.kit``. None: the folder ``findings/`` beside the notebooks, looked up
+            when the journal is first used.
+    """
+
+    def __init__(self, path: str | os.PathLike | None = None) -> None:
+        self._asked = path
+        self._opened: Store | None = None
+        self._replay = Replay()
+
+    def at(self, path: str | os.PathLike) -> Journal:
+        """The journal in another place."""
+        return Journal(path)
+
+    @property
+    def path(self) -> Path:
+        return self._store.path
+
+    @property
+    def _store(self) -> Store:
+        if self._opened is None:
+            path = default_folder() if self._asked is None else Path(self._asked)
+            self._opened = Store(path / FILE if path.suffix == "" or path.is_dir() else path)
+        return self._opened
+
+    def keep(self, finding: Finding, note: str = "", *, name: str = "", diagnosis: Any = None) -> Kept:
+        """Store a finding as it is now: evidence, figures, the setting of its panels, diagnosis and note.
+
+        Args:
+            finding: anything else is a ValueError.
+            note: what you want to remember.
+            name: what to call it; without it the question, numbered if that is taken.
+            diagnosis: a text, or an object with ``explain()`` -> text.
+
+        Returns when the disk has it. OSError as the file system gives it; then nothing was stored.
+        """
+        if not isinstance(finding, Finding):
+            raise ValueError(f"finding should be a kit.Finding. Found a {type(finding).__name__}.")
+        record = finding_record(finding)
+        self._refresh()
+        event = {
+            "event": "keep",
+            "key": uuid.uuid4().hex[:12],
+            "name": self._free_name(_name(name) if name else _name(finding.question[:_LONGEST_NAME])),
+            "note": _text("note", note),
+            "at": _now(),
+            "finding": record,
+            "diagnosis": _said(diagnosis),
+        }
+        self._append(event)
+        return self[event["key"]]
+
+    def rename(self, which: str | int | Kept, name: str) -> Kept:
+        """ValueError for an empty name, or one that another entry has."""
+        entry, name = self._entry(which), _name(name)
+        if any(other.name == name and other.key != entry.key for other in self._replay.shown):
+            raise ValueError(f"name should be free. Found another entry named {name!r}.")
+        return self._changed({"event": "rename", "key": entry.key, "name": name})
+
+    def annotate(self, which: str | int | Kept, note: str) -> Kept:
+        """Another note; the earlier one stays in the file."""
+        return self._changed({"event": "note", "key": self._entry(which).key, "note": _text("note", note)})
+
+    def move(self, which: str | int | Kept, place: int) -> Kept:
+        """To this place, counted from 0; a place beyond the end is the end."""
+        entry = self._entry(which)
+        rest = [other.key for other in self._replay.shown if other.key != entry.key]
+        if not isinstance(place, int) or place < 0:
+            raise ValueError(f"place should be a number from 0. Found place = {place!r}.")
+        before = rest[place] if place < len(rest) else None
+        return self._changed({"event": "move", "key": entry.key, "before": before})
+
+    def remove(self, which: str | int | Kept) -> None:
+        """Take an entry out of the list and the export. It stays in the file: ``removed`` shows it, ``restore`` brings it back."""
+        self._append({"event": "remove", "key": self._entry(which).key, "at": _now()})
+
+    def restore(self, key: str) -> Kept:
+        """Bring a removed entry back, by its key. ValueError if no removed entry has it."""
+        self._refresh()
+        if key not in {entry.key for entry in self._replay.removed}:
+            known = ", ".join(entry.key for entry in self._replay.removed) or "none"
+            raise ValueError(f"key should be that of a removed entry. Found {key!r}; removed are {known}.")
+        return self._changed({"event": "restore", "key": key, "at": _now()})
+
+    @property
+    def removed(self) -> pd.DataFrame:
+        """What was removed, in the form of ``list``."""
+        self._refresh()
+        return _frame(self._replay.removed)
+
+    def list(self) -> pd.DataFrame:
+        """One row an entry, in order: key (index), name, verdict, question, note, kept."""
+        return _frame(self.entries)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries without their evidence, in order."""
+        self._refresh()
+        return self._replay.shown
+
+    def compare(self, first: str | int | Kept, second: str | int | Kept) -> Any:
+        """Two entries side by side, with a table of what differs; see ``Comparison``."""
+        from kit.journal.compare import compare
+
+        return compare(self[first], self[second])
+
+    def view(self, *findings: Finding) -> Any:
+        """The journal as a widget: list, rename, note, order, remove, export; and "Keep this" for the findings given."""
+        from kit.journal.view import journal_view
+
+        return journal_view(self, findings)
+
+    def to_html(self, title: str = "") -> str:
+        """All entries on one page. ValueError if there is none."""
+        kept = list(self)
+        if not kept:
+            raise ValueError(f"{self.path.name} should hold a finding to show. Found none; keep one first.")
+        page = render_page([entry.shown for entry in kept], title or "Findings of the investigation")
+        for panel in (panel for entry in kept for panel in entry.finding.panels):
+            panel.close()  # made for this page only; an open widget stays in the kernel's memory
+        return page
+
+    def write_html(self, path: str | os.PathLike, title: str = "") -> Written:
+        """Write ``to_html``: the file is complete or not there. ValueError for a path that does not end in .html."""
+        return write_page(path, self.to_html(title))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Kept]:
+        return iter([self._load(entry) for entry in self.entries])
+
+    def __getitem__(self, which: str | int | Kept) -> Kept:
+        return self._load(self._entry(which))
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.path.name}: {len(self)} findings>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{place}</td><th scope='row'><bdi>{html.escape(entry.name)}</bdi></th><td>{html.escape(entry.verdict)}</td>"
+            f"<td><bdi>{html.escape(entry.note)}</bdi></td><td>{html.escape(entry.kept[:16].replace('T', ' '))}</td></tr>"
+            for place, entry in enumerate(self.entries)
+        )
+        if not rows:
+            return f"<p>{html.escape(self.path.name)} holds no findings yet.</p>"
+        head = "".join(f"<th scope='col'>{text}</th>" for text in ("", "name", "claim", "note", "kept"))
+        return f"<table><caption>Kept findings</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def _load(self, entry: Entry) -> Kept:
+        event = self._store.read(entry.start, entry.end)
+        return Kept(entry.key, entry.name, entry.note, entry.kept, event["finding"], event.get("diagnosis", ""))
+
+    def _entry(self, which: str | int | Kept) -> Entry:
+        self._refresh()
+        shown = self._replay.shown
+        asked = which.key if isinstance(which, Kept) else which
+        if isinstance(asked, int) and not isinstance(asked, bool) and -len(shown) <= asked < len(shown):
+            return shown[asked]
+        found = [entry for entry in shown if asked == entry.key] or [entry for entry in shown if asked == entry.name]
+        if len(found) == 1:
+            return found[0]
+        known = "; ".join(f"{entry.key} {entry.name!r}" for entry in (found or shown)) or "none"
+        raise LookupError(f"entry should be known by key, name or place. Found {asked!r}; there are: {known}.")
+
+    def _free_name(self, name: str) -> str:
+        taken = {entry.name for entry in self._replay.shown}
+        tries = (name if count == 1 else f"{name} ({count})" for count in range(1, len(taken) + 2))
+        return next(attempt for attempt in tries if attempt not in taken)
+
+    def _changed(self, event: dict[str, Any]) -> Kept:
+        self._append(event)
+        return self._load(self._replay.entries[event["key"]])
+
+    def _append(self, event: dict[str, Any]) -> None:
+        self._follow(*self._store.append(event))
+
+    def _refresh(self) -> None:
+        self._follow(*self._store.refresh())
+
+    def _follow(self, anew: bool, lines: Sequence[Any]) -> None:
+        if anew:
+            self._replay = Replay()
+        for line in lines:
+            self._replay.apply(line.record, line.start, line.end)
+
+
+def _frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    columns = ("name", "verdict", "question", "note", "kept")
+    rows = [[getattr(entry, column) for column in columns] for entry in entries]
+    index = pd.Index([entry.key for entry in entries], name="key", dtype=object)
+    return pd.DataFrame(rows, columns=list(columns), index=index, dtype=object)
+
+
+def _text(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} should be a text. Found a {type(value).__name__}.")
+    return value
+
+
+def _name(name: Any) -> str:
+    cleaned = " ".join(_text("name", name).split())
+    if not cleaned or len(cleaned) > _LONGEST_NAME:
+        raise ValueError(f"name should have 1 to {_LONGEST_NAME} letters. Found {len(cleaned)}.")
+    return cleaned
+
+
+def _said(diagnosis: Any) -> str:
+    if diagnosis is None:
+        return ""
+    explain = getattr(diagnosis, "explain", None)
+    return _text("diagnosis", str(explain()) if callable(explain) else diagnosis)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

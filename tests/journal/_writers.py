@@ -1,0 +1,33 @@
+"""`python -m tests.journal._writers FOLDER WRITERS COUNT`: so many processes append so many records each, at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from kit.journal.store import Store
+
+
+def main(folder: Path, writers: int, count: int) -> int:
+    start = time.monotonic() + 0.1  # so that none is done before the last has begun
+    children = []
+    for who in range(writers):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                time.sleep(max(0.0, start - time.monotonic()))
+                store = Store(folder / "journal.kit")
+                for number in range(count):
+                    store.append({"who": who, "number": number, "filler": "x" * 20_000})
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    return max(os.waitpid(child, 0)[1] for child in children)
+
+
+if __name__ == "__main__":
+    sys.exit(int(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])) != 0))
