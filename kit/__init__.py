@@ -7,6 +7,9 @@
     seen = kit.probe(model, loss, patient.batch())                 # any model, any loss with lam_* weights
     kit.whatif.total(seen, {"lam_cov": 0.0})                       # no network runs
     kit.Panel(seen)                                                # live in a notebook, live in the exported page
+    with kit.watch(model, loss=loss) as run:                       # any training loop, unedited
+        ...
+    kit.diagnose(run.trace).explain()                              # which cause, how sure, why, what to do
 
 Names below are public and in the order of the story: the patient, the instruments and the reasoning, the views.
 """
@@ -16,10 +19,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from kit import hypotheses, whatif
+from kit import faults, hypotheses, whatif
 from kit.array import PlanarArray
 from kit.covariance import Batch, CovarianceSampler, split_generators
 from kit.datasets import load_scenes, load_sick_run, make_sick_run, sick_patient
+from kit.diagnosis import Diagnosis, diagnose
 from kit.loss import UltimateHybridLoss, ZeroWeightWarning
 from kit.model import HybridModel
 from kit.probe import DecompositionError, ProbeReport, probe
@@ -34,6 +38,7 @@ from kit.training import (
     train,
     update_structure_loss_weights,
 )
+from kit.watch import Trace, watch
 
 __version__ = "0.1.0"
 
@@ -46,6 +51,7 @@ _VIEWS = {
     "Table": "kit.report",
     "to_html": "kit.report",
     "write_html": "kit.report",
+    "findings": "kit.journal",
     "plots": "",
     "investigation": "",
 }
@@ -54,6 +60,7 @@ __all__ = [
     "Batch",
     "CovarianceSampler",
     "DecompositionError",
+    "Diagnosis",
     "Finding",
     "HybridModel",
     "OverfitResult",
@@ -63,11 +70,15 @@ __all__ = [
     "Preset",
     "ProbeReport",
     "Table",
+    "Trace",
     "TrainingConfig",
     "TrainingHistory",
     "UltimateHybridLoss",
     "ZeroWeightWarning",
     "apply_hpo_loss_weights",
+    "diagnose",
+    "faults",
+    "findings",
     "hypotheses",
     "investigation",
     "load_scenes",
@@ -83,6 +94,7 @@ __all__ = [
     "to_html",
     "train",
     "update_structure_loss_weights",
+    "watch",
     "whatif",
     "write_html",
 ]

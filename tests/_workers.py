@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-# Each takes half a minute or more on one core. They start first, so that none is left over at the end for one worker alone.
+# What takes longest, on one core, starts first, so that none of it is left over at the end for one worker alone.
 # A file is one piece: its tests share fixtures. Tests that share nothing are named with "::", and each is a piece of its own.
 SLOW = (
-    "tests/browser/test_lab.py",
     "tests/training/test_overfit.py",
     "tests/test_notebooks.py::test_a_fresh_kernel_gives_the_same_evidence",
     "tests/investigation/test_command_line.py",
+    "tests/browser/test_lab.py",
 )
 
 

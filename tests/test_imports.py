@@ -11,13 +11,13 @@ KIT = Path(__file__).resolve().parents[1] / "kit"
 
 PATIENT = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
 INSTRUMENTS = {"probe", "watch", "whatif", "hypotheses", "diagnosis"}
-VIEWS = {"plots", "panel", "report"}
-SEE_ALL = {"__init__", "__main__", "investigation"}
+VIEWS = {"plots", "panel", "report", "journal"}
+SEE_ALL = {"__init__", "__main__", "bench", "investigation"}
 SHARED = {"files"}  # knows nothing of the others, so any of them may use it
 DRAWING = {"matplotlib", "PIL", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
 
 ORDER_OF_THE_PATIENT = ("array", "covariance", "model", "loss", "training", "faults", "datasets")
-ORDER_OF_THE_VIEWS = ("plots", "panel", "report")
+ORDER_OF_THE_VIEWS = ("plots", "panel", "report", "journal")
 
 
 def _parts() -> dict[str, list[Path]]:

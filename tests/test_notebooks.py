@@ -72,8 +72,9 @@ def test_stored_evidence_is_static_and_speaks(path):
 
 
 @by_name
-def test_a_fresh_kernel_gives_the_same_evidence(path, tmp_path):
+def test_a_fresh_kernel_gives_the_same_evidence(path, tmp_path, monkeypatch):
     """Text is equal word for word; numbers agree within rounding of another processor."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # kernels of two workers would share one history file
     (tmp_path / "notebooks").mkdir()
     stored = nbformat.read(path, as_version=4)
     fresh = static(run(path, tmp_path / "notebooks"))

@@ -37,4 +37,4 @@ def test_the_slow_start_first_and_the_others_keep_their_order():
         "tests/browser/test_lab.py::test_the_whole_job",
     ]
     started = sorted(collected, key=rank)
-    assert started == [collected[4], alone, collected[0], collected[1], collected[3]]
+    assert started == [alone, collected[4], collected[0], collected[1], collected[3]]

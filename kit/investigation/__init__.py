@@ -1,7 +1,19 @@
 """The investigation itself: from results to findings, one file per question; notebooks and ``make report`` share it."""
 
+from kit.investigation.before_after import OverfitBeforeAfter, overfit_before_and_after, overfit_overlay_evidence
+from kit.investigation.benched import bench_finding, bench_table
 from kit.investigation.claims import Claim, claims_table
+from kit.investigation.diagnosed import diagnosis_finding, findings_table, ranked_table
+from kit.investigation.expected import Expected, expectations, expected_table
 from kit.investigation.fault_runs import FaultRuns, Setup, run_faults, shows_symptom
+from kit.investigation.fix_and_verify import (
+    cured,
+    debug_values,
+    fix_and_verify_finding,
+    fix_claims,
+    fix_panel,
+    run_fixes,
+)
 from kit.investigation.loss_initialisation import (
     lam_cov_evidence,
     loss_initialisation_claims,
@@ -33,10 +45,23 @@ from kit.investigation.zero_outputs import (
 
 __all__ = [
     "Claim",
+    "Expected",
     "FaultRuns",
+    "OverfitBeforeAfter",
     "Setup",
+    "bench_finding",
+    "bench_table",
     "blended_predict",
     "claims_table",
+    "cured",
+    "debug_values",
+    "diagnosis_finding",
+    "expectations",
+    "expected_table",
+    "findings_table",
+    "fix_and_verify_finding",
+    "fix_claims",
+    "fix_panel",
     "investigate",
     "lam_cov_evidence",
     "loss_initialisation_claims",
@@ -50,11 +75,15 @@ __all__ = [
     "nan_gradients_step",
     "nan_heatmap_evidence",
     "near_zero_evidence",
+    "overfit_before_and_after",
     "overfit_finding",
+    "overfit_overlay_evidence",
     "predicted_at_zero",
     "rank_at_one_step",
+    "ranked_table",
     "ranking_finding",
     "run_faults",
+    "run_fixes",
     "run_weight_settings",
     "shows_symptom",
     "study_zero_factors",

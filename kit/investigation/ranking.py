@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from kit.diagnosis import Diagnosis
 from kit.hypotheses import REPORT, Hypothesis, OneStep, at_one_step
+from kit.investigation.diagnosed import ranked_table
 from kit.panel import Panel
 from kit.plots import layer_heatmap_evidence, symptom_evidence
 from kit.report import Finding, Table
@@ -24,8 +26,13 @@ def rank_at_one_step(patient: Patient, *, hypotheses: Iterable[Hypothesis] = REP
     )
 
 
-def ranking_finding(run: TrainingHistory, step: OneStep, panel: Panel, *, command: str) -> Finding:
-    """The finding of notebook 00, worded by what was measured: the symptom, the readings side by side, the panel."""
+def ranking_finding(
+    run: TrainingHistory, step: OneStep, panel: Panel, *, command: str, diagnosis: Diagnosis | None = None
+) -> Finding:
+    """The finding of notebook 00, worded by what was measured: the symptom, the readings side by side, the panel.
+
+    With a diagnosis of the run: the measured posterior beside the report's prior.
+    """
     healthy, *readings = step.trials
     zeros = [trial for trial in readings if trial.loss == 0]
     named = ", ".join(f"“{trial.title}”" for trial in zeros) or "none of them"
@@ -44,6 +51,12 @@ def ranking_finding(run: TrainingHistory, step: OneStep, panel: Panel, *, comman
         )
     else:
         answer += "So no reading gives a train loss of 0."
+    if diagnosis is not None and diagnosis.top is not None:
+        top, first = diagnosis.top, REPORT[0]
+        answer += (
+            f" Weighed with everything the run recorded, “{top.title}” has a posterior of {top.posterior:.1%}, and "
+            f"“{first.title}”, which the report gives {first.prior:.0%}, has {diagnosis.cause(first.key).posterior:.1%}."
+        )
     return Finding(
         question=QUESTION,
         claim="Five causes, by opinion: " + "; ".join(f"{h.title} ({h.prior:.0%})" for h in REPORT) + ".",
@@ -56,6 +69,7 @@ def ranking_finding(run: TrainingHistory, step: OneStep, panel: Panel, *, comman
                 "What does each reading do to the loss of one batch? The symptom needs 0 here, and a validation loss "
                 "above 0.",
             ),
+            *(() if diagnosis is None else (ranked_table(diagnosis),)),
             layer_heatmap_evidence(step.reports[healthy.case]),
             panel,
         ),

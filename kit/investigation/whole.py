@@ -6,10 +6,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from kit import datasets
+from kit import bench, datasets
+from kit.diagnosis import diagnose
+from kit.faults import FaultyPatient, LossCountedOnStepsOnly, NanGradients
 from kit.hypotheses import OneStep
+from kit.hypotheses.likelihoods import shipped_likelihoods
 from kit.investigation import loss_initialisation, missing_prediction, nan_gradients, zero_outputs
+from kit.investigation.before_after import overfit_before_and_after
+from kit.investigation.benched import bench_finding
 from kit.investigation.fault_runs import AS_IT_IS, FaultRuns, Setup, run_faults
+from kit.investigation.fix_and_verify import AS_RECORDED, OPTION_1, TRIED, fix_and_verify_finding, fix_panel, run_fixes
 from kit.investigation.loss_weights import AS_REPORTED, SETTINGS, loss_weights_finding, run_weight_settings
 from kit.investigation.overfit import overfit_finding
 from kit.investigation.ranking import rank_at_one_step, ranking_finding
@@ -21,8 +27,8 @@ from kit.training import Patient, TrainingHistory, overfit_test
 _FAULT_SETUPS = tuple(
     module.SETUPS for module in (loss_initialisation, missing_prediction, zero_outputs, nan_gradients)
 )
-# reading and probing, the runs, the fixed sick run, the runs with faults, the overfit test
-STAGES = 3 + len(SETTINGS) + sum(map(len, _FAULT_SETUPS))
+# reading and probing, the runs, the fixed sick run, the runs with faults, the fixes with their interventions, the overfit test, the bench
+STAGES = 5 + len(SETTINGS) + sum(map(len, _FAULT_SETUPS)) + len(TRIED)
 OVERFIT_SAMPLES = 512
 OVERFIT_EPOCHS = 30
 QUICK_EPOCHS = 2
@@ -49,7 +55,7 @@ def investigate(
     fixed = datasets.make_sick_run(lam_cov=1.0)
     progress("the report's fix on the sick run")
 
-    ranking = ranking_finding(run, step, _panel(step), command=command)
+    ranking = ranking_finding(run, step, _panel(step), command=command, diagnosis=diagnose(run))
     weights = loss_weights_finding(weight_runs, run, fixed, _panel(step), command=command)
     known = {AS_IT_IS: weight_runs.runs[AS_REPORTED]}
     if quick:
@@ -57,12 +63,36 @@ def investigate(
         known = {AS_IT_IS: patient.run()}
     faults = _fault_findings(patient, step, known, command, progress)
 
+    mended = _fix_finding(patient, run, {} if quick else {OPTION_1: fixed}, command, progress)
+
     samples, epochs = (64, 4) if quick else (OVERFIT_SAMPLES, OVERFIT_EPOCHS)
     healthy = replace(Patient.admit(seed=0, samples=samples), weights=COVARIANCE_ONLY)
     result = overfit_test(healthy.new_model(), healthy.new_loss(), healthy.train, epochs=epochs)
     overfit = overfit_finding(result, command=command, seed=healthy.seed, complete=not quick)
     progress("overfit test")
-    return ranking, weights, *faults, overfit
+    runs = bench.shipped_runs()
+    benched = bench_finding(runs, bench.score(runs, shipped_likelihoods()))
+    progress("the recorded fault bench")
+    return ranking, weights, *faults, mended, overfit, benched
+
+
+def _fix_finding(
+    patient: Patient,
+    run: TrainingHistory,
+    known: Mapping[str, TrainingHistory],
+    command: str,
+    progress: Callable[[str], None],
+) -> Finding:
+    """The report's action plan on the recorded run, and the fix of what the diagnosis names."""
+    laboratory = FaultyPatient(patient, (NanGradients(), LossCountedOnStepsOnly()), epochs=patient.config.epochs)
+    runs = run_fixes(
+        laboratory, known={AS_RECORDED: run, **known}, progress=lambda name: progress(f"the sick run: {name}")
+    )
+    diagnosis = diagnose(run).confirmed_by(replace(laboratory, epochs=QUICK_EPOCHS))
+    tests = overfit_before_and_after(laboratory)
+    progress("interventions")
+    step = nan_gradients.nan_gradients_step(patient)
+    return fix_and_verify_finding(runs, diagnosis, tests, step, fix_panel(step), command=command)
 
 
 def _fault_findings(

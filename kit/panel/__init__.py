@@ -7,17 +7,28 @@ The same drawing code, inlined by `standalone_panel`, is live in an exported pag
 
 from __future__ import annotations
 
-from kit.panel.assets import module_source, standalone_panel, standalone_panels, stylesheet
+from kit.panel.assets import (
+    module_source,
+    page_module,
+    script_json,
+    standalone_panel,
+    standalone_panels,
+    stylesheet,
+)
 from kit.panel.data import panel_data
+from kit.panel.journal_view import JournalView
 from kit.panel.presets import Preset, presets_of
 from kit.panel.widget import Panel
 
 __all__ = [
+    "JournalView",
     "Panel",
     "Preset",
     "module_source",
+    "page_module",
     "panel_data",
     "presets_of",
+    "script_json",
     "standalone_panel",
     "standalone_panels",
     "stylesheet",

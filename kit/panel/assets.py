@@ -18,10 +18,18 @@ from typing import Any
 from kit.plots import palette
 
 # In the order of their imports: every name is defined above the place that uses it.
-MODULES: tuple[str, ...] = ("algebra.js", "drawing.js", "controls.js", "readings.js", "panel.js")
+MODULES: tuple[str, ...] = ("algebra.js", "drawing.js", "controls.js", "readings.js", "views.js", "panel.js")
+JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "controls.js", "journal.js")
+LIVE_MODULES: tuple[str, ...] = (
+    *("algebra.js", "drawing.js", "controls.js", "readings.js"),
+    *("live_curves.js", "live_charts.js", "live_wall.js", "live_acts.js", "live_controls.js", "live_kernel.js"),
+    "live.js",
+)
+PAGE_MODULES: tuple[str, ...] = ("standalone.js", "link.js", "csv.js", "page.js")
 
 _JSON_IMPORT = re.compile(r'^import (\w+) from "\./([\w.]+\.json)" with \{ type: "json" \};\n', re.MULTILINE)
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./[\w.]+\.js";\n', re.MULTILINE)
+_TYPE_IMPORT = re.compile(r"^/\*\* @typedef \{import\(.*\*/\n", re.MULTILINE)
 _INNER_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
 _LAST_EXPORT = "export default { render };"
 _ELEMENT_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -45,11 +53,31 @@ def script_json(value: object) -> str:
 @functools.cache
 def module_source() -> str:
     """Text of the ES module; ends in one `export default { render };`."""
-    parts = []
-    for name in MODULES:
-        text = _JSON_IMPORT.sub(lambda found: f"const {found[1]} = {script_json(_json(found[2]))};\n", _read(name))
-        parts.append(_INNER_EXPORT.sub("", _IMPORT.sub("", text)).strip())
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(_joined(name) for name in MODULES) + "\n"
+
+
+@functools.cache
+def journal_source() -> str:
+    """Text of the ES module of the journal's list."""
+    return "\n\n".join(_joined(name) for name in JOURNAL_MODULES) + "\n"
+
+
+@functools.cache
+def live_source() -> str:
+    """Text of the ES module of a training that runs."""
+    return "\n\n".join(_joined(name) for name in LIVE_MODULES) + "\n"
+
+
+@functools.cache
+def live_stylesheet() -> str:
+    """Its style sheet: the panel's, and what is its own."""
+    return stylesheet() + _read("live.css")
+
+
+def _joined(name: str) -> str:
+    """A file as it stands in the one text: no import, no export but the last, data in place."""
+    text = _JSON_IMPORT.sub(lambda found: f"const {found[1]} = {script_json(_json(found[2]))};\n", _read(name))
+    return _INNER_EXPORT.sub("", _TYPE_IMPORT.sub("", _IMPORT.sub("", text))).strip()
 
 
 @functools.cache
@@ -59,9 +87,15 @@ def stylesheet() -> str:
 
 
 @functools.cache
-def _inline_module() -> str:
-    body = module_source().replace(_LAST_EXPORT, "") + _read("standalone.js")
+def _inline_module(*more: str) -> str:
+    """The text of an inline script: the module and these files, in the order of their imports."""
+    body = module_source().replace(_LAST_EXPORT, "") + "\n\n".join(_joined(name) for name in more)
     return body.replace("</", "<\\/")
+
+
+def page_module() -> str:
+    """Text of the one script of an exported page; it finds its panels and their state in the page's record."""
+    return _inline_module(*PAGE_MODULES)
 
 
 def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -82,7 +116,7 @@ def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
     if fragments:
         mounts = "\n".join(f'mount("{element_id}");' for element_id in ids)
         fragments[0] = f"<style>\n{stylesheet()}</style>\n" + fragments[0]
-        fragments[-1] += f'<script type="module">\n{_inline_module()}\n{mounts}\n</script>\n'
+        fragments[-1] += f'<script type="module">\n{_inline_module("standalone.js")}\n{mounts}\n</script>\n'
     return fragments
 
 

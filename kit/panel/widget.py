@@ -12,6 +12,7 @@ import traitlets
 from kit.panel.assets import module_source, stylesheet
 from kit.panel.data import as_cases, panel_data
 from kit.panel.presets import Preset
+from kit.panel.recorded import cases_of, presets_in
 from kit.panel.setting import Setting
 from kit.panel.static_view import static_html
 
@@ -65,6 +66,28 @@ class Panel(anywidget.AnyWidget):
         super().__init__(data=data, case=first, weights=self._probed(first), title=title, note=note)
         self.on_export(on_export)
         self.on_msg(self._receive)
+
+    def to_record(self) -> dict[str, Any]:
+        """The panel as it is left, ready for `json.dumps`: its data and its setting, case, title and note."""
+        return {
+            "data": self.data,
+            "weights": dict(self.weights),
+            "case": self.case,
+            "title": self.title,
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Panel:
+        """The live panel of a record. ValueError for anything that `to_record` did not write."""
+        if missing := [key for key in ("data", "weights", "case", "title", "note") if key not in record]:
+            raise ValueError(f"record should be a panel's record. Found no {', '.join(missing)}.")
+        data = record["data"]
+        panel = cls(cases_of(data), presets=presets_in(data), upper=data["upper"], title=record["title"])
+        panel.case = record["case"]
+        panel.weights = record["weights"]
+        panel.note = record["note"]
+        return panel
 
     def _probed(self, case: str) -> dict[str, float]:
         report = self._reports[case]

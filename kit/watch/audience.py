@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -101,13 +102,15 @@ def set_open(watches: tuple[Any, ...]) -> None:
     given = frozenset(id(watch.given) for watch in watches if watch.given is not None)
 
 
-def audience() -> list[Any]:
+def audience() -> Sequence[Any]:
     """Watches opened by this thread, else those of other threads: two threads with a watch each do not mix."""
     if here.muted or (is_probing() and not _muted_elsewhere):
-        return []
+        return ()
+    if len(_open) == 1:
+        return _open
     thread = threading.get_ident()
     own = [listener for listener in _open if listener.thread == thread]
-    return own or list(_open)
+    return own or _open
 
 
 def tell(event: str, *details: Any) -> None:

@@ -53,10 +53,8 @@ class Measuring:
         if self.view is None or (view.names and not self.view.names):  # the one with weights is asked about
             self.view, self.ignored = view, targets.ignore_index(loss)
 
-    def model_output(self, forward: Forward, call: Call, detailed: bool) -> None:
+    def model_output(self, forward: Forward, call: Call) -> None:
         """Of a pass whose prediction no loss call will show, as far as is known; labels handed to the model."""
-        if not detailed or (forward.turn is None and forward.phase == "eval"):
-            return
         found = {} if self.called else outputs.look(call.output)
         labels = targets.labels_of((), {}, call.kwargs)
         if labels is not None:
@@ -67,15 +65,16 @@ class Measuring:
             forward.turn.measured |= found
 
     @property
-    def of_loss_call(self) -> tuple[Callable[[Call, bool, int], dict[str, Any]], ...]:
-        """What is measured of a training loss call: (call, detailed, number of the turn) -> columns."""
-        return (self._weights, self._outputs, self._targets, self._terms)
+    def in_full(self) -> tuple[Callable[[Call, int], dict[str, Any]], ...]:
+        """What is measured of a training loss call in a detailed turn: (call, number of the turn) -> columns."""
+        return (self._outputs, self._targets, self._terms)
 
     def _about(self, call: Call) -> bool:
         """Of several losses in one loop, the one with weights is asked about."""
         return self.given or not self.view.names or self.view.loss is call.module
 
-    def _weights(self, call: Call, detailed: bool, turn: int) -> dict[str, Any]:
+    def weights(self, call: Call) -> dict[str, Any]:
+        """Of every training loss call: weights in force, and what the prediction lacks."""
         if not self._about(call):
             return {}
         found: dict[str, Any] = self.view.weights()
@@ -83,17 +82,17 @@ class Measuring:
             found["missing_keys"] = outputs.missing(call.args[0], self.view.expects)
         return found
 
-    def _outputs(self, call: Call, detailed: bool, turn: int) -> dict[str, Any]:
-        shown = detailed and call.args and outputs.is_prediction(call.args[0])
+    def _outputs(self, call: Call, turn: int) -> dict[str, Any]:
+        shown = call.args and outputs.is_prediction(call.args[0])
         return outputs.look(call.args[0]) if shown else {}
 
-    def _targets(self, call: Call, detailed: bool, turn: int) -> dict[str, Any]:
-        labels = targets.labels_of(call.args, call.kwargs, {}) if detailed else None
+    def _targets(self, call: Call, turn: int) -> dict[str, Any]:
+        labels = targets.labels_of(call.args, call.kwargs, {})
         others = {f"{place}_mask": value for place, value in enumerate(call.args[2:]) if _is_bool(value)}
         return {} if labels is None else targets.look(labels, {**others, **call.kwargs}, self.ignored)
 
-    def _terms(self, call: Call, detailed: bool, turn: int) -> dict[str, Any]:
-        return self.view.values(call, turn, self.terms) if detailed and self._about(call) else {}
+    def _terms(self, call: Call, turn: int) -> dict[str, Any]:
+        return self.view.values(call, turn, self.terms) if self._about(call) else {}
 
 
 def _is_bool(value: Any) -> bool:

@@ -26,6 +26,7 @@ class Net:
         self.names: list[str] = []
         self.covered: set[str] = set()
         self.total = self.elements = 0
+        self._tensors: list[nn.Parameter] = []
         self._every: list[nn.Parameter] = []
         self._flags: list[bool] = []
         self._looks = 0
@@ -42,7 +43,7 @@ class Net:
 
     @property
     def tensors(self) -> list[nn.Parameter]:
-        return [parameter for _, parameter in self.trainable]
+        return self._tensors
 
     def refresh(self, whole: bool = False) -> bool:
         """Look again what is trainable: parts are frozen and set free in the middle of a training. Whether it changed.
@@ -59,6 +60,7 @@ class Net:
         named = [(name.replace("_orig_mod.", ""), p) for name, p in module.named_parameters() if _initialised(p)]
         self._every, self._flags = [p for _, p in named], [p.requires_grad for _, p in named]
         self._trainable = [(name, p) for name, p in named if p.requires_grad]
+        self._tensors = [p for _, p in self._trainable]
         self.ids = frozenset(id(p) for _, p in named)
         self.names = [name for name, _ in self._trainable]
         self.total, self.elements = len(named), sum(p.numel() for _, p in named)
@@ -66,7 +68,7 @@ class Net:
         return self.names != before
 
     def _gone(self, _: object) -> None:
-        self._trainable, self._every, self.ids = None, [], frozenset()
+        self._trainable, self._tensors, self._every, self.ids = None, [], [], frozenset()
 
 
 class Leaves(Net):
@@ -96,6 +98,10 @@ class Leaves(Net):
     def trainable(self) -> list[tuple[str, Tensor]]:
         found = [ref() for ref, count in self._seen.values() if count > 1 or self._graphs == 1]
         return [(f"tensor {place}", tensor) for place, tensor in enumerate(found) if tensor is not None]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [tensor for _, tensor in self.trainable]
 
     @property
     def ids(self) -> frozenset[int]:

@@ -75,7 +75,8 @@ class Observer(Stepping):
         if call.failed:
             return
         self._hook(forward, call.output)
-        self.attempt(self.measuring.model_output, forward, call, self._detailed(forward))
+        if self._detailed(forward):
+            self.attempt(self.measuring.model_output, forward, call)
         for inner in self.parts.losses_inside(call):
             self.loss_called(inner)
 
@@ -211,9 +212,9 @@ class Observer(Stepping):
             turn.measured |= measured
 
     def _measured(self, forward: Forward | None, call: Call, turn: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for measure in self.measuring.of_loss_call:
-            found |= self.attempt(measure, call, self._detailed(forward), turn) or {}
+        found = self.attempt(self.measuring.weights, call) or {}
+        for measure in self.measuring.in_full if self._detailed(forward) else ():
+            found |= self.attempt(measure, call, turn) or {}
         return found
 
     def attempt(self, measure: Callable[..., Any], *details: Any) -> Any:

@@ -63,6 +63,8 @@ class Stepping:
 
     def _looked_at(self) -> list[Tensor]:
         """Trainable tensors of what ran in this turn; of a loop without modules, the leaves of its graph."""
+        if len(self.turn_nets) == 1 and self.turn_nets[0].tensors:
+            return self.turn_nets[0].tensors
         found = {id(p): p for net in self.turn_nets for p in net.tensors}
         return list(found.values()) or [leaf for ref in self._leaves if (leaf := ref()) is not None]
 
@@ -127,10 +129,10 @@ class Stepping:
         turn.open, turn.spent = False, True
         if failed and not self._rootless:
             return
-        looked = self._looked_at()
+        looked = self._looked_at() if turn.detailed or not before else ()
         if not before:  # only now it is known what was trained
             fed = any(p.grad is not None for p in looked)
-        known = looked or any(net.total for net in self.turn_nets) or self._rootless
+        known = before or looked or any(net.total for net in self.turn_nets) or self._rootless
         turn.loss_graph = float(fed) if known else math.nan
         if turn.detailed:
             turn.measured |= self._gradients("grad", looked, turn.scale)

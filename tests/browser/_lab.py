@@ -35,6 +35,19 @@ RUN_ALL = """() => { window.allRan = 0;
   window.jupyterapp.commands.execute('notebook:run-all-cells').then(ok => { window.allRan = ok ? 1 : -1 }) }"""
 
 
+# Runs in each kernel before the notebook, which stays as it is: Lab is tried here, and each notebook with all its scenes in
+# tests/test_notebooks.py.
+_FEW_SCENES = """
+def _use_few_scenes():
+    import kit
+    from tests.training._runs import few_scenes
+    patient = few_scenes()
+    kit.sick_patient = kit.datasets.sick_patient = lambda: patient
+_use_few_scenes()
+del _use_few_scenes
+"""
+
+
 @dataclass(frozen=True)
 class Lab:
     base: str
@@ -47,7 +60,7 @@ class Lab:
 
 @contextlib.contextmanager
 def running_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
-    """JupyterLab on a copy of the notebooks, so that a run leaves the checkout as it is."""
+    """JupyterLab on a copy of the notebooks, so that a run leaves the checkout as it is; its kernels take few scenes."""
     root = folder / "root"
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "IPYTHON"))}
@@ -55,6 +68,10 @@ def running_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[La
         (folder / name).mkdir()
         environment[variable] = str(folder / name)
     environment["OMP_NUM_THREADS"] = "1"
+    environment["PYTHONPATH"] = str(ROOT)
+    startup = folder / "ipython" / "profile_default" / "startup" / "few_scenes.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text(_FEW_SCENES)
     settings = {
         "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
         "@jupyterlab/apputils-extension/themes": {"theme": theme},

@@ -17,6 +17,7 @@ from kit.__main__ import main
 from kit.investigation import investigate
 from kit.investigation.whole import STAGES
 from tests.browser._offline import opened_offline
+from tests.training._runs import few_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,14 +38,16 @@ def test_the_module_runs_from_a_shell():
 
 @pytest.fixture(scope="module")
 def investigated(tmp_path_factory) -> tuple[Path, list[str]]:
-    """The page of the quick form, and the stages it reported."""
+    """The page of the quick form on a few scenes, and the stages it reported."""
     path, stages = tmp_path_factory.mktemp("out") / "zero-loss.html", []
+    few = few_scenes()
 
     def counted(progress, **options):
         return investigate(progress=lambda stage: (stages.append(stage), progress(stage)), **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kit.investigation.investigate", counted)
+        patch.setattr("kit.datasets.sick_patient", lambda: few)
         assert main(["investigate", "--quick", "--out", str(path)]) == 0
     return path, stages
 
@@ -68,13 +71,17 @@ def test_the_investigation_writes_one_page(page):
         "Does a missing R_blend make the train loss 0?",
         "Do outputs that are all zero make the train loss 0?",
         "Do NaN gradients make the train loss 0?",
+        "Does the report's fix cure the run?".replace("'", "&#39;"),
         "Can this network learn at all?",
+        "How often does the diagnosis name the cause that was put in?",
     )
-    heads = [html.rindex(question) for question in questions]
+    heads = [html.index(question) for question in questions]
     assert heads == sorted(heads), "in reading order"
-    assert html.count('class="verdict refuted"') == 10, "five findings, each in the contents and at its head"
-    assert html.count('class="verdict partly"') == 2, "NaN gradients are half of it"
-    assert 'id="panel-6"' in html and 'id="panel-7"' not in html
+    assert html.count('class="verdict refuted"') == 12, "six findings, each in the contents and at its head"
+    assert html.count('class="verdict partly"') == 4, (
+        "NaN gradients are half of it; the bench meets its aims in our own loop"
+    )
+    assert 'id="panel-7"' in html and 'id="panel-8"' not in html
 
 
 @pytest.mark.browser
@@ -97,7 +104,7 @@ def test_a_place_that_cannot_be_written_is_an_error_not_a_traceback(capsys, monk
 
 
 def test_missing_data_is_an_error_that_says_what_to_do(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("kit.datasets.DATA", tmp_path)
+    monkeypatch.setattr("kit.files.DATA", tmp_path)
     assert main(["investigate", "--out", str(tmp_path / "x.html")]) == 2
     assert "python -m kit data" in capsys.readouterr().err
 

@@ -18,8 +18,10 @@ DEATHS = 50
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes to be killed are forked")
 def test_killed_at_fifty_moments_nothing_acknowledged_is_lost(tmp_path):
     lives = json.loads(run_module("tests.journal._keeper", tmp_path, 11, DEATHS))
-    assert len(lives) == DEATHS and sum(map(len, lives)) > DEATHS, "most lived long enough to keep something"
-    assert sum(life.count("page") for life in lives) > DEATHS // 5, "and many to export"
+    # how far each came depends on the machine; all of them dead before the first word would show nothing
+    assert len(lives) == DEATHS and any("page" in life for life in lives), (
+        "some lived long enough to keep and to export"
+    )
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", JournalWarning)  # the last death may have left a torn tail

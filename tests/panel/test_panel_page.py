@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kit.panel import Preset, panel_data, standalone_panel
+from tests.browser._paint import painted
 from tests.panel._panel_cases import HOSTILE, WEIGHT_NAMES, WEIGHTS, make_report
 from tests.panel._panel_page import write_page
 
@@ -86,6 +87,7 @@ def test_mouse_drag(page):
     page.mouse.down()
     page.mouse.move(x + 60, y, steps=12)
     page.mouse.up()
+    painted(page)
     value = float(row(page, "lam_aux", ".kit-box").input_value())
     assert 1.2 < value < 1.8 and round(value, 2) == value
     expect_setting(page, FIRST, lam_aux=value)
@@ -116,12 +118,14 @@ def test_number_box_takes_exact_values_flags_nonsense_and_cuts_at_the_end(page):
     box.fill("0.123456")
     expect_setting(page, FIRST, lam_cov=0.123456)
     box.fill("-1")
+    painted(page)
     assert "should be a number from 0 to 2" in message.inner_text() and box.get_attribute("aria-invalid") == "true"
     assert page.locator(".kit-total").inner_text() == f"total = {FIRST.total + (0.123456 - 0.3) * 1.3:#.4g}"
     box.fill("")
     assert message.is_visible()
     box.fill("7")
     box.press("Enter")
+    painted(page)
     assert "ends at 2" in message.inner_text()
     expect_setting(page, FIRST, lam_cov=2.0)
     box.fill("0.5")
@@ -149,7 +153,7 @@ def test_case_switch_keeps_as_probed_and_keeps_an_own_setting(page):
 
 def test_layer_group_changes_the_gradient_plots_only(page):
     page.select_option("select.kit-group", index=2)
-    page.wait_for_timeout(50)
+    painted(page)
     bars = page.locator(".kit-plot-pulls rect").evaluate_all("nodes => nodes.map(n => Number(n.dataset.value))")
     G, w = FIRST.G_groups[1], FIRST.weights
     assert np.allclose(bars, [*(w * np.sqrt(np.diag(G))), np.sqrt(w @ G @ w)])
@@ -179,6 +183,8 @@ def test_every_control_has_a_name_and_ids_are_unique_with_two_panels(visit):
     assert 'slider "1 lam_cov loss_nmse"' in tree or 'slider "lam_cov loss_nmse"' in tree
     assert 'button "zero lam_cov"' in tree and 'textbox "lam_cov, exact value"' in tree
     row(page, "lam_cov").first.press("Home")
+    painted(page)
+    assert row(page, "lam_cov", ".kit-box").nth(0).input_value() == "0"
     assert row(page, "lam_cov", ".kit-box").nth(1).input_value() == "0.3"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kit.panel import Panel, Preset, standalone_panel
+from tests.browser._paint import painted
 from tests.panel._panel_cases import WEIGHT_NAMES, WEIGHTS, make_report
 
 pytestmark = pytest.mark.browser
@@ -38,15 +39,18 @@ def test_a_decimal_comma_is_a_decimal_point_and_nonsense_is_kept_and_named(show)
     box.press("Control+a")
     box.press_sequentially("0,5")
     box.press("Tab")
+    painted(page)
     assert box.input_value() == "0,5" and message.is_hidden() and box.get_attribute("aria-invalid") == "false"
     total = make_report(1).total + 0.2 * 1.3
     page.wait_for_function(f"() => document.querySelector('.kit-total').textContent === 'total = {total:#.4g}'")
     box.fill("0,5,5")
     box.press("Tab")
+    painted(page)
     assert box.input_value() == "0,5,5" and box.get_attribute("aria-invalid") == "true"
     assert message.inner_text() == "lam_cov should be a number from 0 to 2. It stays 0.5."
     box.fill("7,5")
     box.press("Enter")
+    painted(page)
     assert "ends at 2. Set to 2" in message.inner_text() and box.input_value() == "2"
 
 
@@ -106,10 +110,12 @@ def test_a_preset_that_changes_nothing_says_so(show):
     what = page.locator(".kit-what")
     assert what.inner_text() == "Its default (same as probed)."
     page.click("button.kit-preset[data-preset=zero]")
+    painted(page)
     assert what.inner_text() == "Nothing is weighed."
     page.select_option("select.kit-case", index=1)
     page.click("button.kit-preset[data-preset=same]")
     page.locator(".kit-total").click()
+    painted(page)
     assert what.inner_text() == "Its default.", "in this state it is not what was probed"
 
 

@@ -91,8 +91,9 @@ export function gradNorm(probe, w, group = WHOLE) {
     if (w[i] === 0) continue;
     for (let j = 0; j < w.length; j += 1) {
       if (w[j] === 0) continue;
-      if (G[i][j] === null) return null;
-      square += w[i] * G[i][j] * w[j];
+      const G_ij = G[i][j];
+      if (G_ij === null) return null;
+      square += w[i] * G_ij * w[j];
     }
   }
   return finite(Math.sqrt(Math.max(0, square)));
@@ -135,7 +136,12 @@ export function cosines(probe, w, group = WHOLE) {
 
 /** @param {(number|null)[]} parts @returns {number|null} plain sum; null as soon as one part is not finite */
 export function sum(parts) {
-  return parts.includes(null) ? null : finite(parts.reduce((a, b) => a + b, 0));
+  let whole = 0;
+  for (const part of parts) {
+    if (part === null) return null;
+    whole += part;
+  }
+  return finite(whole);
 }
 
 /** Smallest of 1, 2, 3, 5 times a power of ten that holds x. @param {number} x > 0 @returns {number} */

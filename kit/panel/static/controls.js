@@ -13,6 +13,8 @@ export function keepKeys(event) {
   if (!passes) event.stopPropagation();
 }
 
+/** @typedef {import("./algebra.js").Preset} Preset */
+
 /** Lumino reads this on the focused element, not on its ancestors: every control carries it. */
 const GUARD = { "data-lm-suppress-shortcuts": "true" };
 
@@ -54,6 +56,12 @@ export function parseNumber(text) {
 
 /** Slider, number box, "zero" and "only this" of one weight. */
 export class WeightRow {
+  /** @type {HTMLInputElement} */ slider;
+  /** @type {HTMLInputElement} */ box;
+  /** @type {HTMLElement} */ tick;
+  /** @type {HTMLElement} */ fixed;
+  /** @type {HTMLElement} */ why;
+
   /** @param {Spec} spec
    *  @param {{value: () => number, change: (value: number, done: boolean) => void, only: () => void}} act */
   constructor(spec, act) {
@@ -110,6 +118,7 @@ export class WeightRow {
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = event.shiftKey ? 0.001 : 0.01;
+    /** @type {Object<string, number>} */
     const moves = { ArrowRight: step, ArrowUp: step, ArrowLeft: -step, ArrowDown: -step, PageUp: 0.1, PageDown: -0.1 };
     let value;
     if (event.key === "Home") value = 0;
@@ -169,7 +178,7 @@ export class WeightRow {
       say(this.why, `${value < 0 ? "negative weight" : "negative in another probed state"}: shown, not adjustable`);
       return;
     }
-    const part = (x) => Math.min(1, Math.max(0, x / upper));
+    const part = (/** @type {number} */ x) => Math.min(1, Math.max(0, x / upper));
     if (probed !== null) this.tick.style.setProperty("--kit-at", String(part(probed)));
     this.slider.style.setProperty("--kit-at", String(part(value)));
     if (Number(this.slider.value) !== value) this.slider.value = String(value);
@@ -183,14 +192,14 @@ export class WeightRow {
 
 /** Preset buttons under their hypothesis; the sentence of the one pointed at, focused or in force stands below. */
 export class PresetList {
-  /** @param {Array} presets @param {string} id @param {(preset: Object) => void} act
-   *  @param {(preset: Object) => boolean} asProbed the preset changes no weight of its state */
+  /** @param {Preset[]} presets @param {string} id @param {(preset: Preset) => void} act
+   *  @param {(preset: Preset) => boolean} asProbed the preset changes no weight of its state */
   constructor(presets, id, act, asProbed) {
     this.presets = presets;
     this.asProbed = asProbed;
-    /** @type {Object|null} the preset in force */
+    /** @type {Preset|null} the preset in force */
     this.active = null;
-    /** @type {Object|null} the preset whose sentence stands below */
+    /** @type {Preset|null} the preset whose sentence stands below */
     this.told = null;
     this.what = h("p", { class: "kit-what", id: `${id}-what` });
     this.buttons = presets.map((preset) => {
@@ -211,12 +220,12 @@ export class PresetList {
       class: "kit-preset-group", role: "group", "aria-labelledby": `${id}-group-${i}`,
     }, h("p", { class: "kit-hypothesis", id: `${id}-group-${i}`, dir: "auto", text: name }),
     h("div", { class: "kit-preset-buttons" }, ...nodes)));
-    this.root = h("section", { class: "kit-presets", "aria-label": "Presets", hidden: presets.length === 0 },
+    this.root = h("div", { class: "kit-presets", role: "group", "aria-label": "Presets", hidden: presets.length === 0 },
       ...blocks, this.what);
     this.explain(null);
   }
 
-  /** @param {Object|null} preset */
+  /** @param {Preset|null} preset */
   explain(preset) {
     this.told = preset;
     const text = preset === null ? "A preset fills in every weight at once." : preset.what || preset.title;
@@ -224,7 +233,7 @@ export class PresetList {
     say(this.what, same ? text.replace(/(\.?)\s*$/, " (same as probed)$1") : text);
   }
 
-  /** @param {(preset: Object) => boolean} inForce */
+  /** @param {(preset: Preset) => boolean} inForce */
   show(inForce) {
     const active = this.presets.find(inForce) ?? null;
     this.presets.forEach((preset, i) => this.buttons[i].setAttribute("aria-pressed", String(inForce(preset))));

@@ -6,8 +6,9 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /**
  * One element. Text only ever goes in as text, so a name can hold any character.
- * @param {string} tag @param {Object<string, string|number|boolean|null>} attributes `text` sets the text content
- * @param {...(Node|null)} children @returns {HTMLElement}
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag @param {Object<string, string|number|boolean|null>} attributes `text` sets the text content
+ * @param {...(Node|null)} children @returns {HTMLElementTagNameMap[K]}
  */
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -16,9 +17,12 @@ export function h(tag, attributes = {}, ...children) {
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value !== null) node.setAttribute(name, String(value));
   }
-  node.append(...children.filter((child) => child !== null));
+  for (const child of children) if (child !== null) node.append(child);
   return node;
 }
+
+/** A heading. @param {number} level 3 or 4 @param {string} text @returns {HTMLElement} */
+const heading = (level, text) => h(level === 3 ? "h3" : "h4", { class: "kit-question", text });
 
 /** @param {string} tag @param {Object<string, string|number>} attributes @returns {SVGElement} */
 function svg(tag, attributes) {
@@ -69,7 +73,7 @@ export function termColour(i) {
  * @property {number|null} value null = not finite
  * @property {string} [text] words in place of the number
  * @property {number|null} [share] of the total
- * @property {string} colour
+ * @property {string} [colour] none for the sum: the text colour
  * @property {number|null} [reach] place of the diamond: the sum of norms
  * @property {boolean} [sum] the last, heavier row
  * @property {boolean} [off] weight is zero
@@ -93,7 +97,7 @@ class BarRow {
   /** @param {Bar} bar @param {[number, number]} axis @param {number[]} grid */
   update(bar, axis, grid) {
     const [low, high] = axis;
-    const place = (v) => `${(100 * (v - low) / (high - low)).toFixed(3)}%`;
+    const place = (/** @type {number} */ v) => `${(100 * (v - low) / (high - low)).toFixed(3)}%`;
     this.root.classList.toggle("kit-bar-sum", Boolean(bar.sum));
     this.root.classList.toggle("kit-bar-off", Boolean(bar.off));
     this.root.classList.toggle("kit-bar-lost", bar.value === null);
@@ -114,7 +118,7 @@ class BarRow {
       y: "50%", height: 12, transform: "translate(0 -6)",
     });
     // The colour of the sum is the text colour, which follows the theme: it is set in the style sheet.
-    if (!bar.sum) rect.style.fill = bar.colour;
+    if (bar.colour !== undefined) rect.style.fill = bar.colour;
     nodes.push(rect);
     if (bar.reach !== undefined && bar.reach !== null) {
       nodes.push(svg("line", {
@@ -138,7 +142,7 @@ export class BarPlot {
     this.axis = h("div", { class: "kit-axis", "aria-hidden": "true" });
     this.remark = h("p", { class: "kit-remark" });
     this.root = h("figure", { class: `kit-plot kit-plot-${kind}` },
-      h("figcaption", {}, h(`h${level}`, { class: "kit-question", text: question }),
+      h("figcaption", {}, heading(level, question),
         h("p", { class: "kit-caption", text: caption })),
       this.list, h("div", { class: "kit-axis-row" }, this.axis), this.remark);
   }
@@ -207,7 +211,7 @@ export class CosineTable {
       ...this.cells[i]));
     this.remark = h("p", { class: "kit-remark" });
     this.root = h("figure", { class: "kit-plot kit-plot-cosines" },
-      h("figcaption", {}, h(`h${level}`, { class: "kit-question", text: question }),
+      h("figcaption", {}, heading(level, question),
         h("p", { class: "kit-caption", text: caption })),
       h("div", { class: "kit-matrix-box" }, h("table", { class: "kit-matrix", "aria-label": question },
         h("thead", {}, h("tr", {}, h("td", {}), ...head)), h("tbody", {}, ...rows))),

@@ -1,27 +1,59 @@
 /** The panel: reads the model, draws it in the next frame, writes settings back. Entry point of the module. */
 
-import { WHOLE, cosines, gradNorm, gram, settle, total } from "./algebra.js";
+import { gradNorm, settle, total } from "./algebra.js";
 import { PresetList, WeightRow, button, choice, keepKeys } from "./controls.js";
-import { BarPlot, CosineTable, h, number, say } from "./drawing.js";
-import { allZero, checkLine, groupLabel, meaning, partsPlot, pullsPlot } from "./readings.js";
+import { h, number, say } from "./drawing.js";
+import { allZero, checkLine, meaning } from "./readings.js";
+import { Views } from "./views.js";
 
 const SYNC_MS = 100; // to the kernel while dragging
 const SPEAK_MS = 700; // to screen readers, after the last change
+
+/** @typedef {import("./algebra.js").PanelData} PanelData */
+/** @typedef {import("./algebra.js").Case} Case */
+/** @typedef {import("./algebra.js").Preset} Preset */
+
+/**
+ * @typedef {Object} Model the functions of a widget model that are used, in the notebook and in the page
+ * @property {(name: string) => any} get
+ * @property {(name: string, value: any) => void} set
+ * @property {(name: string, act: () => void) => void} on
+ * @property {(name: string, act: () => void) => void} off
+ * @property {() => void} save_changes
+ * @property {(content: Object<string, any>) => void} send
+ */
 
 let instances = 0;
 
 /** One view of one model. */
 class PanelView {
-  /** @param {Object} model get, set, on, off, save_changes, send @param {HTMLElement} el */
+  /** @type {PanelData} */ data;
+  /** @type {HTMLElement} */ total;
+  /** @type {HTMLElement} */ grad;
+  /** @type {HTMLElement} */ badge;
+  /** @type {HTMLElement} */ meaning;
+  /** @type {HTMLElement} */ check;
+  /** @type {HTMLElement} */ live;
+  /** @type {HTMLElement|undefined} */ problem;
+  /** @type {WeightRow[]} */ rows;
+  /** @type {PresetList} */ presets;
+  /** @type {HTMLSelectElement} */ caseSelect;
+  /** @type {HTMLElement} */ caseNote;
+  /** @type {Views|undefined} */ views;
+  /** @type {HTMLTextAreaElement} */ note;
+  /** @type {HTMLElement} */ exportStatus;
+  /** @type {HTMLElement} */ exportBox;
+  /** @type {Case|null} */ shownCase;
+
+  /** @param {Model} model @param {HTMLElement} el */
   constructor(model, el) {
     instances += 1;
     this.id = `kit-${instances}-${Math.random().toString(36).slice(2, 8)}`;
     this.model = model;
-    this.group = WHOLE;
-    this.wholeAxis = false;
     this.frame = 0;
     this.syncTimer = 0;
     this.speakTimer = 0;
+    /** @type {Array<[string, () => void]>} */
     this.listeners = ["weights", "case", "note", "status", "can_export"].map(
       (name) => [`change:${name}`, () => this.later()]);
     this.listeners.push(["change:data", () => this.rebuild()], ["change:title", () => this.rebuild()]);
@@ -32,7 +64,7 @@ class PanelView {
     for (const [name, act] of this.listeners) model.on(name, act);
   }
 
-  /** @returns {Object} the probed state shown */
+  /** @returns {Case} the probed state shown */
   get probe() {
     return this.data.cases.find((probe) => probe.title === this.model.get("case")) ?? this.data.cases[0];
   }
@@ -85,7 +117,7 @@ class PanelView {
   }
 
   /** A setting that was as probed stays as probed in the new state; a setting made by hand is kept.
-   *  @param {Object} next @param {Object<string, number>|null} weights */
+   *  @param {Case} next @param {Object<string, number>|null} weights */
   show(next, weights = null) {
     const asProbed = this.setting.every((w, i) => w === this.probe.weights[i]);
     const w = weights === null && !asProbed ? this.setting : settle(this.data, next, weights ?? {});
@@ -93,7 +125,7 @@ class PanelView {
     this.putAll(w);
   }
 
-  /** @param {Object} preset @returns {Object} the state it belongs to */
+  /** @param {Preset} preset @returns {Case} the state it belongs to */
   stateOf(preset) {
     return preset.case === null ? this.probe : this.data.cases[preset.case];
   }
@@ -145,16 +177,7 @@ class PanelView {
     states.root.hidden = data.cases.length < 2;
     this.caseSelect = states.select;
     this.caseNote = h("p", { class: "kit-case-note", dir: "auto" });
-    const groups = choice(`${id}-group`, "Layer group", "kit-group", ["Whole network"], (i) => {
-      this.group = i - 1;
-      this.later();
-    });
-    this.groupSelect = groups.select;
-    const scale = choice(`${id}-scale`, "Axes", "kit-scale", ["near the setting", "whole slider range"], (i) => {
-      this.wholeAxis = i === 1;
-      this.later();
-    });
-    this.makePlots(level);
+    this.views = new Views(data.names, id, level, this.views, () => this.later());
     this.makeExport();
     this.shownCase = null;
     this.root.replaceChildren(
@@ -171,30 +194,8 @@ class PanelView {
             button({ class: "kit-reset", text: "reset", title: "back to the probed weights" },
               () => this.putAll([...this.probe.weights]))),
           h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)),
-          this.presets.root),
-        h("div", { class: "kit-views" },
-          h("div", { class: "kit-view-options" }, groups.root, scale.root),
-          h("div", { class: "kit-plots" }, this.parts.root, this.pulls.root, this.angles.root))),
+          this.presets.root), this.views.root),
       h("footer", { class: "kit-foot" }, this.check, this.exportBox), this.live);
-  }
-
-  /** @param {number} level of the headings */
-  makePlots(level) {
-    this.parts = new BarPlot({
-      kind: "parts", level, question: "Which term makes the total?",
-      caption: "Healthy: the terms you care about make most of it. Sick: one term hides the others, or the total "
-        + "reads 0 because nothing is weighed.",
-    });
-    this.pulls = new BarPlot({
-      kind: "pulls", level, question: "Which term pulls on the network?",
-      caption: "Healthy: the total\u2019s bar comes close to the diamond, the sum of norms. Sick: it stays far from "
-        + "it because terms cancel, or it is 0 and nothing is learned.",
-    });
-    this.angles = new CosineTable(this.data.names, {
-      level, question: "Do the terms pull in the same direction?",
-      caption: "Healthy: near 0 or positive. Sick: a marked corner, one term undoes the other "
-        + "(marked: cosine \u2264 \u22120.1).",
-    });
   }
 
   makeExport() {
@@ -238,31 +239,25 @@ class PanelView {
     const w = this.setting;
     if (this.shownCase !== probe) this.showCase(probe);
     this.rows.forEach((row, i) => row.show(w[i], probe.weights[i]));
+    /** @type {(setting: Object<string, number>, state: Case) => boolean} */
     const same = (setting, state) => state === probe && settle(data, state, setting).every((x, i) => x === w[i]);
     this.presets.show((preset) => same(preset.weights, this.stateOf(preset)));
     this.drawReadout(w);
-    const parts = partsPlot(data, probe, w, this.wholeAxis);
-    this.parts.update(parts.bars, parts.axis, parts.remark);
-    const pulls = pullsPlot(data, probe, w, this.group, this.wholeAxis);
-    this.pulls.update(pulls.bars, pulls.axis, pulls.remark);
-    this.angles.update(cosines(probe, w, this.group), w, gram(probe, this.group));
+    this.views?.draw(data, probe, w);
     this.exportBox.hidden = !model.get("can_export");
     say(this.exportStatus, model.get("status") ?? "");
     const note = model.get("note") ?? "";
     if (this.note.value !== note) this.note.value = note;
-    this.problem.hidden = true;
+    if (this.problem !== undefined) this.problem.hidden = true;
   }
 
-  /** @param {Object} probe */
+  /** @param {Case} probe */
   showCase(probe) {
     this.shownCase = probe;
     this.caseSelect.value = String(this.data.cases.indexOf(probe));
     say(this.caseNote, probe.note ?? "");
     this.caseNote.hidden = !probe.note;
-    if (this.group >= probe.groups.length) this.group = WHOLE;
-    this.groupSelect.replaceChildren(...[WHOLE, ...probe.groups.keys()].map(
-      (group) => h("option", { value: group + 1, text: groupLabel(probe, group) })));
-    this.groupSelect.value = String(this.group + 1);
+    this.views?.showCase(probe);
     say(this.check, checkLine(probe));
     this.check.classList.toggle("kit-check-bad", probe.residual !== null && probe.residual > 1e-3);
   }
@@ -296,8 +291,8 @@ class PanelView {
   }
 }
 
-/** @param {{model: Object, el: HTMLElement}} context @returns {() => void} cleanup */
-function render({ model, el }) {
+/** @param {{model: Model, el: HTMLElement}} context @returns {() => void} cleanup */
+export function render({ model, el }) {
   const view = new PanelView(model, el);
   return () => view.dispose();
 }

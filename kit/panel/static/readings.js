@@ -1,17 +1,20 @@
 /** What a setting means, as plain values for the plots and the read-out: no element is touched here. */
 
-import { WHOLE, axisEnds, gradNorm, gram, shares, sum, termNorms, total, weighted } from "./algebra.js";
+import { WHOLE, axisEnds, gradNorm, shares, sum, termNorms, total, weighted } from "./algebra.js";
 import { number, short, termColour } from "./drawing.js";
 
 /** Of the sum of norms: a total gradient below it is rounding of terms that cancel. */
 const CANCELLED = 1e-12;
 
-/** @typedef {{bars: Object[], axis: [number, number], remark: string}} Plot */
+/** @typedef {import("./algebra.js").PanelData} PanelData */
+/** @typedef {import("./algebra.js").Case} Case */
+/** @typedef {import("./drawing.js").Bar} Bar */
+/** @typedef {{bars: Bar[], axis: [number, number], remark: string}} Plot */
 
 /** @param {number[]} w @returns {boolean} */
 export const allZero = (w) => w.every((w_i) => w_i === 0);
 
-/** The farthest corner of the slider box. @param {Object} data @param {Object} probe @returns {number[]} */
+/** The farthest corner of the slider box. @param {PanelData} data @param {Case} probe @returns {number[]} */
 function corner(data, probe) {
   return probe.weights.map((w_i, i) => (data.adjustable[i] ? data.upper : w_i));
 }
@@ -25,15 +28,19 @@ function quote(name) {
 
 /** @param {(number|null)[]} values @returns {number} index of the largest size */
 function largest(values) {
-  return values.reduce((best, v, i) => (Math.abs(v ?? 0) > Math.abs(values[best] ?? 0) ? i : best), 0);
+  let best = 0;
+  values.forEach((v, i) => {
+    if (Math.abs(v ?? 0) > Math.abs(values[best] ?? 0)) best = i;
+  });
+  return best;
 }
 
 /**
  * The setting in one sentence. `alarm` where the bare numbers would mislead.
- * @param {Object} data @param {Object} probe @param {number[]} w @returns {{text: string, alarm: boolean}}
+ * @param {PanelData} data @param {Case} probe @param {number[]} w @returns {{text: string, alarm: boolean}}
  */
 export function meaning(data, probe, w) {
-  const alarm = (text) => ({ text, alarm: true });
+  const alarm = (/** @type {string} */ text) => ({ text, alarm: true });
   const value = total(probe, w);
   const norm = gradNorm(probe, w);
   if (allZero(w)) {
@@ -59,12 +66,13 @@ export function meaning(data, probe, w) {
   };
 }
 
-/** Weighted values per term and their sum. @param {Object} data @param {Object} probe @param {number[]} w
+/** Weighted values per term and their sum. @param {PanelData} data @param {Case} probe @param {number[]} w
  *  @param {boolean} fixed axis over the whole slider range @returns {Plot} */
 export function partsPlot(data, probe, w, fixed) {
   const parts = weighted(probe, w);
   const value = total(probe, w);
   const share = shares(probe, w);
+  /** @type {Bar[]} */
   const bars = parts.map((part, i) => ({
     name: data.names[i], index: i, value: part, share: value === 0 ? undefined : share[i], colour: termColour(i),
     detail: `${short(w[i])} \u00d7 ${number(probe.L[i])}`, off: w[i] === 0,
@@ -82,13 +90,14 @@ export function partsPlot(data, probe, w, fixed) {
 }
 
 /** Weighted gradient norms per term, the norm of their sum and, as a diamond, the sum of the norms.
- *  @param {Object} data @param {Object} probe @param {number[]} w @param {number} group @param {boolean} fixed
+ *  @param {PanelData} data @param {Case} probe @param {number[]} w @param {number} group @param {boolean} fixed
  *  @returns {Plot} */
 export function pullsPlot(data, probe, w, group, fixed) {
   const norms = termNorms(probe, w, group);
   const unit = termNorms(probe, w.map(() => 1), group);
   const norm = gradNorm(probe, w, group);
   const reach = sum(norms);
+  /** @type {Bar[]} */
   const bars = norms.map((value, i) => ({
     name: data.names[i], index: i, value, colour: termColour(i), off: w[i] === 0,
     detail: `${short(w[i])} \u00d7 ${number(unit[i])}`,
@@ -116,14 +125,14 @@ function cancellation(norm, reach) {
     : `${lost}\u2009% of the sum of norms is lost: the terms pull in different directions.`;
 }
 
-/** Probed numbers and self-check. @param {Object} probe @returns {string} */
+/** Probed numbers and self-check. @param {Case} probe @returns {string} */
 export function checkLine(probe) {
   const found = probe.residual === null ? "not available" : `relative difference ${number(probe.residual)}`;
   return `As probed: total ${number(probe.total)}, gradient norm ${number(probe.grad_norm)}. `
     + `Self-check against one real backward pass: ${found}.`;
 }
 
-/** @param {Object} probe @param {number} group @returns {string} option text */
+/** @param {Case} probe @param {number} group @returns {string} option text */
 export function groupLabel(probe, group) {
   if (group === WHOLE) return "Whole network";
   const count = probe.n_parameters[group];

@@ -1,7 +1,12 @@
 /** In the exported page: the six functions of a widget model over plain state, and the panel mounted on it. */
 
-/** @param {Object<string, unknown>} state @returns {Object} */
-function plainModel(state) {
+import { render } from "./panel.js";
+
+/** @typedef {import("./panel.js").Model} Model */
+
+/** @param {Object<string, any>} state @returns {Model} */
+export function plainModel(state) {
+  /** @type {Map<string, Array<() => void>>} */
   const listeners = new Map();
   return {
     get: (name) => state[name],
@@ -17,8 +22,15 @@ function plainModel(state) {
   };
 }
 
+/** @param {string} id @returns {HTMLElement} */
+export function byId(id) {
+  const node = document.getElementById(id);
+  if (node === null) throw new Error(`the page has no element ${id}`);
+  return node;
+}
+
 /** @param {string} id of the element the panel is drawn in; its state stands in `<id>-data`. */
-function mount(id) {
-  const state = JSON.parse(document.getElementById(`${id}-data`).textContent);
-  render({ model: plainModel(state), el: document.getElementById(id) });
+export function mount(id) {
+  const state = JSON.parse(byId(`${id}-data`).textContent ?? "");
+  render({ model: plainModel(state), el: byId(id) });
 }

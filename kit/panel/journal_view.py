@@ -1,0 +1,62 @@
+"""`JournalView`: the list of kept findings as a widget. It knows neither files nor findings, only rows and actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anywidget
+import traitlets
+
+from kit.panel.assets import journal_source, stylesheet
+
+
+class JournalView(anywidget.AnyWidget):
+    """A list to rename, order, annotate and prune.
+
+    rows:    () -> one mapping an entry, in order: key, name, note, verdict, kept (texts)
+    actions: name -> what a button does with its message, returning the sentence for `status`: keep, rename, note, move,
+             remove, restore, export, refresh
+    offers:  titles of what "Keep this" can keep; none: no such button
+
+    Errors that an action can meet (OSError, ValueError, LookupError, RuntimeError) end in `status`, because a notebook
+    shows no exception of a button.
+    """
+
+    _esm = journal_source()
+    _css = stylesheet()
+
+    entries = traitlets.List().tag(sync=True)
+    offers = traitlets.List().tag(sync=True)
+    removed = traitlets.Unicode().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        rows: Callable[[], Sequence[Mapping[str, str]]],
+        actions: Mapping[str, Callable[[Mapping[str, Any]], str]],
+        *,
+        offers: Sequence[str] = (),
+    ) -> None:
+        self._rows, self._actions = rows, dict(actions)
+        super().__init__(entries=[dict(row) for row in rows()], offers=list(offers))
+        self.on_msg(self._receive)
+
+    def act(self, message: Mapping[str, Any]) -> None:
+        """What pressing a button does; `message` holds `action` and what it needs."""
+        action = message.get("action")
+        if action not in self._actions:
+            self.status = f"could not act: unknown action {action!r}"
+            return
+        try:
+            said, rows = self._actions[action](message), self._rows()
+            with self.hold_sync():  # one message: the view moves the focus by what is left
+                self.status = said
+                self.removed = message["key"] if action == "remove" else ""
+                self.entries = [dict(row) for row in rows]
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
+            self.status = f"could not {action}: {error}"
+
+    def _receive(self, _widget: JournalView, content: Any, _buffers: Any) -> None:
+        if isinstance(content, Mapping) and "action" in content:
+            self.act(content)

@@ -1,0 +1,271 @@
+"""A live training without a face: what can be done with it, when it rests, and what is told of it."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from kit import whatif
+from kit.panel.data import slider_end
+from kit.panel.live_curves import Curves
+from kit.panel.live_evidence import live_evidence
+from kit.panel.live_messages import changed_weights, fault_marks, snapshot, state_of
+from kit.panel.live_running import Home, Slices
+from kit.panel.live_session import Session, Turn
+from kit.plots import Evidence
+
+SLICE = 0.03  # seconds of training before the kernel listens again; a single batch may take longer
+REST = 0.004
+YIELD, DRAGGED = (
+    0.03,
+    0.4,
+)  # a longer rest while somebody drags: on a small machine the browser needs the processor, too
+FLUSH = 0.1
+UNHEARD = 30.0  # seconds without a sign of life from any view, after which training pauses
+SPEAK = 2.0
+
+_trainings: weakref.WeakSet[Training] = weakref.WeakSet()
+
+
+class Training:
+    """What `LivePanel` can do; `send(message)` reaches its views. One of them at a time trains in a kernel."""
+
+    title: str
+
+    def begin(self, session: Session, upper: float) -> None:
+        if not isinstance(session, Session):
+            raise TypeError(
+                "session should have what kit.panel.live_session.Session lists, as a PatientSession or an OwnSession has. "
+                f"Found a {type(session).__name__}."
+            )
+        self.session = session
+        self.curves = Curves()
+        self.state = "ready"
+        self.error: BaseException | None = None
+        self.status = self.line = ""
+        self.weights_at_start = dict(session.weights)
+        start = SimpleNamespace(weights=list(session.weights.values()), adjustable=[True] * len(session.weights))
+        self.upper = slider_end({"": start}, (), upper)
+        self.report: Any = None
+        self.probed_at = 0
+        self.seq: str | int = 0  # of the last setting that a view sent
+        self.epoch = 0
+        self._news: set[str] = set()
+        self._dragged_from: dict[str, float] = {}
+        self._last = dict.fromkeys(("flush", "tick", "drag", "line"), -1e9)
+        self._unheard = self._line_cost = 0.0
+        self._slices = Slices(self._tick, self._interrupted)
+        self._home = Home()
+        for other in list(_trainings):
+            if other.session is session:
+                other.retire()
+            else:
+                other.pause("Paused: a newer panel was made. Start goes on.")
+        _trainings.add(self)
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+    # What a person does, from Python as from the panel.
+
+    def start(self) -> None:
+        """Train until paused or finished; a second start changes nothing. RuntimeError outside a notebook."""
+        if self._home.loop is None:
+            raise RuntimeError(
+                "A training that goes on by itself should be made in a notebook, which has an event loop. Found none; "
+                "call .steps(n) instead."
+            )
+        if self._may_train() and not self._slices.running:
+            self._slices.start(self._home.loop)
+            self._unheard, self._last["tick"] = 0.0, time.monotonic()
+            self._say("running")
+
+    def pause(self, why: str = "") -> None:
+        """Stop after the batch in hand, look at the network as it is now, and weigh what was seen."""
+        was_running = self._slices.running
+        self._slices.stop()
+        if was_running:
+            self._rest(why)
+
+    def steps(self, n: int = 1) -> None:
+        """Train on `n` batches now, and pause. Stops early at the end, or at an error, which is in `error`."""
+        self._slices.stop()
+        for _ in range(n):
+            if not (self._may_train() and self._one()):
+                break
+        else:
+            self._rest("")
+
+    def reset(self) -> None:
+        """As at the very start: curves, marks, faults and weights set by hand are gone."""
+        self._slices.stop()
+        if self.state == "retired":
+            return
+        self.session.reset()
+        self.curves, self.error, self.report, self.epoch = Curves(), None, None, 0
+        self._dragged_from.clear()
+        self._last["line"] = -1e9
+        self.line = ""
+        self._look()
+        self._say("ready", "Back at the very start.", everything=True)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The setting of the sliders: what was set by hand, and what is in force for the rest."""
+        return {**self.session.weights, **self.session.asked}
+
+    @weights.setter
+    def weights(self, weights: Mapping[str, float]) -> None:
+        self._set_weights(weights, done=True)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Keys of the faults that are on."""
+        return tuple(self.session.active)
+
+    @faults.setter
+    def faults(self, keys: Iterable[str]) -> None:
+        before = self.faults
+        self._refuse_if_retired()
+        self.session.set_faults(tuple(keys))
+        for mark in fault_marks(self.session, before):
+            self.curves.mark(mark, goes_on=False)
+        self._news.add("marks")
+        self._look()
+        self._say(self.state)
+
+    def evidence(self) -> Evidence:
+        """What was seen so far as a figure with its words and numbers, for a finding or the journal."""
+        return live_evidence(self.curves, self.title, self.line)
+
+    # Training.
+
+    def _refuse_if_retired(self) -> None:
+        if self.state == "retired":
+            raise ValueError("A training should be changed in its newest panel. Found one that was made later.")
+
+    def _may_train(self) -> bool:
+        if self.state == "retired":
+            return False
+        if self.session.finished:
+            self._say("finished", "The run is over. Reset starts it again.")
+        return not self.session.finished
+
+    def _tick(self) -> float | None:
+        now = time.monotonic()
+        # time spent in a cell is no silence of the views: they could not be heard
+        self._unheard += min(now - self._last["tick"], 0.5)
+        while self._one():
+            if time.monotonic() - now > SLICE:
+                break
+        else:
+            return None
+        self._last["tick"] = after = time.monotonic()
+        if self._unheard > UNHEARD:
+            self._slices.stop()
+            self._rest(f"Paused: no view of this panel was heard of for {UNHEARD:.0f} s.")
+            return None
+        if after - self._last["flush"] > FLUSH:
+            self._speak(after)
+            self._flush()
+        return YIELD if after - self._last["drag"] < DRAGGED else REST
+
+    def _one(self) -> bool:
+        """One batch; False if it was the last, or failed."""
+        try:
+            turn = self.session.advance()
+        except Exception as error:  # noqa: BLE001  a step of the user's own may raise anything
+            self._slices.stop()
+            self.error = error
+            said = str(error).strip().partition("\n")[0].rstrip(".")
+            self._rest(f"Stopped before batch {self.session.step + 1}: {type(error).__name__}{said and f': {said}'}.")
+            return False
+        self.error = None
+        self._add(turn)
+        if self.session.finished:
+            self._slices.stop()
+            self._rest("The run is over. Reset starts it again.", "finished")
+            return False
+        return True
+
+    def _add(self, turn: Turn) -> None:
+        add, step = self.curves.add, turn.step
+        self.epoch = turn.epoch
+        plain = {
+            "batch": turn.loss, "train": turn.train_loss, "val": turn.val_loss, "grad": turn.grad_norm,
+            "taken": turn.steps_taken, "lr": turn.lr,
+        }  # fmt: skip
+        for name, value in plain.items():
+            add(name, step, value)
+        for term, value in turn.terms.items():
+            add(f"term:{term}", step, value)
+        if turn.probed is not None:
+            self._probed(turn.probed)
+
+    def _probed(self, report: Any) -> None:
+        if report is self.report:
+            return
+        self.report, self.probed_at = report, self.session.step
+        self._news.add("probe")
+        for term, value in zip(report.names, whatif.term_grad_norms(report), strict=True):
+            self.curves.add(f"pull:{term}", self.probed_at, float(value))
+        for group in report.groups:
+            self.curves.add(f"group:{group}", self.probed_at, float(whatif.grad_norm(report, None, group)))
+
+    def _rest(self, why: str, state: str = "paused") -> None:
+        self._look()
+        self._speak(None)
+        self._say(state, why)
+
+    def _look(self) -> None:
+        report = self.session.look()
+        if report is not None:
+            self._probed(report)
+
+    def _speak(self, now: float | None) -> None:
+        """The diagnosis line; while running seldom enough to cost a twentieth of the time at most. None: now."""
+        if now is not None and now - self._last["line"] < max(SPEAK, 20 * self._line_cost):
+            return
+        before = time.monotonic()
+        self.line = self.session.diagnosis()
+        self._last["line"] = time.monotonic()
+        self._line_cost = self._last["line"] - before
+
+    def _interrupted(self) -> None:
+        self._rest("Paused: the kernel was interrupted.")
+
+    def retire(self) -> None:
+        """Another panel has taken over the session."""
+        self._slices.stop()
+        self._say("retired", "This training has moved to a newer panel.")
+
+    # What the views are told.
+
+    def _set_weights(self, weights: Mapping[str, float], done: bool) -> None:
+        before = self.weights
+        self._refuse_if_retired()
+        self.session.set_weights(weights)
+        mark, goes_on = changed_weights(self.session.step, before, self.weights, self._dragged_from)
+        if mark is not None:
+            self.curves.mark(mark, goes_on=goes_on)
+            self._news.add("marks")
+        if done:
+            self._dragged_from.clear()
+        self._say(self.state)
+
+    def _say(self, state: str, status: str = "", *, everything: bool = False) -> None:
+        self.state, self.status = state, status
+        if everything:
+            self.curves.take()
+            self._news.clear()
+            self.send(snapshot(self))
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._last["flush"] = time.monotonic()
+        self.send(state_of(self, self._news))
+        self._news.clear()

@@ -1,0 +1,116 @@
+/** All charts of a training, with one choice of axes and one cursor for all of them. */
+
+import { choice } from "./controls.js";
+import { h, say } from "./drawing.js";
+import { LineChart } from "./live_charts.js";
+import { Curve } from "./live_curves.js";
+
+/** @typedef {import("./live_charts.js").Line} Line */
+/** @typedef {import("./live_charts.js").Mark} Mark */
+
+const NO_CURVE = new Curve();
+
+const CHARTS = [
+  { kind: "losses", question: "Do the displayed losses move?", unit: "loss", fromZero: true,
+    caption: "Healthy: train and validation fall together. Sick: train lies on 0, or validation is level." },
+  { kind: "terms", question: "What becomes of each term?", unit: "unweighted value", log: true,
+    caption: "Healthy: the terms you care about fall. Sick: a term stays where it was, or rises once its weight is 0." },
+  { kind: "pulls", question: "Which term pulls?", unit: "weighted gradient norm", log: true,
+    caption: "At the probed batches. Healthy: no term is lost. Sick: one lies on 0 or towers above the others." },
+  { kind: "groups", question: "Where does a gradient arrive?", unit: "gradient norm", log: true,
+    caption: "Healthy: every layer group gets one. Sick: a group on 0 learns nothing; \u00d7 is not finite." },
+  { kind: "taken", question: "Are steps taken?", unit: "steps", fromZero: true,
+    caption: "Healthy: one for every batch. Sick: the line is level, and nothing is learned." },
+  { kind: "rate", question: "How long are the steps?", unit: "learning rate", fromZero: true,
+    caption: "Healthy: as the schedule was meant. Sick: it lies on 0." },
+];
+
+/** The curves and their charts. */
+export class ChartWall {
+  /** @param {string} id @param {() => void} later asks for a drawing */
+  constructor(id, later) {
+    /** @type {Map<string, Curve>} */
+    this.curves = new Map();
+    this.later = later;
+    /** @type {number|null} batch at which the legends are read; null: the newest */
+    this.cursor = null;
+    this.scale = 0;
+    const scales = choice(`${id}-scale`, "Axes", "kit-scale", ["as suits each", "linear", "logarithmic"], (i) => {
+      this.scale = i;
+      later();
+    });
+    this.reader = h("input", {
+      type: "range", id: `${id}-reader`, min: 0, max: 1, value: 1, step: 1, class: "kit-live-reader",
+      "data-lm-suppress-shortcuts": "true",
+    });
+    this.readAt = h("output", { class: "kit-live-at", for: `${id}-reader`, text: "newest" });
+    this.reader.addEventListener("input", () => {
+      const at = Number(this.reader.value);
+      this.point(at >= Number(this.reader.max) ? null : at);
+    });
+    this.charts = CHARTS.map((words) => new LineChart({ ...words, level: 4 }, (step) => this.point(step)));
+    this.lineInk = h("i", { class: "kit-live-line-ink", hidden: true });
+    this.options = h("div", { class: "kit-view-options" }, scales.root,
+      h("div", { class: "kit-choice kit-live-read" },
+        h("label", { for: `${id}-reader`, text: "Read the curves at batch" }), this.reader, this.readAt));
+    this.root = h("div", { class: "kit-plots kit-live-charts" }, ...this.charts.map((chart) => chart.root), this.lineInk);
+  }
+
+  /** @param {number|null} step */
+  point(step) {
+    if (step === this.cursor) return;
+    this.cursor = step;
+    this.later();
+  }
+
+  /** @param {Object<string, [number[], (number|null)[]]>} points */
+  add(points) {
+    for (const [name, [steps, values]] of Object.entries(points)) {
+      const curve = this.curves.get(name) ?? new Curve();
+      curve.add(steps, values);
+      this.curves.set(name, curve);
+    }
+  }
+
+  /** @param {number} end the newest batch @param {Mark[]} marks @param {HTMLElement} root whose colours hold */
+  draw(end, marks, root) {
+    const { color, colorScheme } = getComputedStyle(root);
+    const inks = {
+      ink: color, muted: getComputedStyle(this.charts[0].empty).color, line: getComputedStyle(this.lineInk).color,
+    };
+    const how = { end, marks, cursor: this.cursor, inks, dark: colorScheme === "dark" };
+    const lines = this.lines(end);
+    CHARTS.forEach((words, i) => {
+      const chart = this.charts[i];
+      chart.log = this.scale === 0 ? Boolean(words.log) : this.scale === 2;
+      chart.update(lines[i], how);
+    });
+    const last = Math.max(1, end);
+    this.reader.max = String(last);
+    const at = String(this.cursor ?? last);
+    if (this.reader.value !== at) this.reader.value = at;
+    this.reader.style.setProperty("--kit-at", String((this.cursor ?? last) / last));
+    say(this.readAt, this.cursor === null ? "newest" : String(this.cursor));
+  }
+
+  /** @param {number} end @returns {Line[][]} lines of every chart */
+  lines(end) {
+    const of = (/** @type {string} */ name) => this.curves.get(name) ?? NO_CURVE;
+    const named = (/** @type {string} */ prefix, /** @type {number} */ first) => [...this.curves.keys()]
+      .filter((name) => name.startsWith(prefix))
+      .map((name, i) => ({ name: name.slice(prefix.length), curve: of(name), look: i + first }));
+    const every = new Curve();
+    every.add([0, end], [0, end]);
+    return [
+      [{ name: "train", curve: of("train"), look: 0, dots: true },
+        { name: "validation", curve: of("val"), look: 5, dots: true },
+        { name: "each batch", curve: of("batch"), look: 4, faint: true }],
+      named("term:", 0),
+      named("pull:", 0),
+      [{ name: "whole network", curve: of("grad"), look: 0 }, ...named("group:", 1)],
+      [{ name: "steps taken", curve: of("taken"), look: 0 },
+        { name: "one for every batch", curve: every, look: 4, faint: true }],
+      [{ name: "learning rate", curve: of("lr"), look: 0 }],
+    ];
+  }
+}

@@ -1,0 +1,66 @@
+/** The three plots of a setting, and what is chosen for them: a layer group, and the reach of the axes. */
+
+import { WHOLE, cosines, gram } from "./algebra.js";
+import { choice } from "./controls.js";
+import { BarPlot, CosineTable, h } from "./drawing.js";
+import { groupLabel, partsPlot, pullsPlot } from "./readings.js";
+
+/** @typedef {import("./algebra.js").PanelData} PanelData */
+/** @typedef {import("./algebra.js").Case} Case */
+
+/** Which term makes the total, which pulls, and which pull against each other. */
+export class Views {
+  /**
+   * @param {string[]} names terms @param {string} id unique on the page @param {number} level of the headings
+   * @param {Views|undefined} before whose choices are kept @param {() => void} changed a choice was made
+   */
+  constructor(names, id, level, before, changed) {
+    this.group = before?.group ?? WHOLE;
+    this.wholeAxis = before?.wholeAxis ?? false;
+    this.parts = new BarPlot({
+      kind: "parts", level, question: "Which term makes the total?",
+      caption: "Healthy: the terms you care about make most of it. Sick: one term hides the others, or the total "
+        + "reads 0 because nothing is weighed.",
+    });
+    this.pulls = new BarPlot({
+      kind: "pulls", level, question: "Which term pulls on the network?",
+      caption: "Healthy: the total\u2019s bar comes close to the diamond, the sum of norms. Sick: it stays far from "
+        + "it because terms cancel, or it is 0 and nothing is learned.",
+    });
+    this.angles = new CosineTable(names, {
+      level, question: "Do the terms pull in the same direction?",
+      caption: "Healthy: near 0 or positive. Sick: a marked corner, one term undoes the other "
+        + "(marked: cosine \u2264 \u22120.1).",
+    });
+    const groups = choice(`${id}-group`, "Layer group", "kit-group", ["Whole network"], (i) => {
+      this.group = i - 1;
+      changed();
+    });
+    const scale = choice(`${id}-scale`, "Axes", "kit-scale", ["near the setting", "whole slider range"], (i) => {
+      this.wholeAxis = i === 1;
+      changed();
+    });
+    this.groupSelect = groups.select;
+    scale.select.value = this.wholeAxis ? "1" : "0";
+    this.root = h("div", { class: "kit-views" },
+      h("div", { class: "kit-view-options" }, groups.root, scale.root),
+      h("div", { class: "kit-plots" }, this.parts.root, this.pulls.root, this.angles.root));
+  }
+
+  /** The layer groups of another probed state. @param {Case} probe */
+  showCase(probe) {
+    if (this.group >= probe.groups.length) this.group = WHOLE;
+    this.groupSelect.replaceChildren(...[WHOLE, ...probe.groups.keys()].map(
+      (group) => h("option", { value: group + 1, text: groupLabel(probe, group) })));
+    this.groupSelect.value = String(this.group + 1);
+  }
+
+  /** @param {PanelData} data @param {Case} probe @param {number[]} w */
+  draw(data, probe, w) {
+    const parts = partsPlot(data, probe, w, this.wholeAxis);
+    this.parts.update(parts.bars, parts.axis, parts.remark);
+    const pulls = pullsPlot(data, probe, w, this.group, this.wholeAxis);
+    this.pulls.update(pulls.bars, pulls.axis, pulls.remark);
+    this.angles.update(cosines(probe, w, this.group), w, gram(probe, this.group));
+  }
+}

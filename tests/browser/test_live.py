@@ -1,0 +1,173 @@
+"""Training live in a real JupyterLab: start, drag a weight to zero while it runs, break it, read why, pause."""
+
+from __future__ import annotations
+
+import json
+import re
+from statistics import median
+
+import nbformat
+import pytest
+
+from tests.browser._axe import axe_source, violations
+from tests.browser._kernel import in_kernel, until_in_kernel
+from tests.browser._lab import READY, RUN_ALL, running_lab
+from tests.browser._latency import measured, spoken
+from tests.browser._paint import painted
+
+pytestmark = pytest.mark.browser
+
+CELL = """\
+from dataclasses import replace
+import kit
+from kit.investigation.live import PatientSession
+from kit.panel.live import LivePanel
+patient = kit.Patient.admit(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
+patient = replace(patient.with_weights(lam_cov=1.0), config=kit.TrainingConfig(epochs=400, batch_size=8, ema_decay=None, lr=1e-3))
+panel = LivePanel(PatientSession(patient, probe_every=15))
+panel"""
+FAULT = "NaN gradients, replaced by 0"
+SLIDER = '.kit-live .kit-row[data-weight="{}"] input[type=range]'
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory, browser):
+    """A notebook with a live panel; nothing was asked of any other machine and no script failed."""
+    with running_lab(tmp_path_factory.mktemp("live")) as lab:
+        path = lab.root / "notebooks" / "live.ipynb"
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, path)
+        page = browser.new_page(viewport={"width": 1300, "height": 950})
+        errors, outside = [], []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "request", lambda r: outside.append(r.url) if not r.url.startswith((lab.base, "data:", "blob:")) else None
+        )
+        page.goto(lab.address("live.ipynb"))
+        page.wait_for_function(READY, timeout=60_000)
+        page.evaluate(RUN_ALL)
+        page.wait_for_function("() => window.allRan !== 0", timeout=120_000)
+        assert page.evaluate("() => window.allRan") == 1, "the cell failed"
+        yield page, path
+        assert not errors
+        assert not [url for url in outside if not url.startswith(("ws://127.0.0.1", "about:"))]
+        page.close()
+
+
+def drag_to_zero(page, weight):
+    slider = page.locator(SLIDER.format(weight))
+    slider.scroll_into_view_if_needed()
+    place = painted(page) and slider.bounding_box()
+    now = float(slider.input_value()) / float(slider.get_attribute("max"))
+    y = place["y"] + place["height"] / 2
+    page.mouse.move(place["x"] + 9 + now * (place["width"] - 18), y)
+    page.mouse.down()
+    page.mouse.move(place["x"] - 30, y, steps=12)
+    page.mouse.up()
+
+
+def save(page, path):
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    return json.loads(path.read_text(encoding="utf-8")), path.stat().st_size
+
+
+def test_train_drag_break_read_pause(notebook, capsys):
+    from playwright.sync_api import expect
+
+    page, path = notebook
+    root = page.locator(".kit-live").first
+    state, line, changes = (
+        root.locator(".kit-live-state"),
+        root.locator(".kit-live-line"),
+        root.locator(".kit-live-changes li"),
+    )
+    expect(state).to_have_text("ready", timeout=30_000)
+    expect(root.locator(".kit-live-now")).to_contain_text("Before the first batch: total ")
+
+    # a slider acts at once, with no training; measured before anything runs
+    quiet = measured(page, SLIDER.format("lam_K"), ".kit-live-now", 31)
+    expect(root.locator(".kit-live-now")).to_contain_text("At once; nothing is trained for it.")
+    root.locator("button.kit-reset").click()
+    assert in_kernel(page, "print(panel.session.step)") == "0"
+
+    # it runs, and the notebook answers meanwhile
+    root.locator("button.kit-live-go").click()
+    expect(state).to_have_text("running")
+    until_in_kernel(page, "panel.session.step > 60")
+    assert in_kernel(page, "print(6 * 7)") == "42"
+    root.locator("button.kit-live-go").scroll_into_view_if_needed()
+    expect(root.locator("canvas.kit-live-canvas").nth(1)).to_have_attribute(
+        "aria-label", re.compile(r"loss_nmse [\d.]+")
+    )
+
+    # drag lam_cov to 0 while it trains: a mark, the kernel trains with it, the curve turns
+    marks = changes.count()
+    drag_to_zero(page, "lam_cov")
+    expect(root.locator('.kit-row[data-weight="lam_cov"] input.kit-box')).to_have_value("0")
+    expect(changes).to_have_count(marks + 1)
+    expect(changes.last).to_contain_text("lam_cov 1 \u2192 0")
+    assert in_kernel(page, "print(panel.session.weights['lam_cov'], panel.state)") == "0.0 running"
+    expect(root.locator(".kit-live-next")).to_contain_text("Since batch ")
+    at = int(in_kernel(page, "print(panel.curves.marks[-1].step)"))
+    until_in_kernel(page, f"panel.session.step > {at} + 60")
+    slopes = in_kernel(
+        page,
+        f"import numpy as np; c = panel.curves.curves['term:loss_nmse']; x = np.array(c.steps); y = np.array(c.values)\n"
+        f"before, after = (x <= {at}) & (x > {at} - 50), (x > {at}) & (x <= {at} + 60)\n"
+        "print(*(np.polyfit(x[m], y[m], 1)[0] for m in (before, after)))",
+    )
+    falling, after = map(float, slopes.split())
+    assert falling < 0 and after > 0.3 * falling, "the NMSE fell, and does so no longer once nothing weighs it"
+    assert in_kernel(page, "print(panel.curves.curves['pull:loss_nmse'].last)") == "0.0"
+
+    expect(line).to_contain_text("lam_cov was 0", timeout=30_000)
+
+    # the same latency while it trains
+    busy = measured(page, SLIDER.format("lam_K"), ".kit-live-now")
+    with capsys.disabled():
+        print(f"\nlive panel, key press to painted frame: quiet {spoken(quiet)}; while training {spoken(busy)}")
+    assert median(quiet) < 120 and median(busy) < 250, "several times what is measured on an idle machine"
+    assert in_kernel(page, "print(panel.state)") == "running"
+
+    # break it, and read what it says
+    root.locator("button.kit-reset").click()
+    root.locator("details summary").click()
+    root.get_by_label(FAULT).check()
+    expect(root.locator(".kit-live-count")).to_have_text(f"on: {FAULT}")
+    expect(changes.last).to_contain_text(f"fault: {FAULT}")
+    expect(line).to_contain_text("most likely so far: Numerical instability", timeout=30_000)
+    expect(line).to_contain_text("Does a backward pass leave NaN or infinity in a gradient? Yes")
+    root.locator("button.kit-live-no-fault").click()
+    expect(root.locator(".kit-live-count")).to_have_text("none is on")
+    assert float(in_kernel(page, "print(panel.session.weights['lam_aux'])")) == 1.0
+
+    # no curve goes into the file
+    first, _ = save(page, path)
+    root.locator("button.kit-live-go").click()
+    expect(state).to_have_text("paused", timeout=20_000)
+    step = int(in_kernel(page, "print(panel.session.step)"))
+    root.locator("button.kit-live-step").click()
+    until_in_kernel(page, f"panel.session.step == {step + 1}")
+    second, size = save(page, path)
+    assert first["cells"][0]["outputs"] == second["cells"][0]["outputs"] and size < 20_000
+    page.wait_for_timeout(300)
+    assert in_kernel(page, "print(panel.session.step)") == str(step + 1), "nothing runs while it is paused"
+
+    # a cell that is run again stops the training of the old panel, and nothing is left of it
+    root.locator("button.kit-live-go").click()
+    expect(state).to_have_text("running")
+    in_kernel(page, "import threading; old = panel; threads = set(threading.enumerate())")
+    page.evaluate(RUN_ALL)
+    page.wait_for_function("() => window.allRan !== 0", timeout=60_000)
+    expect(page.locator(".kit-live .kit-live-state")).to_have_text("ready", timeout=30_000)
+    assert in_kernel(page, "print(old.state, panel.state, panel.session.step)") == "paused ready 0"
+    assert in_kernel(page, "print(set(threading.enumerate()) - threads)") == "set()"
+    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+
+
+def test_axe_finds_nothing_on_the_panel_in_lab(notebook, tmp_path):
+    page, _ = notebook
+    source = axe_source(tmp_path)
+    page.locator(".kit-live details summary").first.click()
+    assert violations(painted(page), source, ".kit-live") == []

@@ -1,0 +1,299 @@
+"""The report's action plan: what its fix does to a sick run, what cures it, and a finding that follows what was measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+import kit
+from kit import faults, whatif
+from kit.hypotheses import ALL, all_checks
+from kit.hypotheses.likelihoods import NONE, Likelihoods
+from kit.investigation import (
+    cured,
+    debug_values,
+    expectations,
+    expected_table,
+    fix_and_verify,
+    fix_and_verify_finding,
+    fix_claims,
+    fix_panel,
+    nan_gradients,
+    overfit_before_and_after,
+    overfit_overlay_evidence,
+    run_fixes,
+)
+from kit.investigation.fault_runs import AS_IT_IS
+from kit.investigation.fix_and_verify import AS_RECORDED, BOTH, NAMED, OPTION_1, OPTION_2, OTHER
+from tests.training._runs import small_patient
+
+SICK = (faults.NanGradients(), faults.LossCountedOnStepsOnly())
+SEEN_WITH_NAN = {"train_reads_zero", "validation_level", "no_steps", "display_differs"}
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return small_patient(structure_schedule=False)
+
+
+@pytest.fixture(scope="module")
+def laboratory(patient):
+    return faults.FaultyPatient(patient, SICK, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def runs(laboratory):
+    return run_fixes(laboratory)
+
+
+@pytest.fixture(scope="module")
+def healthy(patient):
+    return patient.run()
+
+
+@pytest.fixture(scope="module")
+def step(patient):
+    return nan_gradients.nan_gradients_step(patient)
+
+
+@pytest.fixture(scope="module")
+def overfit(laboratory):
+    return overfit_before_and_after(laboratory, samples=8, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def likelihoods():
+    """Made by hand: a cause is seen by its own signs, and NaN gradients by what they do to the loop as well."""
+    counts = {(NONE, "by hand"): {entry.key: (0, 10) for entry in all_checks(ALL)}}
+    for hypothesis in ALL:
+        seen = {sign.key for sign in hypothesis.signs}
+        seen |= SEEN_WITH_NAN if hypothesis.key == "nan_gradients" else set()
+        counts[hypothesis.key, "by hand"] = {e.key: (9, 1) if e.key in seen else (1, 9) for e in all_checks(ALL)}
+    return Likelihoods(counts)
+
+
+@pytest.fixture(scope="module")
+def diagnosis(runs, laboratory, likelihoods):
+    return kit.diagnose(runs.runs[AS_RECORDED], likelihoods=likelihoods).confirmed_by(laboratory)
+
+
+def with_run(runs, **changed):
+    assert set(changed) <= set(runs.runs)
+    return replace(runs, runs=MappingProxyType({**runs.runs, **changed}))
+
+
+# the fixes
+
+
+def test_both_options_move_the_level_as_the_weights_say_and_cure_nothing(runs):
+    """Second way: 0.7 of the validation NMSE on top, from the sick run alone."""
+    sick = runs.runs[AS_RECORDED]
+    level = sick.val_loss[0] + (1.0 - 0.3) * sick.epoch_records[0]["val_loss_nmse"]
+    for option in (OPTION_1, OPTION_2):
+        history = runs.runs[option]
+        assert history.train_loss == [0.0, 0.0]
+        assert history.val_loss == pytest.approx([level] * 2, rel=1e-5)
+        assert history.epochs["lam_cov"].tolist() == [1.0, 1.0] and not cured(history)
+
+
+def test_without_the_nan_it_is_the_run_that_was_never_sick(runs, healthy):
+    for name in (NAMED, BOTH):
+        assert runs.runs[name].epoch_records == healthy.epoch_records
+        assert cured(runs.runs[name])
+
+
+def test_counting_every_batch_tells_the_truth_and_takes_no_step(runs):
+    history = runs.runs[OTHER]
+    mean = history.steps.groupby("epoch").loss.mean().tolist()
+    assert history.train_loss == pytest.approx(mean, rel=1e-12) and min(mean) > 1
+    assert len(set(history.val_loss)) == 1 and not cured(history)
+
+
+def test_two_fixes_are_both_applied(patient, healthy):
+    laboratory = faults.FaultyPatient(patient, (faults.LossOutsideLoop(), faults.NanGradients()), epochs=2)
+    keys = ("nan_gradients", "loss_outside_loop")
+    made = run_fixes(laboratory, {"first": keys[:1], "second": keys[1:], "both": keys}).runs
+    assert made["both"].epoch_records == healthy.epoch_records
+    assert made["first"].epochs["loss_calls"].tolist() == [1, 1]
+    assert made["second"].epochs["steps_taken"].tolist() == [0, 0]
+
+
+def test_known_runs_are_not_made_again(laboratory, healthy):
+    said = []
+    made = run_fixes(laboratory, {"a": (), "b": ("nan_gradients",)}, known={"b": healthy}, progress=said.append)
+    assert made.runs["b"] is healthy and said == ["a", "b"] and made.seed == laboratory.patient.seed
+
+
+def test_a_fix_that_is_not_known_is_refused(laboratory):
+    with pytest.raises(KeyError, match="fix should be one of"):
+        run_fixes(laboratory, {"a": ("more_epochs",)})
+
+
+def test_a_cure_needs_both_numbers(healthy, runs):
+    level = [{**record, "val_loss": 1.0} for record in healthy.epoch_records]
+    zero = [{**record, "train_loss": 0.0} for record in healthy.epoch_records]
+    assert cured(healthy)
+    assert not cured(replace(healthy, epoch_records=level))
+    assert not cured(replace(healthy, epoch_records=zero))
+
+
+def test_the_claims_follow_the_runs(runs, healthy):
+    assert [claim.holds for claim in fix_claims(runs)] == [False, False, False, True, False, True]
+    sick = runs.runs[AS_RECORDED]
+    zeroed = replace(sick, epoch_records=[{**record, "lam_cov": 0.0} for record in sick.epoch_records])
+    other = with_run(runs, **{AS_RECORDED: zeroed, OPTION_1: healthy, OPTION_2: healthy, NAMED: sick, OTHER: healthy})
+    claims = fix_claims(other)
+    assert [claim.holds for claim in claims] == [True, True, True, False, True, False]
+    assert claims[-1].measured.startswith("another run: train ")
+
+
+# what the report expects
+
+
+def history_of(train, validation, gradients):
+    epochs = [{"train_loss": t, "val_loss": v} for t, v in zip(train, validation, strict=True)]
+    return kit.TrainingHistory(epochs, [{"grad_norm": norm, "nan_replaced": nan} for norm, nan in gradients])
+
+
+@pytest.mark.parametrize(
+    ("train", "verdict"),
+    [
+        ([1.2, 0.3], "confirmed"),
+        ([0.5, 0.4], "confirmed"),
+        ([2.0, 2.0], "partly"),
+        ([3.8, 3.5], "partly"),
+        ([0.0, 0.0], "refuted"),
+        ([0.4, 0.4], "refuted"),
+        ([math.nan, 1.0], "refuted"),
+    ],
+)
+def test_the_expected_start_and_fall(train, verdict):
+    assert expectations(history_of(train, [2.0, 1.0], [(1.0, 0)]))[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("validation", "verdict", "said"),
+    [
+        ([2.0, 2.5, 1.9], "confirmed", "lower in 1 of 2 epochs"),
+        ([2.0, 3.0, 2.5], "partly", "lower in 1 of 2 epochs"),
+        ([2.0, 2.0, 2.0], "refuted", "lower in 0 of 2 epochs"),
+        ([1.0, 2.0, 3.0], "refuted", "lower in 0 of 2 epochs"),
+        ([4.0], "refuted", "lower in 0 of 0 epochs"),
+    ],
+)
+def test_the_expected_validation(validation, verdict, said):
+    judged = expectations(history_of([1.0] * len(validation), validation, [(1.0, 0)]))[1]
+    assert judged.verdict == verdict and judged.measured.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("gradients", "verdict"),
+    [
+        ([(1.0, 0), (2.0, 0)], "confirmed"),
+        ([(1.0, 0), (0.0, 0)], "partly"),
+        ([(1.0, 5), (2.0, 0)], "partly"),
+        ([(math.inf, 0)], "partly"),
+        ([(0.0, 5)], "refuted"),
+    ],
+)
+def test_the_expected_gradients(gradients, verdict):
+    assert expectations(history_of([1.0], [1.0], gradients))[2].verdict == verdict
+
+
+def test_the_table_of_expectations_judges_every_run(runs):
+    frame = expected_table(runs).frame.set_index("run")
+    assert list(frame.index) == list(runs.runs)
+    gradients = frame["gradients finite and not 0"]
+    assert gradients[OPTION_1] == "refuted: NaN in 6 of 6 steps, norm 0"
+    assert gradients[NAMED].startswith("confirmed: NaN in 0 of 6 steps")
+    for name in (AS_RECORDED, OPTION_1, OPTION_2):
+        assert all(cell.startswith("refuted: ") for cell in frame.loc[name])
+
+
+# one step
+
+
+def test_the_debug_values_are_the_loss(patient, step):
+    rows = debug_values(step.reports[AS_IT_IS]).frame
+    assert list(rows["weight name"][:-1]) == list(patient.weights)
+    assert list(rows["weight"][:-1]) == pytest.approx(list(patient.weights.values()))
+    products = [w * v for w, v in zip(rows["weight"][:-1], rows["value"][:-1], strict=True)]
+    assert list(rows["product"][:-1]) == pytest.approx(products)
+    loss = patient.new_loss()
+    prediction = kit.predict(patient.new_model(), patient.batch(), 0.3)
+    assert rows["product"].iloc[-1] == pytest.approx(loss(prediction, patient.batch().target).item(), rel=1e-5)
+
+
+def test_no_weight_makes_the_gradient_a_number(step):
+    panel = fix_panel(step)
+    assert panel.case == nan_gradients.ALL_CASE and panel.weights["lam_cov"] == 1.0
+    sick, well = (step.reports[case] for case in (nan_gradients.ALL_CASE, AS_IT_IS))
+    for lam_cov in (0.1, 0.3, 1.0):
+        assert math.isnan(whatif.grad_norm(sick, {"lam_cov": lam_cov}))
+        assert whatif.grad_norm(well, {"lam_cov": lam_cov}) > 0
+    asked = {(preset["case"], preset["weights"].get("lam_cov")) for preset in panel.to_record()["data"]["presets"]}
+    assert len(asked) == 4, "both states, as recorded and with the fix"
+
+
+# the overfit test
+
+
+def test_the_overfit_test_before_and_after(laboratory, overfit):
+    """Second way: the sick run of the test without its NaN is the test's own healthy run, epoch by epoch."""
+    before, after = overfit.before, overfit.after.history
+    assert before.train_loss == [0.0] * 3 and len(set(before.val_loss)) == 1
+    assert before.settings["config"] == after.settings["config"]
+    scenes = laboratory.patient.train[:8]
+    config = kit.TrainingConfig(**after.settings["config"])
+    weights = overfit.before.epochs.filter(like="lam_").iloc[0].to_dict()
+    assert [name for name, value in weights.items() if value] == ["lam_cov"] and weights["lam_cov"] == 1.0
+    same = replace(laboratory.patient, train=scenes, validation=scenes, config=config, weights=weights)
+    mended = replace(laboratory, patient=same, epochs=3).run(fix="nan_gradients")
+    assert mended.epoch_records == after.epoch_records
+    assert overfit.seven.history.epochs["lam_aux"].tolist() == [1.0] * 3
+
+
+def test_the_overlay_says_its_numbers(overfit):
+    shown = overfit_overlay_evidence(overfit)
+    for history in overfit.runs.runs.values():
+        assert f"train {history.train_loss[0]:.4f} to {history.train_loss[-1]:.4f}" in shown.alt
+    assert shown.numbers["epoch"] == [1, 2, 3] and len(shown.numbers) == 7
+
+
+# the finding
+
+
+def test_the_intervention_confirms_the_nan_and_not_the_display(diagnosis):
+    assert diagnosis.top.key == "nan_gradients" and diagnosis.top.intervention.confirmed is True
+    assert diagnosis.cause("wrong_number").intervention.confirmed is False
+
+
+def test_the_finding_refutes_the_fix_and_names_what_cures(runs, diagnosis, overfit, step, tmp_path):
+    panel = fix_panel(step)
+    finding = fix_and_verify_finding(runs, diagnosis, overfit, step, panel, command="x")
+    assert finding.verdict == "refuted" and "Neither option cures it." in finding.answer
+    assert f"validation {runs.runs[OPTION_1].val_loss[0]:.4f} in every epoch" in finding.answer
+    assert "confirmed by its fix" in finding.answer and f"{diagnosis.top.posterior:.1%}" in finding.answer
+    assert finding.fix.endswith(f"What cures the run: {NAMED}; {BOTH}.")
+    assert finding.panels == [panel] and "Several faults of the loop acted" in finding.remains
+    page = finding.write(tmp_path / "06.html")
+    assert fix_and_verify.QUESTION in page.path.read_text(encoding="utf-8").replace("&#39;", "'")
+
+
+def test_the_finding_follows_other_runs(runs, healthy, likelihoods, overfit, step):
+    sick = runs.runs[AS_RECORDED]
+    unknown = kit.diagnose(healthy, likelihoods=likelihoods)
+    assert unknown.top is None
+    untried = kit.diagnose(sick, likelihoods=likelihoods)
+    finding = fix_and_verify_finding(runs, untried, overfit, step, fix_panel(step), command="x")
+    assert "its fix was not tried" in finding.answer
+    failing = {NAMED: sick, BOTH: sick}
+    for curing, verdict in (((OPTION_1,), "partly"), ((OPTION_1, OPTION_2), "confirmed")):
+        other = with_run(runs, **failing, **dict.fromkeys(curing, healthy))
+        finding = fix_and_verify_finding(other, unknown, overfit, step, fix_panel(step), command="x")
+        assert finding.verdict == verdict
+        assert f"cures it under: {', '.join(curing)}." in finding.answer and "names no cause" in finding.answer
+        assert finding.fix.endswith("None of the fixes tried cures the run.")

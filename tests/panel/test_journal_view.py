@@ -1,0 +1,174 @@
+"""The list of kept findings: every button in a real browser and in Python, with the keyboard, without a violation."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kit.journal import Journal
+from kit.panel import JournalView, stylesheet
+from kit.panel.assets import journal_source
+from tests.browser._axe import axe_source, violations
+from tests.browser._paint import painted
+from tests.journal._findings import small
+from tests.panel._panel_cases import HOSTILE
+
+# the six functions of a widget model; what the view sends is kept for the test to answer
+MODEL = """
+const state = STATE, listeners = {};
+window.sent = [];
+const model = { get: (name) => state[name], set: (name, value) => { state[name] = value; },
+  on: (name, act) => (listeners[name] ??= []).push(act), off: () => {}, save_changes: () => {},
+  send: (message) => window.sent.push(message) };
+window.change = (changes) => {
+  Object.assign(state, changes);
+  for (const name of Object.keys(changes)) for (const act of listeners[`change:${name}`] ?? []) act();
+};
+renderJournal({ model, el: document.querySelector("main") });
+"""
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = Journal(tmp_path / "findings")
+    for name in ("one", "two", "three"):
+        journal.keep(small(), name=name, note=f"note of {name}")
+    return journal
+
+
+def state_of(view):
+    return {name: getattr(view, name) for name in ("entries", "offers", "removed", "status")}
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """show(view, **options) -> page with the view's list; `act(page, view)` hands on what was pressed."""
+    contexts = []
+
+    def go(view, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        module = journal_source().replace("export default { render: renderJournal };", "")
+        state = json.dumps(state_of(view)).replace("<", "\\u003c")
+        path = tmp_path / "list.html"
+        path.write_text(
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f"<title>t</title><style>{stylesheet()}</style><body><main><h1>t</h1><h2>u</h2></main>"
+            f'<script type="module">{module}{MODEL.replace("STATE", state)}</script></body></html>',
+            encoding="utf-8",
+        )
+        page.goto(path.as_uri())
+        page.wait_for_selector(".kit-journal")
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+def act(page, view):
+    """What the view sent goes to Python, and what Python changed goes back."""
+    for message in page.evaluate("() => window.sent.splice(0)"):
+        view.act(message)
+    page.evaluate("changes => window.change(changes)", state_of(view))
+    painted(page)
+
+
+def shown(page):
+    return page.locator(".kit-entry-name").evaluate_all("nodes => nodes.map(n => n.value)")
+
+
+def test_python_does_what_the_buttons_say_and_says_what_went_wrong(journal):
+    view = journal.view(small())
+    assert isinstance(view, JournalView) and [entry["name"] for entry in view.entries] == ["one", "two", "three"]
+    view._receive(view, {"action": "keep", "offer": 0, "note": "now"}, [])
+    assert view.status == "Kept as \u201cIs it the weight?\u201d." and len(view.entries) == 4
+    first = view.entries[0]["key"]
+    view.act({"action": "remove", "key": first})
+    assert view.removed == first and first not in [entry["key"] for entry in view.entries]
+    view.act({"action": "restore", "key": view.removed})
+    assert view.removed == "" and view.entries[0]["key"] == first
+    view.act({"action": "export"})
+    assert view.status.startswith("wrote ") and (journal.path.parent / "journal.html").is_file()
+    for message, said in (
+        ({"action": "rename", "key": view.entries[0]["key"], "name": "two"}, "could not rename: name should be free"),
+        ({"action": "note", "key": "nobody", "note": ""}, "could not note: entry should be known"),
+        ({"action": "sing"}, "could not act: unknown action 'sing'"),
+        ({"action": "restore", "key": "nobody"}, "could not restore: key should be"),
+    ):
+        view.act(message)
+        assert view.status.startswith(said)
+    Journal(journal.path).keep(small(), name="from another notebook")
+    view.act({"action": "refresh"})
+    assert view.entries[-1]["name"] == "from another notebook"
+
+
+@pytest.mark.browser
+def test_the_list_is_worked_with_mouse_and_keyboard(journal, show):
+    view = journal.view(small("Another?"))
+    page = show(view)
+    assert shown(page) == ["one", "two", "three"]
+    page.get_by_role("button", name="Move up: three").click()
+    act(page, view)
+    assert shown(page) == ["one", "three", "two"] == list(journal.list()["name"])
+    focused = "() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+    assert page.evaluate(focused) == "Move up: three", "the focus stays on what was pressed"
+    page.keyboard.press("Enter")
+    act(page, view)
+    page.keyboard.press("Enter")
+    act(page, view)
+    assert shown(page) == ["three", "one", "two"] and page.evaluate(focused) == "Move up: three"
+
+    page.get_by_label("Name of finding 1").fill("third")
+    page.get_by_label("Note of finding 2").fill("changed")
+    page.keyboard.press("Tab")
+    act(page, view)
+    assert journal["third"].name == "third" and journal["one"].note == "changed"
+
+    page.get_by_role("button", name="Remove: two").click()
+    act(page, view)
+    assert shown(page) == ["third", "one"] and page.evaluate(focused) == "bring back"
+    assert "Removed \u201ctwo\u201d" in page.locator("[role=status]").inner_text()
+    page.keyboard.press("Enter")
+    act(page, view)
+    assert shown(page) == ["third", "one", "two"]
+
+    page.locator(".kit-keep textarea").fill("kept with a note")
+    page.get_by_role("button", name="Keep this").click()
+    act(page, view)
+    assert shown(page)[-1] == "Another?" and journal["Another?"].note == "kept with a note"
+
+
+@pytest.mark.browser
+def test_what_is_being_typed_is_not_lost_when_another_notebook_keeps_something(journal, show):
+    view = journal.view()
+    page = show(view)
+    page.get_by_label("Note of finding 1").press_sequentially(" and more")
+    Journal(journal.path).keep(small(), name="four")
+    view.act({"action": "refresh"})
+    act(page, view)
+    assert shown(page) == ["one", "two", "three", "four"]
+    assert page.get_by_label("Note of finding 1").input_value().endswith("and more")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1000])
+def test_wcag_finds_nothing(journal, show, tmp_path_factory, scheme, width):
+    page = show(journal.view(small(), small()), color_scheme=scheme, viewport={"width": width, "height": 800})
+    if scheme == "dark":
+        page.evaluate("() => { document.body.style.background = '#14171b'; document.body.style.color = '#fff' }")
+    assert violations(page, axe_source(tmp_path_factory.mktemp("axe"))) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
+def test_hostile_words_are_text(tmp_path, show):
+    journal = Journal(tmp_path / "hostile")
+    for text in HOSTILE:
+        journal.keep(small(text), name=text[:200], note=text)
+    page = show(journal.view(small(HOSTILE[0])))
+    assert shown(page) == list(journal.list()["name"])
+    assert page.locator("img").count() == 0 and page.evaluate("window.hit") is None

@@ -1,0 +1,172 @@
+"""Curves within bounds: the same rule in Python and in the front end, no extreme and no gap lost."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit.panel.assets import live_source, live_stylesheet
+from kit.panel.live_curves import LIMIT, MARKS, Curve, Curves, Mark, thinned
+from tests.panel._node import node
+
+
+def noisy(n, seed=0, gaps=0.0):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=n).cumsum()
+    values[rng.random(n) < gaps] = np.nan
+    return [float(v) for v in values]
+
+
+def plain(values):
+    return [v if math.isfinite(v) else None for v in values]
+
+
+SERIES = [
+    (noisy(5000), 7),
+    (noisy(5000, 1, gaps=0.2), 1),
+    (noisy(LIMIT), 100),
+    (noisy(LIMIT + 1), 5000),
+    ([math.nan] * 3000, 64),
+    ([1.0] * 2000, 3),
+    ([2.0], 1),
+]
+WISHES = [
+    {"places": [5.0, 6.0, 7.0], "gap": 11, "end": 100},
+    {"places": [99.0, 98.0, 97.0, 3.0], "gap": 11, "end": 100},
+    {"places": [], "gap": 11, "end": 100},
+]
+AXES = [
+    {"values": [0.0, 0.2, 4.9], "log": False, "fromZero": True},
+    {"values": [2.1, 2.2, None], "log": False, "fromZero": False},
+    {"values": [3.0], "log": False, "fromZero": False},
+    {"values": [0.002, 30.0, 0.5], "log": True, "fromZero": False},
+    {"values": [0.0, 1e-30, 30.0], "log": True, "fromZero": False},
+    {"values": [0.0, 0.0], "log": True, "fromZero": False},
+    {"values": [None], "log": True, "fromZero": True},
+    {"values": [-2.0, 3.0], "log": False, "fromZero": True},
+]
+READS = [-1, 0, 17, 4999, 10**6]
+
+
+@pytest.fixture(scope="module")
+def front_end():
+    asked = {
+        "module": live_source(),
+        "series": [{"steps": list(range(1, len(v) + 1)), "values": plain(v), "pieces": pieces} for v, pieces in SERIES],
+        "reads": READS,
+        "wishes": WISHES,
+        "axes": AXES,
+    }
+    done = subprocess.run(
+        [node(), str(Path(__file__).with_name("live_curves.mjs"))],
+        input=json.dumps(asked), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def kept_by_python(values):
+    curve = Curve()
+    for step, value in enumerate(values, start=1):
+        curve.add(step, value)
+    return curve
+
+
+@pytest.mark.parametrize("number", range(len(SERIES)))
+def test_both_sides_keep_the_same_points(front_end, number):
+    values, _ = SERIES[number]
+    curve = kept_by_python(values)
+    found = front_end["kept"][number]
+    assert found["steps"] == curve.steps and found["values"] == plain(curve.values)
+    assert front_end["thinned"][number] == list(thinned(values))
+
+
+@pytest.mark.parametrize("number", range(len(SERIES)))
+def test_no_extreme_and_no_end_is_lost_and_the_order_stays(number):
+    values, _ = SERIES[number]
+    curve = kept_by_python(values)
+    assert len(curve.steps) <= LIMIT
+    assert curve.steps == sorted(set(curve.steps)) and curve.steps[-1] == len(values)
+    assert all(v == values[s - 1] or math.isnan(v) for s, v in zip(curve.steps, curve.values, strict=True))
+    finite = [v for v in values if math.isfinite(v)]
+    if finite:
+        assert max(v for v in curve.values if math.isfinite(v)) == max(finite)
+        assert min(v for v in curve.values if math.isfinite(v)) == min(finite)
+    assert any(map(math.isnan, curve.values)) == any(map(math.isnan, values))
+
+
+def test_one_spike_in_a_million_batches_is_still_seen():
+    curve = Curve()
+    for step in range(300_000):
+        curve.add(step, 1.0 if step != 123_456 else 99.0)
+    assert max(curve.values) == 99.0 and curve.steps[curve.values.index(99.0)] == 123_456
+    assert len(curve.steps) <= LIMIT
+
+
+def test_a_curve_is_read_at_or_before_a_batch(front_end):
+    found = front_end["kept"][0]
+    for step, read in zip(READS, found["at"], strict=True):
+        before = [v for s, v in zip(found["steps"], found["values"], strict=True) if s <= step]
+        assert read == (before[-1] if before else "none")
+
+
+def test_axes_hold_every_value_and_a_zero_has_a_place_below_the_decades(front_end):
+    for axis, scale in zip(AXES, front_end["scales"], strict=True):
+        assert all(-1e-9 <= place <= 1 + 1e-9 for place in scale["places"]), axis
+        assert scale["ticks"] == sorted(set(scale["ticks"])) and 1 <= len(scale["ticks"]) <= 8
+        assert scale["at"] == sorted(scale["at"])
+        numbers = [v for v in axis["values"] if v is not None]
+        order = np.argsort(numbers, kind="stable")
+        assert (np.diff(np.array(scale["places"])[order]) >= -1e-12).all()
+    zero = front_end["scales"][4]
+    assert zero["log"] and zero["ticks"][0] == 0 and zero["at"][0] == 0 < zero["at"][1]
+    assert front_end["scales"][0]["at"][0] == 0, "an axis of losses starts at 0"
+
+
+def test_ticks_are_round_and_inside(front_end):
+    assert front_end["ticks"] == [[0, 0.5, 1], [0, 200, 400, 600], [0, 1, 2], [5]]
+
+
+def test_labels_never_cover_each_other(front_end):
+    for wish, places in zip(WISHES, front_end["spread"], strict=True):
+        assert all(b - a >= wish["gap"] - 1e-9 for a, b in zip(sorted(places), sorted(places)[1:], strict=False))
+        assert all(place <= wish["end"] for place in places)
+        assert np.argsort(places, kind="stable").tolist() == np.argsort(wish["places"], kind="stable").tolist()
+
+
+def test_what_is_new_is_told_once():
+    curves = Curves()
+    curves.add("batch", 1, 2.5)
+    curves.add("val", 1, None)
+    curves.add("batch", 2, math.inf)
+    assert curves.take() == {"batch": ([1, 2], [2.5, None])}
+    assert curves.take() == {}
+    assert curves.everything() == {"batch": ([1, 2], [2.5, None])}
+    json.dumps(curves.everything(), allow_nan=False)
+
+
+def test_a_drag_is_one_mark_at_its_beginning():
+    curves = Curves()
+    curves.mark(Mark(3, "weight", "lam_cov", "lam_cov 0.3 \u2192 0.2"), goes_on=False)
+    curves.mark(Mark(9, "weight", "lam_cov", "lam_cov 0.3 \u2192 0"), goes_on=True)
+    assert curves.marks == [Mark(3, "weight", "lam_cov", "lam_cov 0.3 \u2192 0")]
+    curves.mark(Mark(9, "fault", "nan_gradients", "fault: NaN"), goes_on=True)
+    assert [mark.step for mark in curves.marks] == [3, 9]
+    for step in range(2 * MARKS):
+        curves.mark(Mark(step, "fault", "x", "y"), goes_on=False)
+    assert len(curves.marks) == MARKS and curves.marks[-1].step == 2 * MARKS - 1
+
+
+def test_the_module_is_whole_and_runs_no_text():
+    text = live_source()
+    assert text.rstrip().endswith("export default { render: renderLive };")
+    assert "import " not in "".join(line for line in text.splitlines(True) if line.startswith("import "))
+    assert (
+        "innerHTML" not in text and "eval(" not in text and "http" not in text.replace("http://www.w3.org/2000/svg", "")
+    )
+    assert "url(" not in live_stylesheet()

@@ -1,0 +1,60 @@
+"""The front end's types, which stand in its comments, checked by TypeScript in its strict form."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import kit
+from kit.panel.assets import JOURNAL_MODULES, LIVE_MODULES, MODULES, PAGE_MODULES
+from tests.panel._node import node
+from tests.panel._npm import npm_package
+
+PACKAGE = Path(kit.__file__).parent
+OPTIONS = [
+    *("--noEmit", "--allowJs", "--checkJs", "--strict", "--strictPropertyInitialization", "false"),
+    *("--noUnusedLocals", "--noImplicitReturns", "--noFallthroughCasesInSwitch"),
+    *("--target", "es2024", "--lib", "es2024,dom,dom.iterable", "--module", "esnext"),
+    *("--moduleResolution", "bundler", "--resolveJsonModule"),
+]
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory):
+    """check(changes) -> what the checker says of the modules, with the text of some changed."""
+    compiler = npm_package("typescript", tmp_path_factory.mktemp("npm")) / "bin" / "tsc"
+
+    def run(**changes):
+        folder = tmp_path_factory.mktemp("modules")
+        for path in (PACKAGE / "panel" / "static").glob("*.js"):
+            text = path.read_text(encoding="utf-8")
+            (folder / path.name).write_text(changes.get(path.stem, lambda same: same)(text), encoding="utf-8")
+        shutil.copy(PACKAGE / "plots" / "palette.json", folder)
+        command = [node(), str(compiler), *OPTIONS, *sorted(path.name for path in folder.glob("*.js"))]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False).stdout
+
+    return run
+
+
+def test_every_module_is_typed_soundly(check):
+    assert check() == ""
+
+
+def test_the_check_notices_a_wrong_type(check):
+    said = check(link=lambda text: text.replace("Number(text) - 1 : null", "text : null"))
+    assert "link.js" in said and "error TS" in said
+
+
+def test_every_module_is_part_of_a_page_or_a_widget():
+    names = {path.name for path in (PACKAGE / "panel" / "static").glob("*.js")}
+    assert names == set(MODULES) | set(PAGE_MODULES) | set(JOURNAL_MODULES) | set(LIVE_MODULES)
+
+
+def test_modules_are_small_and_import_only_each_other():
+    for path in (PACKAGE / "panel" / "static").glob("*.js"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 300, path.name
+        assert all('from "./' in line for line in lines if line.startswith("import ")), path.name
