@@ -11,6 +11,7 @@ SLOW = (
     "tests/test_notebooks.py::test_a_fresh_kernel_gives_the_same_evidence",
     "tests/investigation/test_command_line.py",
     "tests/browser/test_lab.py",
+    "tests/browser/test_live.py",
 )
 
 

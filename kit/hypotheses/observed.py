@@ -93,11 +93,13 @@ class Observed:
     @property
     def losses(self) -> np.ndarray:
         """Every training loss that was differentiated or returned, NaN among them: a NaN there was measured, not missing."""
-        found = [
-            self.steps.loc[self.steps[counted] > 0, value].to_numpy(dtype=float)
-            for counted, value in (("backwards", "loss"), ("loss_calls", "loss_returned"))
-            if counted in self.steps and value in self.steps
-        ]
+        found = []
+        for counted, value in (("backwards", "loss"), ("loss_calls", "loss_returned")):
+            if counted in self.steps and value in self.steps:
+                measured = self.steps[counted] > 0
+                if f"{value}_graph" in self.steps:  # without it the loss had no value to be seen: parts without a total
+                    measured &= self.steps[f"{value}_graph"].notna()
+                found.append(self.steps.loc[measured, value].to_numpy(dtype=float))
         return np.concatenate(found) if found else np.empty(0)
 
 
