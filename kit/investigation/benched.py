@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kit.bench import COMMAND, Line, Score
+from kit.bench.ours import STYLE as OURS
 from kit.hypotheses.likelihoods import NONE
 from kit.plots import confusion_evidence, reliability_evidence
 from kit.report import Finding, Table
@@ -41,9 +42,19 @@ def bench_finding(lines: list[Line], score: Score) -> Finding:
         claim="A diagnosis by measured evidence names the true cause first in at least 95% of the runs, among the first three always, and "
         "raises no alarm on a healthy run.",
         verdict="confirmed" if good else "partly",
-        answer=f"{score}. The likelihoods were counted on {counted} other runs.",
+        answer=f"{score}. {_where(score)} The likelihoods were counted on {counted} other runs.",
         evidence=(confusion_evidence(score), reliability_evidence(score), bench_table(score)),
         remains="These are faults that were put in, in loops that were written for the bench. How often each cause occurs in the world is not known, "
         "and the prior stays an opinion.",
         command=COMMAND,
     )
+
+
+def _where(score: Score) -> str:
+    """Our own loop, where every fault of the report is put in, and strangers' loops apart."""
+    said = []
+    for where, part in score.faulty.groupby(score.faulty["style"] == OURS):
+        first, three = (part["top"] == part["truth"]).mean(), (part["rank"] <= 3).mean()
+        place = "the report's own loop" if where else "strangers' loops"
+        said.append(f"In {place}, {len(part)} runs: first in {first:.1%}, among the first three in {three:.1%}.")
+    return " ".join(reversed(said))
