@@ -36,6 +36,15 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _no_hook_is_left():
+    """One test's global hook would be heard, or warned of, in tests that come after it in the same process."""
+    yield
+    module = torch.nn.modules.module
+    tables = [name for name in vars(module) if name.startswith(("_global_forward_", "_global_backward_"))]
+    assert not [name for name in tables if getattr(module, name)]
+
+
 def _missing(what: str) -> None:
     """A user without a browser skips; CI, which sets KIT_REQUIRE_BROWSER, must not."""
     if os.environ.get("KIT_REQUIRE_BROWSER"):

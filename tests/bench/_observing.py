@@ -150,6 +150,8 @@ def observing(monkeypatch) -> Iterator[Seen]:
         finally:
             for handle in handles:
                 handle.remove()
+                # torch 2.13 keeps the note that the hook takes keywords: a hook to come could get them, and torch.compile warns
+                torch.nn.modules.module._global_forward_hooks_with_kwargs.pop(handle.id, None)
 
 
 def per_epoch(values: list[float], epochs: int) -> list[list[float]]:
