@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from kit import faults
@@ -42,15 +42,19 @@ _EPOCHS, _BATCHES = 4, 4
 
 @dataclass(frozen=True)
 class Sickness:
-    """Faults applied together, and the hypothesis they make true; "none" where nothing is broken by them."""
+    """Faults applied together, and the hypothesis they make true; "none" where nothing is broken by them.
+
+    configured: weights that a configuration with this fault in it asks for.
+    """
 
     name: str
     faults: tuple[faults.Fault, ...]
     truth: str
+    configured: Mapping[str, float] = field(default_factory=dict)
 
 
-def _sick(*applied: faults.Fault) -> Sickness:
-    return Sickness(" + ".join(fault.key for fault in applied), applied, applied[0].hypothesis)
+def _sick(*applied: faults.Fault, configured: Mapping[str, float] | None = None) -> Sickness:
+    return Sickness(" + ".join(fault.key for fault in applied), applied, applied[0].hypothesis, configured or {})
 
 
 SICKNESSES = (
@@ -58,8 +62,8 @@ SICKNESSES = (
     # a weight that is not set keeps its value, and a sum over taken steps is the sum when every step is taken
     Sickness("schedule_omits_lam_cov", (faults.ScheduleOmitsLamCov(),), NONE),
     Sickness("loss_counted_on_steps_only", (faults.LossCountedOnStepsOnly(),), NONE),
-    _sick(faults.AllWeightsZero()),
-    _sick(faults.LamCovZero()),
+    _sick(faults.AllWeightsZero(), configured=dict.fromkeys(TRAINER_AFTER_FIX, 0.0)),
+    _sick(faults.LamCovZero(), configured={"lam_cov": 0.0}),
     _sick(faults.TermsCancel()),
     _sick(faults.WeightNotPassed()),
     _sick(faults.SearchSetsLamCovZero()),
@@ -129,4 +133,4 @@ def _asked(setting: Setting, sickness: Sickness, seed: int) -> Mapping[str, floa
     """
     if sickness.truth == "loss_initialisation":
         return setting.weights
-    return None if seed % 2 or sickness.truth == "loss_weights" else setting.weights
+    return None if seed % 2 else {**setting.weights, **sickness.configured}

@@ -17,7 +17,7 @@ _SETTINGS: tuple[tuple[str, Setting, Split], ...] = (
     ("width 24, batch 10", Setting(width=24, batch=10, epochs=5), "evaluation"),
     ("width 8, batch 7, lr x 0.7", Setting(width=8, batch=7, lr=0.7, epochs=6), "evaluation"),
 )
-_SEEDS: dict[Split, tuple[int, ...]] = {"calibration": (0, 1), "evaluation": (10, 11)}
+_SEEDS: dict[Split, tuple[int, ...]] = {"calibration": (0, 1, 2), "evaluation": (10, 11)}
 
 
 def stranger_trials() -> Iterator[Trial]:

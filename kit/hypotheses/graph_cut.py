@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.gradients import loss_without_graph, term_without_graph
+from kit.hypotheses.checks.gradients import loss_without_graph, part_cut_off, term_without_graph
 
 HYPOTHESIS = Hypothesis(
     key="graph_cut",
@@ -11,7 +11,7 @@ HYPOTHESIS = Hypothesis(
     claim="detach(), no_grad() or a new tensor around the value cuts the loss, or one of its terms, off the parameters.",
     predicts="Losses have the right values, no parameter (or none through that term) gets a gradient; validation is level, or that term is not learnt.",
     fix="Remove detach(), no_grad() and torch.tensor(...) between the network's output and the loss; requires_grad_(True) on a loss only hides it.",
-    signs=(loss_without_graph, term_without_graph),
+    signs=(loss_without_graph, term_without_graph, part_cut_off),
     fixed="Every term that should be learnt reaches a parameter.",
     guard="""total = loss(model(batch), target)
 total.backward()

@@ -18,6 +18,8 @@ class Policy:
     # a displayed number may be a mean, the last batch, smoothed, weighted by batch size, or rounded; within this share of the
     # batch losses' range it is no other number
     display_slack: float = 0.05
+    # share of the epochs in which the display lies outside of what the batch losses allow: a right one hardly ever does
+    often_outside: float = 0.5
     # decimals that displays commonly keep: half a unit of the third is not a wrong number
     display_rounding: float = 5e-4
     # relative disagreement between a total and the sum of its weighted terms that single precision cannot make

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.weights import sum_disagrees, weight_without_term
+from kit.hypotheses.checks.weights import sum_disagrees, term_unreached, weight_without_term
 
 HYPOTHESIS = Hypothesis(
     key="weight_names",
@@ -11,7 +11,7 @@ HYPOTHESIS = Hypothesis(
     claim="Keys of terms and weights differ, a term is computed and never added, or a weight is accepted and ignored.",
     predicts="The total is not the sum of its weighted terms; raising the weight changes nothing, or the term is not learnt.",
     fix="Form the sum over the terms' own names, and fail on a weight without a term and on a term without a weight.",
-    signs=(sum_disagrees, weight_without_term),
+    signs=(sum_disagrees, weight_without_term, term_unreached),
     fixed="Raising each weight by one raises the total by exactly its term.",
     guard="""terms = loss.components(prediction, target)
 total = loss(prediction, target)

@@ -18,7 +18,8 @@ class Call:
     """One outermost module call.
 
     `nested`: calls inside that returned a 0-d value; `inside`: modules that ran in it; `offered`: what the module's own
-    `components` returned to it meanwhile.
+    `components` returned to it meanwhile; `flow`: (module, its arguments, None) and (module, None, its output) of the modules in
+    it, in their order, if a watch wants them.
     """
 
     module: nn.Module
@@ -31,6 +32,7 @@ class Call:
     nested: list[Call] = field(default_factory=list)
     inside: list[nn.Module] = field(default_factory=list)
     offered: Any = None
+    flow: list[tuple[nn.Module, Any, Any]] = field(default_factory=list)
 
 
 class Listener(Protocol):
@@ -42,6 +44,7 @@ class Listener(Protocol):
 
     def knows(self, module: nn.Module) -> bool: ...
     def wants_terms(self, module: nn.Module) -> bool: ...
+    def wants_flow(self) -> bool: ...
     def called(self, call: Call) -> None: ...
     def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None: ...
     def backward_ends(self, failed: bool) -> None: ...
@@ -67,6 +70,7 @@ class Here(threading.local):
     nested: list[Call] | None = None
     inside: list[nn.Module] | None = None
     overheard: list[Any] | None = None
+    flow: list[tuple[nn.Module, Any, Any]] | None = None
     outer: tuple = ()
     around = False
     muted = 0

@@ -112,9 +112,11 @@ def _before_call(module: nn.Module, args: tuple) -> None:
         elif id(module) not in state.given:
             if here.inside is not None:
                 here.inside.append(module)
+            if here.flow is not None and torch.is_grad_enabled():
+                here.flow.append((module, args, None))
             return
         else:  # the given model inside a call of something larger: the model is what is watched
-            here.outer = (here.root, here.frame, here.depth, here.nested, here.inside, here.outer)
+            here.outer = (here.root, here.frame, here.depth, here.nested, here.inside, here.flow, here.outer)
             _stop_overhearing()
     if here.muted or _in_backward() or getattr(module, "_is_replica", False):
         return
@@ -123,6 +125,7 @@ def _before_call(module: nn.Module, args: tuple) -> None:
     here.nested, here.around = [], False
     watches = open_watches()
     here.inside = None if all(watch.knows(module) for watch in watches) else []
+    here.flow = [] if here.grad and any(watch.wants_flow() for watch in watches) else None
     if "components" not in vars(module) and any(watch.wants_terms(module) for watch in watches):
         _overhear(module)
 
@@ -133,6 +136,8 @@ def _after_call(module: nn.Module, args: tuple, *rest: Any) -> None:
         return
     if module is not here.root:
         output = rest[-1]
+        if here.flow is not None:
+            here.flow.append((module, None, output))
         if here.nested is not None and type(output) is Tensor and output.ndim == 0 and len(rest) == 2:
             here.nested.append(Call(module, args, rest[0], output, torch.is_grad_enabled(), module.training))
         return
@@ -143,11 +148,12 @@ def _after_call(module: nn.Module, args: tuple, *rest: Any) -> None:
     kwargs = {} if failed else rest[0]
     nested = [] if failed else here.nested
     call = Call(module, args, kwargs, rest[-1], here.grad, here.training, failed, nested, here.inside or [])
+    call.flow = [] if failed else here.flow or []
     if here.overheard is not None:
         call.offered = here.overheard[-1] if here.overheard else None
     around = here.around
     if here.outer:
-        here.root, here.frame, here.depth, here.nested, here.inside, here.outer = here.outer
+        here.root, here.frame, here.depth, here.nested, here.inside, here.flow, here.outer = here.outer
         here.around = True
     else:
         _forget()
@@ -187,7 +193,7 @@ def _stop_overhearing() -> None:
 
 def _forget() -> None:
     _stop_overhearing()
-    here.root = here.frame = here.nested = here.inside = None
+    here.root = here.frame = here.nested = here.inside = here.flow = None
     here.depth, here.outer, here.around = 0, (), False
 
 

@@ -30,6 +30,7 @@ class Measuring:
         self.kinds: list[str] = [] if loss is None else [type(self.view.holder).__name__]
         self.ignored = targets.IGNORED if loss is None else targets.ignore_index(loss)
         self.called = False
+        self.source: Call | None = None  # the last training pass, if its output may be differentiated by its input
         self._met: dict[int, weakref.ref] = {}
 
     def meet(self, call: Call) -> None:
@@ -92,7 +93,7 @@ class Measuring:
         return {} if labels is None else targets.look(labels, {**others, **call.kwargs}, self.ignored)
 
     def _terms(self, call: Call, turn: int) -> dict[str, Any]:
-        return self.view.values(call, turn, self.terms) if self._about(call) else {}
+        return self.view.values(call, turn, self.terms, self.source) if self._about(call) else {}
 
 
 def _is_bool(value: Any) -> bool:

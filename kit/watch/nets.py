@@ -25,6 +25,7 @@ class Net:
         self.ids: frozenset[int] = frozenset()
         self.names: list[str] = []
         self.covered: set[str] = set()
+        self.unfed: set[str] | None = None
         self.total = self.elements = 0
         self._tensors: list[nn.Parameter] = []
         self._every: list[nn.Parameter] = []
@@ -67,6 +68,11 @@ class Net:
         self.shapes = tuple(sorted(tuple(p.shape) for _, p in named))
         return self.names != before
 
+    def look_fed(self) -> None:
+        """After a backward pass: `unfed` are the names of those trainable that never had a gradient at such a moment."""
+        now = {name for name, p in self.trainable if p.grad is None}
+        self.unfed = now if self.unfed is None else self.unfed & now
+
     def _gone(self, _: object) -> None:
         self._trainable, self._tensors, self._every, self.ids = None, [], [], frozenset()
 
@@ -76,7 +82,7 @@ class Leaves(Net):
 
     def __init__(self) -> None:
         self.kind, self.trained, self.called, self.companion, self.is_loss = "", True, True, False, False
-        self.covered = set()
+        self.covered, self.unfed = set(), set()
         self._seen: dict[int, tuple[weakref.ref, int]] = {}
         self._graphs = 0
         self.shapes = ()
@@ -130,6 +136,7 @@ class Stepper:
         self._optimizer = weakref.ref(optimizer)
         self.kind = type(optimizer).__name__
         self.matched: set[int] = set()
+        self.held = {id(p) for p in self.parameters}
         self.count = 0
 
     @property

@@ -7,20 +7,24 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from kit.watch.audience import Call
+from kit.watch.cuts import KEPT_TURNS, Cuts
+from kit.watch.gradients import norms_of
 from kit.watch.measuring import Measuring, first_dimension
 from kit.watch.movement import Movement
 from kit.watch.nets import Net
 from kit.watch.parts import Parts, float_tensors
 from kit.watch.phases import Block, Forward, phase_of
-from kit.watch.reaching import Hooked
+from kit.watch.reaching import Hooked, Term, named_terms
 from kit.watch.stepping import Stepping
 from kit.watch.terms import value_of
-from kit.watch.turns import Book, Turn
+from kit.watch.through import is_differentiated
+from kit.watch.turns import DETAILED_TURNS, Book, Turn
 
 MOST_NOTES = 40
+LOOK_FOR_IDLE = 5  # a turn in which every optimizer of a usual loop has stepped; an optimizer may be gone when its function ends
 
 
 class Observer(Stepping):
@@ -36,6 +40,8 @@ class Observer(Stepping):
         self.notes: dict[str, None] = {}
         self.threads: set[int] = set()
         self.hooked = Hooked(self)
+        self.terms_met: dict[str, Term] = {}
+        self.cuts = Cuts()
         super().__init__()
         if model is not None:
             self.parts.add_given(model)
@@ -56,9 +62,13 @@ class Observer(Stepping):
             return False
         return self.book.will_be_detailed(count) or self.book.will_be_detailed(count + 1)
 
+    def wants_flow(self) -> bool:
+        return self.book.count <= DETAILED_TURNS
+
     def called(self, call: Call) -> None:
         kind = self.parts.kind_of(call)
         if kind == "side":
+            self._hook_terms(call.output)  # a criterion that returns its terms and no total
             return
         self.threads.add(threading.get_ident())
         if kind == "loss":
@@ -74,7 +84,11 @@ class Observer(Stepping):
         self.last = forward
         if call.failed:
             return
+        self.measuring.source = call if call.grad and is_differentiated(call) else None
         self._hook(forward, call.output)
+        self._hook_terms(call.output)
+        if forward.turn is not None and self.wants_flow():
+            self.attempt(self.cuts.passed, forward.net, call, forward.turn.number)
         if self._detailed(forward):
             self.attempt(self.measuring.model_output, forward, call)
         for inner in self.parts.losses_inside(call):
@@ -142,6 +156,9 @@ class Observer(Stepping):
     def _new_turn(self) -> Turn:
         self.close_turn()
         turn = self.book.new_turn()
+        self.cuts.forget(turn.number)
+        if turn.number == LOOK_FOR_IDLE:
+            self.attempt(self.parts.look_for_idle)
         self.turn_nets = self.parts.loss_nets()
         turn.step = self.current_step
         return turn
@@ -205,6 +222,9 @@ class Observer(Stepping):
             forward.measured |= self._measured(forward, call, self.book.count + 1)
         else:
             turn = turn or self._new_turn()
+            if self.wants_flow():
+                self.attempt(self.cuts.judged, call)
+            self._hook_terms(call.output)
             self._returned(turn, value, graph)
             self.attempt(self.measuring.meet, call)
             measured = self._measured(forward, call, turn.number)
@@ -252,7 +272,22 @@ class Observer(Stepping):
             self.note(f"The output of {forward.net.kind} shows no tensor: which passes are differentiated is not seen.")
         self.hooked.add(forward, found)
 
-    def reached(self, forward: Forward) -> None:
+    def _hook_terms(self, output: Any) -> None:
+        turn = self.book.turn
+        if turn is None or not turn.detailed:
+            return
+        for name, value in named_terms(output).items():
+            self.hooked.add(self.terms_met.setdefault(name, Term(name)), [value])
+
+    def reached(self, forward: Forward | Term, grad: Tensor) -> None:
+        if isinstance(forward, Term):
+            forward.reached = True
+            return
+        turn = forward.turn or self.book.turn
+        if turn is not None and turn.detailed:
+            broken = self.attempt(_broken, grad)
+            if broken is not None:
+                turn.measured["flow_nonfinite"] = max(broken, turn.measured.get("flow_nonfinite", 0.0))
         if forward.reached:
             return
         forward.reached = True
@@ -276,11 +311,18 @@ class Observer(Stepping):
     def finish(self) -> None:
         """After the hooks are gone."""
         self.hooked.clear()
+        self.measuring.source = None
+        self.cuts.forget(self.book.count + KEPT_TURNS)
+        self.attempt(self.parts.look_for_idle)
         self._count()
         self.close_turn()
         self._note_drift()
         self.book.settle()
         self.last = None
+
+
+def _broken(grad: Tensor) -> float:
+    return float(not all(map(math.isfinite, norms_of([grad]))))
 
 
 def _larger(a: float, b: float) -> float:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from kit.probe.weights import original
 from kit.watch.audience import Call
+from kit.watch.idle import optimizers_besides
 from kit.watch.nets import Leaves, Net, Stepper
 from kit.watch.reading import tensors_in
 
 MOST_NAMES = 50
+TOTALS = ("loss", "total", "total_loss")
 _OF_TORCH = "torch.nn.modules."
 
 
@@ -28,6 +30,7 @@ class Parts:
     nets: dict[int, Net] = field(default_factory=dict)
     dead: list[Net] = field(default_factory=list)
     steppers: dict[int, Stepper] = field(default_factory=dict)
+    idle: dict[int, Stepper] = field(default_factory=dict)
     leaves: Leaves = field(default_factory=Leaves)
     unregistered: list[str] | None = None
     classes: int | None = None
@@ -144,9 +147,25 @@ class Parts:
         held = sum(len(group["params"]) for group in optimizer.param_groups)
         if held != known.count:
             known.count = held
+            known.held = {id(p) for p in known.parameters}
             for net in self.nets.values():
                 self._match(net, known)
         return known
+
+    def look_for_idle(self) -> None:
+        """Optimizers that hold what is trained and have not stepped; those that step later are taken off again."""
+        trained = self.trained_ids()
+        for optimizer in optimizers_besides({id(s.alive) for s in self.steppers.values()}):
+            held = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
+            if held & trained:
+                self.idle[id(optimizer)] = Stepper(optimizer)
+                for net in self.nets.values():
+                    self._match(net, self.idle[id(optimizer)])
+
+    def idle_kinds(self) -> list[str]:
+        """Of the optimizers that never stepped, with parameters that no other stepped either."""
+        held = set().union(*(s.held for s in self.steppers.values()))
+        return sorted({s.kind for key, s in self.idle.items() if key not in self.steppers and not s.held & held})
 
     def _match(self, net: Net, stepper: Stepper) -> None:
         places = {id(p): place for place, p in enumerate(stepper.parameters)}
@@ -174,7 +193,7 @@ class Parts:
         return nets[-1].kind if nets else None
 
     def facts(self) -> dict[str, Any]:
-        nets = list(self._judged()) or ([self.leaves] if self.leaves.total else [])
+        nets = list(self.judged()) or ([self.leaves] if self.leaves.total else [])
         for stepper in self.steppers.values():
             self._match(self.leaves, stepper)
         names = [(f"(loss).{name}" if net.is_loss else name, name in net.covered) for net in nets for name in net.names]
@@ -191,6 +210,7 @@ class Parts:
             facts |= {
                 "not_in_optimizer": outside[:MOST_NAMES],
                 "not_in_optimizer_count": len(outside),
+                "idle_optimizers": self.idle_kinds(),
                 "foreign_in_optimizer_count": sum(s.count - len(s.matched) for s in self.steppers.values()),
             }
         if self.unregistered is not None:
@@ -198,7 +218,7 @@ class Parts:
         facts["classes_configured"] = self.classes
         return facts
 
-    def _judged(self) -> Iterator[Net]:
+    def judged(self) -> Iterator[Net]:
         """Trained networks and losses, or the given model if it ran or nothing else did; none that is inside another."""
         every = [*self.dead, *self.nets.values()]
         mine = [net for net in every if net.module is not None and net.module is self.given and not net.is_loss]
@@ -230,7 +250,7 @@ def total_of(output: Any) -> Tensor | None:
     if isinstance(output, tuple) and output:
         output = output[0]
     elif isinstance(output, dict):
-        names = [name for name in ("loss", "total", "total_loss") if name in output]
+        names = [name for name in TOTALS if name in output]
         output = output[names[0]] if names else None
     if isinstance(output, Tensor) and output.numel() == 1 and output.is_floating_point():
         return output

@@ -5,16 +5,38 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from kit.watch.parts import TOTALS
 from kit.watch.phases import Forward
 
 MOST = 4096  # passes whose outputs carry a hook at one time
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Term:
+    """A term by the name under which the program returned it. `reached`: some backward pass came by."""
+
+    name: str
+    reached: bool = False
+
+
+def named_terms(output: Any) -> dict[str, Tensor]:
+    """Of a mapping with two or more of them: scalars with a graph that are called a loss ("loss_box"), but not the total."""
+    if not isinstance(output, Mapping):
+        return {}
+    found = {
+        str(name): value
+        for name, value in output.items()
+        if isinstance(value, Tensor) and value.ndim == 0 and value.requires_grad and "loss" in str(name).lower()
+    }
+    return {name: value for name, value in found.items() if name not in TOTALS} if len(found) > 1 else {}
 
 
 class Told(Protocol):
@@ -22,7 +44,7 @@ class Told(Protocol):
 
     lock: threading.RLock
 
-    def reached(self, forward: Forward) -> None: ...
+    def reached(self, record: Forward | Term, grad: Tensor) -> None: ...
     def cannot(self, event: str, error: Exception) -> None: ...
 
 
@@ -31,14 +53,14 @@ class Hooked:
 
     def __init__(self, told: Told) -> None:
         self._told = weakref.ref(told)
-        self._passes: deque[tuple[Forward, list[RemovableHandle]]] = deque()
+        self._passes: deque[tuple[Forward | Term, list[RemovableHandle]]] = deque()
 
-    def add(self, forward: Forward, outputs: Iterable[Tensor]) -> None:
+    def add(self, record: Forward | Term, outputs: Iterable[Tensor]) -> None:
         attached = [tensor for tensor in outputs if tensor.requires_grad]
         if not attached:
             return
-        heard = partial(_reached, self._told, weakref.ref(forward))
-        self._passes.append((forward, [tensor.register_hook(heard) for tensor in attached]))
+        heard = partial(_reached, self._told, weakref.ref(record))
+        self._passes.append((record, [tensor.register_hook(heard) for tensor in attached]))
         if len(self._passes) > MOST:
             self._drop()
 
@@ -51,12 +73,12 @@ class Hooked:
             handle.remove()
 
 
-def _reached(told: weakref.ref, forward: weakref.ref, _: Tensor) -> None:
-    me, record = told(), forward()
+def _reached(told: weakref.ref, held: weakref.ref, grad: Tensor) -> None:
+    me, record = told(), held()
     if me is None or record is None:
         return
     try:
         with me.lock:
-            me.reached(record)
+            me.reached(record, grad)
     except Exception as error:  # noqa: BLE001 - this runs inside the user's backward pass, which a mistake of ours must not end
         me.cannot("reached", error)

@@ -16,6 +16,7 @@ from kit.watch.movement import Movement
 from kit.watch.nets import Net
 from kit.watch.parts import Parts
 from kit.watch.phases import Block
+from kit.watch.scaling import reduction_of
 from kit.watch.terms import now_or_later
 from kit.watch.turns import Book, Turn
 
@@ -40,6 +41,8 @@ class Stepping:
         self._leaves: list[weakref.ref] = []
         self._before: list[tuple[Tensor, Tensor | None, int]] = []
         self._rootless = self._provisional = False
+        self._fed: set[int] | None = None
+        self.reduction: str | None = None
         self._steps: list[_Step] = []
         self._scaled: list[weakref.ref] = []
         self._scale, self._scale_waits = math.nan, False
@@ -56,7 +59,7 @@ class Stepping:
         if turn.detailed:
             self.attempt(self._measure_parameters, turn)
         self.book.close()
-        self._leaves = []
+        self._leaves, self._fed = [], None
 
     def _measure_parameters(self, turn: Turn) -> None:
         turn.measured["param_norm"] = length(self._looked_at())
@@ -82,6 +85,8 @@ class Stepping:
         self.in_backward = True
         turn.backwards += 1
         self._rootless = any(isinstance(root, Tensor) and not root.requires_grad for root in roots)
+        if self.reduction is None and len(roots) == 1 and turn.detailed:
+            self.reduction = self.attempt(reduction_of, roots[0])
         turn.loss, turn.scale = self.attempt(self._value, roots, weights) or (math.nan, math.nan)
         if not any(net.tensors for net in self.turn_nets):
             self.attempt(self._find_leaves, roots)
@@ -123,7 +128,7 @@ class Stepping:
         if turn is None:
             return
         before, self._before = self._before, []
-        fed = any(p.grad is not g or (g is not None and g._version != version) for p, g, version in before)
+        fed = {id(p) for p, g, version in before if p.grad is not g or (g is not None and g._version != version)}
         if self._provisional:
             self._decide(turn)
         turn.open, turn.spent = False, True
@@ -131,10 +136,16 @@ class Stepping:
             return
         looked = self._looked_at() if turn.detailed or not before else ()
         if not before:  # only now it is known what was trained
-            fed = any(p.grad is not None for p in looked)
+            fed = {id(p) for p in looked if p.grad is not None}
         known = before or looked or any(net.total for net in self.turn_nets) or self._rootless
-        turn.loss_graph = float(fed) if known else math.nan
+        turn.loss_graph = float(bool(fed)) if known else math.nan
         if turn.detailed:
+            for net in self.parts.nets.values():
+                if net.trained:
+                    net.look_fed()
+                    if before and net not in self.turn_nets:  # ran in an earlier turn, as a generator before its critic's step
+                        fed |= {id(p) for p in net.tensors if p.grad is not None}
+            self._fed = fed if self._fed is None else self._fed | fed
             turn.measured |= self._gradients("grad", looked, turn.scale)
 
     def _gradients(self, prefix: str, parameters: Sequence[Tensor], scale: float) -> dict[str, float]:
@@ -145,6 +156,13 @@ class Stepping:
         columns = found.columns(prefix)
         if not math.isnan(scale):
             columns[f"{prefix}_norm"] /= scale
+        return columns
+
+    def _seen(self, parameters: Sequence[Tensor], scale: float) -> dict[str, float]:
+        """What the optimizer gets; `fed` are those of its tensors that a backward pass of this turn gave a gradient."""
+        columns = self._gradients("seen", parameters, scale)
+        if columns:
+            columns["seen_fed"] = math.nan if self._fed is None else sum(id(p) in self._fed for p in parameters)
         return columns
 
     def _decide(self, turn: Turn) -> None:
@@ -179,12 +197,12 @@ class Stepping:
             if not closure:
                 scale = getattr(optimizer, "grad_scale", None)
                 scale = math.nan if scale is None else float(scale)
-                step.seen = self._gradients("seen", step.parameters, scale)
+                step.seen = self._seen(step.parameters, scale)
             step.before = self.attempt(copies, step.parameters)
 
     def closure_ends(self, optimizer: torch.optim.Optimizer) -> None:
         if len(self._steps) == 1 and self._steps[0].parameters:
-            self._steps[0].seen = self._gradients("seen", self._steps[0].parameters, math.nan)
+            self._steps[0].seen = self._seen(self._steps[0].parameters, math.nan)
 
     def step_ends(self, optimizer: torch.optim.Optimizer) -> None:
         places = [place for place, step in enumerate(self._steps) if step.optimizer() is optimizer]

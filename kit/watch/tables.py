@@ -7,7 +7,8 @@ steps, one row a turn (nan: not measured, or not visible)
     loss_returned, loss_returned_graph             what the loss object returned last
     lr, lr_min, batch        largest and smallest rate that stepped; first dimension of the network's input
     grad_*, seen_*           gradients at the end of the backward pass, and as the optimizer got them: norm (unscaled), numbers
-                             of non-finite, all-zero and missing tensors, and of all
+                             of non-finite, all-zero and missing tensors, and of all; seen_fed: of those that the turn's
+                             backward passes gave a gradient; flow_nonfinite: whether NaN or infinity came back to an output
     update_norm, param_norm  change by the steps; parameters at the end of the turn
     outputs*, targets, supervised, classes, missing_keys         what went into the loss
     lam*, term:<name>        weights in force, unweighted terms
@@ -38,7 +39,8 @@ from kit.watch.turns import COUNTS, MOST_EPOCHS, SINGLE
 _SIZES = ("norm", "nonfinite", "zero", "none", "tensors")
 STEPS = (
     "epoch", "turn", *COUNTS, *SINGLE,
-    *(f"grad_{name}" for name in _SIZES), *(f"seen_{name}" for name in _SIZES), "update_norm", "param_norm",
+    *(f"grad_{name}" for name in _SIZES), *(f"seen_{name}" for name in _SIZES), "seen_fed", "flow_nonfinite",
+    "update_norm", "param_norm",
     "outputs", "outputs_zero", "outputs_constant", "outputs_nonfinite", "missing_keys", "targets", "supervised", "classes",
 )  # fmt: skip
 EPOCHS = (
@@ -156,7 +158,7 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
     """What holds for the whole run, as plain values for JSON."""
     view, parts = seen.measuring.view, seen.parts
     grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
-    judged = parts.facts()
+    judged, judged_nets = parts.facts(), [*parts.judged()]
     found: dict[str, Any] = {
         "version": saved.VERSION,
         "torch": torch.__version__,
@@ -169,6 +171,9 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
         "model": parts.name(),
         "loss": ", ".join(seen.measuring.kinds) or None,
         **judged,
+        "loss_reduction": seen.reduction,
+        "cut_off": seen.cuts.names(judged_nets) if seen.cuts.looked else None,
+        "terms_unreached": [name for name, term in seen.terms_met.items() if not term.reached] if seen.terms_met else None,
         "weights_at_entry": {} if view is None else view.at_entry,
         "weights_asked": None if asked is None else dict(asked),
         "weights_default": {} if view is None else view.defaults,

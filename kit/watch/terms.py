@@ -18,11 +18,12 @@ from kit.probe.tree import Fresh, map_tensors
 from kit.probe.weights import REFUSALS, holder_of, is_weight, weight_names_of
 from kit.watch.audience import Call, muted
 from kit.watch.outputs import missing
-from kit.watch.parts import total_of
+from kit.watch.parts import TOTALS, total_of
+from kit.watch.reading import tensors_in
+from kit.watch.through import Question, through
 
 PREFIX = "lam"
 _SLACK = 1e-4  # of the total: single precision, terms that partly cancel
-_TOTALS = ("loss", "total", "total_loss")
 _LARGE = 1_000_000  # numbers in a loss that holds a network (perceptual losses do): copying it is no small measurement
 
 
@@ -57,10 +58,11 @@ class LossView:
         value = getattr(self.holder, name, None)
         return float(value) if is_weight(value) else None
 
-    def values(self, call: Call, turn: int, evaluate: bool) -> dict[str, float]:
+    def values(self, call: Call, turn: int, evaluate: bool, source: Call | None = None) -> dict[str, float]:
         """`term:<name>` of this call: as returned, as offered, or decomposed (in the turns 1, 2, 4, 8, ... only).
 
-        Without `evaluate`, what the loss computed anyway and nothing more.
+        Without `evaluate`, what the loss computed anyway and nothing more. `source`: the pass of the network before it, if that
+        may be differentiated by its input.
         """
         found = _returned(call.output) or ({} if evaluate else _numbers(call.offered))
         if not found and evaluate and not self._large and len(call.args) > 1:
@@ -72,10 +74,10 @@ class LossView:
                     now = turn & (turn - 1) == 0 and (not self.terms or set(self.terms) - set(overheard))
                     found = (self._offered(call) if now or not overheard else {}) | overheard
                 elif self.names and not self.why_not and turn & (turn - 1) == 0:
-                    found = self._decomposed(call)
+                    found = self._decomposed(self._question(call, source))
                 if not self._judged:
                     self._judged = True
-                    self._judge(call)
+                    self._judge(call, self._question(call, source))
         listed = getattr(self.holder, "weight_dict", None)
         if found and isinstance(listed, Mapping) and not self.terms:
             # weights by the names of the terms, multiplied outside of the loss
@@ -98,31 +100,41 @@ class LossView:
             prediction, target = Fresh(call.args[0]).get(), Fresh(call.args[1]).get()
             return _numbers(self.holder.components(prediction, target))
 
-    def _decomposed(self, call: Call) -> dict[str, float]:
+    def _question(self, call: Call, source: Call | None) -> Question:
+        asked = through(self.loss, call, source)
+        if asked is None or not _gives_again(asked, call.output):  # a network that draws random numbers is another one now
+            return Question(_pair(self.loss, call), call.args[0], call.args[1])
+        return asked
+
+    def _decomposed(self, asked: Question) -> dict[str, float]:
+        prediction = _cut(asked.prediction)
         try:
-            parts = decompose(_pair(self.loss, call), _cut(call.args[0]), call.args[1])
+            parts = decompose(asked.function, prediction, asked.target)
         except (DecompositionError, *REFUSALS) as error:
             self.why_not = f"its terms could not be told apart: {str(error)[:300]}"
             return {}
         names = dict(zip(parts.names, parts.weight_names, strict=True))
         self.term_weights |= {term: name for term, name in names.items() if name}
+        if any(tensor.requires_grad for tensor in tensors_in(prediction)):
+            parted = zip(parts.names, parts.values, strict=True)
+            self.found["terms_without_graph"] = [name for name, value in parted if value.item() and not value.requires_grad]
         return {name: value.item() for name, value in zip(parts.names, parts.values, strict=True)}
 
-    def _judge(self, call: Call) -> None:
+    def _judge(self, call: Call, asked: Question) -> None:
         """Once: weights that change nothing, terms that the total lacks, terms without a path to a parameter."""
-        loss, components = _pair(self.loss, call), getattr(self.holder, "components", None)
+        loss, components = asked.function, getattr(self.holder, "components", None)
         with torch.enable_grad(), Sandbox(loss) as box:
             try:
-                case = Case(loss, _cut(call.args[0]), call.args[1], box)
+                case = Case(loss, _cut(asked.prediction), asked.target, box)
             except REFUSALS as error:  # a loss that differentiates its prediction by its input needs the whole graph
                 self.why_not = f"it cannot be evaluated on outputs that were cut off their graph: {str(error)[:300]}"
                 return
-            again = functools.partial(Case, loss, target=call.args[1], box=box)
+            again = functools.partial(Case, loss, target=asked.target, box=box)
             if self.names and not _lacks(call.args[0], self.expects):
-                ignored = [name for name in self.names if self._ignored(name, case, call, again)]
-                if ignored != self.names or not _zero_everywhere(case, call, again):
+                ignored = [name for name in self.names if self._ignored(name, case, asked, again)]
+                if ignored != self.names or not _zero_everywhere(case, asked, again):
                     self.found["ignored_weights"] = ignored
-            if not callable(components):
+            if not callable(components) or asked.prediction is not call.args[0]:
                 return
             lonely = self._lonely(_numbers(case.call(components)), case.actual.item())
             if lonely is not None:
@@ -132,14 +144,14 @@ class LossView:
             free = [name for name, value in attached.items() if not getattr(value, "requires_grad", False)]
             self.found["terms_without_graph"] = [str(name) for name in free]
 
-    def _ignored(self, name: str, case: Case, call: Call, again: Callable[..., Case]) -> bool:
+    def _ignored(self, name: str, case: Case, asked: Question, again: Callable[..., Case]) -> bool:
         """No change of the total, neither here nor at another prediction, where the term may not happen to be 0."""
         other = {name: 2 * self.weights()[name] + 1}
         changed = case.attempt(other)
         if isinstance(changed, str) or not _equal(changed, case.actual):
             return False
         try:
-            elsewhere = again(prediction=_moved(_cut(call.args[0])))
+            elsewhere = again(prediction=_moved(_cut(asked.prediction)))
         except REFUSALS:
             return False
         changed = elsewhere.attempt(other)
@@ -165,7 +177,7 @@ def _returned(output: Any) -> dict[str, float]:
         output = next((item for item in output[1:] if isinstance(item, Mapping)), None)
     if not isinstance(output, Mapping):
         return {}
-    return {name: value for name, value in _numbers(output).items() if name not in _TOTALS}
+    return {name: value for name, value in _numbers(output).items() if name not in TOTALS}
 
 
 def _numbers(found: Any) -> dict[str, float]:
@@ -180,16 +192,25 @@ def _numbers(found: Any) -> dict[str, float]:
     return numbers
 
 
+def _gives_again(asked: Question, output: Any) -> bool:
+    with torch.enable_grad(), Sandbox(asked.function):
+        try:
+            again, before = total_of(asked.function(_cut(asked.prediction), asked.target)), total_of(output)
+        except REFUSALS:
+            return False
+        return again is not None and before is not None and torch.allclose(again, before, rtol=_SLACK, equal_nan=True)
+
+
 def _lacks(prediction: Any, expects: Any) -> bool:
     """A weight whose prediction is missing changes nothing; that says nothing about the weight."""
     lacking = missing(prediction, expects)
     return isinstance(lacking, str) and lacking != ""
 
 
-def _zero_everywhere(case: Case, call: Call, again: Callable[..., Case]) -> bool:
+def _zero_everywhere(case: Case, asked: Question, again: Callable[..., Case]) -> bool:
     """Nothing is supervised, say: then no weight can show an effect."""
     try:
-        return case.actual.item() == 0 and again(prediction=_moved(_cut(call.args[0]))).actual.item() == 0
+        return case.actual.item() == 0 and again(prediction=_moved(_cut(asked.prediction))).actual.item() == 0
     except REFUSALS:
         return True
 

@@ -88,6 +88,9 @@ YES_AND_NO = {
     "gradient_partly_zero": (_gradients(4, zero=2), _gradients(4)),
     "gradient_missing_in_part": (_gradients(4, none=1), _gradients(4)),
     "loss_without_graph": (observed({"loss_graph": [0.0] * 4}), observed({"loss_graph": [1.0] * 4})),
+    "part_cut_off": (observed(cut_off=["Net.body"]), observed(cut_off=[])),
+    "term_unreached": (observed(terms_unreached=["loss_box"]), observed(terms_unreached=[])),
+    "optimizer_idle": (observed(idle_optimizers=["Adam"]), observed(idle_optimizers=[])),
     "term_without_graph": (observed(terms_without_graph=["b"]), observed(terms_without_graph=[])),
     "constant_loss_live_gradient": (healthy(loss=[0.0] * 12), healthy()),
     "loss_constant": (healthy(loss=[0.7] * 12), healthy()),
@@ -143,6 +146,38 @@ def test_honest_displays_are_no_wrong_numbers(shown, why):
 def test_a_display_of_the_sum_is_no_wrong_number():
     sums = healthy(train_loss=[11.4, 9.8, 8.2], loss_returned_mean=[2.85, 2.45, 2.05], loss_calls=[4, 4, 4])
     assert _of("display_differs")(sums).yes is False
+
+
+def test_a_sum_loss_may_be_displayed_per_sample_and_a_mean_loss_may_not():
+    shares = {"loss_mean": [2.85, 2.45, 2.05], "batch": [8.0] * 12}
+    shown = [value / 8 for value in shares["loss_mean"]]
+    for reduction, wrong in (("sum", False), ("mean", True)):
+        run = healthy(train_loss=shown, **shares)
+        run = replace(run, facts={**run.facts, "loss_reduction": reduction})
+        assert _of("display_differs")(run).yes is wrong, reduction
+
+
+def test_a_validation_sum_may_be_displayed_per_sample():
+    run = healthy(val_loss=[0.3, 0.26, 0.22], eval_loss_mean=[9.0, 7.8, 6.6])
+    assert _of("validation_display_differs")(run).yes is True
+    run = replace(run, facts={**run.facts, "loss_reduction": "sum"})
+    assert _of("validation_display_differs")(run).yes is False
+
+
+def test_a_display_of_0_beside_tiny_losses_is_rounded_away():
+    tiny = healthy(loss=[3e-6] * 12, loss_returned=[3e-6] * 12, train_loss=[0.0] * 3)
+    assert _of("display_differs")(tiny).yes is True
+    shown = replace(tiny, epochs=tiny.epochs.assign(train_loss=[3e-6] * 3))
+    assert _of("display_differs")(shown).yes is False
+
+
+def test_gradients_that_never_came_were_not_cleared():
+    assert _of("gradients_cleared")(healthy(seen_none=[4] * 12, seen_fed=[4.0] * 12)).yes is True
+    assert _of("gradients_cleared")(healthy(seen_none=[4] * 12, seen_fed=[0.0] * 12)).yes is None
+
+
+def test_nan_that_a_hook_on_the_parameters_cleans_is_seen_on_its_way():
+    assert _of("gradient_nonfinite")(healthy(flow_nonfinite=[1.0] * 12)).yes is True
 
 
 def test_an_overflow_while_the_scaler_looks_for_its_scale_is_no_nan_gradient():

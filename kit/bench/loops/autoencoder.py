@@ -36,6 +36,15 @@ class DeafVaeLoss(VaeLoss):
         return self.lam_recon * recon - 0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(-1).mean()
 
 
+class SummedVaeLoss(VaeLoss):
+    """The sum over the samples of a batch."""
+
+    def forward(self, output: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
+        x_hat, mean, logvar = output
+        kl = -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum()
+        return self.lam_recon * (x_hat - x).square().sum() + self.lam_kl * kl
+
+
 def _make(s: Setting, variant: str) -> Case:
     data = signals(s)
     model = Vae(s.width)
@@ -44,7 +53,9 @@ def _make(s: Setting, variant: str) -> Case:
         asked = dict.fromkeys(asked, 0.0)
     if variant == "the divergence is off on purpose":
         asked["lam_kl"] = 0.0
-    loss = DeafVaeLoss(**asked) if variant == "lam_kl accepted and ignored" else VaeLoss(**asked)
+    summed = variant == "summed over the samples, shown per sample"
+    kinds = {"lam_kl accepted and ignored": DeafVaeLoss, "summed over the samples, shown per sample": SummedVaeLoss}
+    loss = kinds.get(variant, VaeLoss)(**asked)
     if variant == "the decoder ends in a dead ReLU":
         model.decoder[2] = dead_relu(model.decoder[2])
     if variant == "the log-variance overflows":
@@ -73,7 +84,7 @@ def _make(s: Setting, variant: str) -> Case:
                 for parameter in model.parameters():
                     parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
                 optimizer.step()
-                total += value.item() * len(x)
+                total += value.item() if summed else value.item() * len(x)
             if variant == "step after the loop":
                 optimizer.zero_grad()
                 value.backward()
@@ -81,7 +92,9 @@ def _make(s: Setting, variant: str) -> Case:
                 total += value.item() * len(x)
             model.eval()
             with torch.no_grad():
-                console.line(epoch, total, loss(model(data.x_val), data.x_val).item())
+                val = loss(model(data.x_val), data.x_val).item()
+                samples = (len(data.x), len(data.x_val)) if summed else (1, 1)
+                console.line(epoch, total / samples[0], val / samples[1])
         return console.shown
 
     unasked = variant == "annealing in whole numbers multiplies every weight"
@@ -91,7 +104,12 @@ def _make(s: Setting, variant: str) -> Case:
 PROGRAMS = family(
     "autoencoder",
     _make,
-    healthy=(AS_INTENDED, "the divergence is annealed from 0", "the divergence is off on purpose"),
+    healthy=(
+        AS_INTENDED,
+        "the divergence is annealed from 0",
+        "the divergence is off on purpose",
+        "summed over the samples, shown per sample",
+    ),
     faults={
         "weight_names": ("lam_kl accepted and ignored",),
         "loss_weights": ("all weights 0", "annealing in whole numbers multiplies every weight"),

@@ -11,14 +11,14 @@ from kit.hypotheses.policy import Policy
 
 @check("Does a backward pass leave NaN or infinity in a gradient?")
 def gradient_nonfinite(seen: Observed, policy: Policy) -> Answer:
-    values = seen.turns("grad_nonfinite")
-    if "scale" in seen.steps and "grad_nonfinite" in seen.steps:
-        # under a gradient scaler an overflow is how it finds its scale; the check of the scaler looks at those turns
-        values = seen.steps.loc[seen.steps["scale"].isna(), "grad_nonfinite"].dropna().to_numpy(dtype=float)
-    if not values.size:
+    # hooks on the parameters may have cleaned what arrived there; what came back to the outputs is seen before them
+    table = seen.steps.reindex(columns=["grad_nonfinite", "flow_nonfinite", "scale"])
+    # under a gradient scaler an overflow is how it finds its scale; the check of the scaler looks at those turns
+    values = table.loc[table["scale"].isna(), ["grad_nonfinite", "flow_nonfinite"]].dropna(how="all").astype(float)
+    if not len(values):
         return silent("raw gradients (outside a gradient scaler)")
-    share = float((values > 0).mean())
-    return Answer(share >= policy.sometimes, f"in {share:.0%} of {values.size} measured turns")
+    share = float((values.max(axis=1) > 0).mean())
+    return Answer(share >= policy.sometimes, f"in {share:.0%} of {len(values)} measured turns")
 
 
 @check("Is the raw gradient exactly 0 everywhere?")
@@ -75,6 +75,15 @@ def term_without_graph(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(terms), f"without a path: {', '.join(terms)}" if terms else "every term has one")
 
 
+@check("Does a part of the network lie before a cut, and never get a gradient?")
+def part_cut_off(seen: Observed, policy: Policy) -> Answer:
+    parts = seen.facts.get("cut_off")
+    if parts is None:
+        return silent("the tensors that the parts of the network hand on")
+    said = f"what {', '.join(parts)} made was handed on without its graph"
+    return Answer(bool(parts), said if parts else "no part that is to be trained was cut off")
+
+
 @check("Does the loss stay at one number while its gradient is alive?")
 def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("loss", "grad_norm")
@@ -92,8 +101,11 @@ def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
 
 @check("Are the gradients gone when the optimizer steps?")
 def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
-    table = seen.together("grad_norm", "seen_zero", "seen_none", "seen_tensors")
+    fed = ["seen_fed"] if "seen_fed" in seen.steps else []
+    table = seen.together("grad_norm", "seen_zero", "seen_none", "seen_tensors", *fed)
     table = table[(table["grad_norm"] > 0) & (table["seen_tensors"] > 0)]
+    if fed:  # an optimizer whose tensors got no gradient has nothing cleared
+        table = table[table["seen_fed"] > 0]
     if table.empty:
         return silent("gradients after the backward pass and before the step of the same turn")
     gone = table["seen_zero"] + table["seen_none"] == table["seen_tensors"]

@@ -25,6 +25,14 @@ def no_steps(seen: Observed, policy: Policy) -> Answer:
     )
 
 
+@check("Is there an optimizer that never steps, though it alone holds what runs?")
+def optimizer_idle(seen: Observed, policy: Policy) -> Answer:
+    idle = seen.facts.get("idle_optimizers")
+    if idle is None:
+        return silent("the optimizers that are alive")
+    return Answer(bool(idle), f"never stepped: {', '.join(idle)}" if idle else "each of them stepped")
+
+
 @check("Did the gradient scaler skip most steps?")
 def scaler_skips_most(seen: Observed, policy: Policy) -> Answer:
     skips, steps = seen.total("scaler_skips"), seen.total("steps")

@@ -43,19 +43,25 @@ def display_differs(seen: Observed, policy: Policy) -> Answer:
     if low.size != shown.size:  # epochs that are not told apart: the range of the whole run
         low, high, sums = np.full(shown.size, np.nanmin(low)), np.full(shown.size, np.nanmax(high)), []
     known = np.isfinite(shown) & np.isfinite(low)
+    if not shown.any() and known.all() and (np.minimum(np.abs(low), np.abs(high)) > policy.exact_zero).all():
+        return Answer(True, f"0 was displayed in every epoch; the batch losses were {spoken(seen.losses)}")
+    share = _constant_share(seen, shown, policy)
+    if share is not None:
+        return Answer(True, f"displayed is the mean of the batch losses divided by {1 / share:.3g} in every epoch")
     slack = policy.display_slack * np.maximum(np.abs(low), np.abs(shown)) + policy.display_rounding
     upper = policy.display_slack * np.abs(high) + policy.display_rounding
     wrong = (shown < low - slack) | (shown > high + upper)
-    for other in sums:  # a sum over the batches, or over the samples, is another unit and no mistake
+    for other in sums:  # a sum over the batches or the samples, or a sum loss per sample, is another unit and no mistake
         wrong &= ~np.isclose(shown, other, rtol=policy.display_slack)
     return Answer(
-        bool(known.any() and wrong[known].mean() >= policy.nearly_always),
+        bool(known.any() and wrong[known].mean() >= policy.often_outside),
         f"displayed {spoken(shown[known])}; the batch losses were {spoken(seen.losses)}",
     )
 
 
 def _bounds(seen: Observed) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]] | None:
-    """Per epoch: the smallest and the largest loss of a batch, of the epoch before as well, for a display may be smoothed; and sums."""
+    """Per epoch: the smallest and the largest loss of a batch; a display may be smoothed, so the mean of the epoch before counts as
+    one more batch; and sums."""
     pairs = [("backwards", "loss"), ("loss_calls", "loss_returned")]
     parts = [
         seen.steps.loc[seen.steps[counted] > 0, ["epoch", value]].set_axis(["epoch", "loss"], axis=1)
@@ -70,10 +76,10 @@ def _bounds(seen: Observed) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]] |
         return np.array([edges[0]]), np.array([edges[1]]), []
     every = pd.concat(parts).astype(float)
     every["loss"] = every["loss"].where(np.isfinite(every["loss"]))
-    edges = (
-        every.groupby("epoch")["loss"].agg(["min", "max"]).rolling(2, min_periods=1).agg({"min": "min", "max": "max"})
-    )
-    return edges["min"].to_numpy(), edges["max"].to_numpy(), _sums(seen, len(edges))
+    edges = every.groupby("epoch")["loss"].agg(["min", "max", "mean"])
+    before = edges["mean"].shift(1)
+    low, high = edges["min"].where(~(before < edges["min"]), before), edges["max"].where(~(before > edges["max"]), before)
+    return low.to_numpy(), high.to_numpy(), _sums(seen, len(edges))
 
 
 def _sums(seen: Observed, epochs: int) -> list[np.ndarray]:
@@ -83,7 +89,33 @@ def _sums(seen: Observed, epochs: int) -> list[np.ndarray]:
         if {mean, count} <= set(seen.epochs) and len(seen.epochs) == epochs:
             found.append((seen.epochs[mean] * seen.epochs[count]).to_numpy(dtype=float))
     size = seen.turns("batch")
-    return found + ([total * float(np.median(size)) for total in found] if size.size else [])
+    if not size.size:
+        return found
+    one = float(np.median(size))
+    each = [total * one for total in found]
+    if seen.facts.get("loss_reduction") == "sum":
+        each += [means / one for means in _means(seen) if len(means) == epochs]
+    return found + each
+
+
+def _means(seen: Observed) -> list[np.ndarray]:
+    """Per epoch, of what was differentiated and of what the loss returned."""
+    names = [name for name in ("loss_mean", "loss_returned_mean") if seen.over_epochs(name).size == len(seen.epochs)]
+    return [seen.over_epochs(name) for name in names]
+
+
+def _constant_share(seen: Observed, shown: np.ndarray, policy: Policy) -> float | None:
+    """A mean over the batch, divided once more by the samples or the batches: the same small share in every epoch."""
+    size, batches = seen.turns("batch"), seen.over_epochs("batches")
+    if seen.facts.get("loss_reduction") != "mean" or not size.size or not batches.size or shown.size < policy.enough_turns:
+        return None
+    for means in _means(seen):
+        if len(means) != len(shown) or not (np.isfinite(means).all() and np.isfinite(shown).all() and (means > 0).all()):
+            continue
+        for count in (float(np.median(size)), float(np.median(batches))):
+            if count >= policy.enough_turns and np.allclose(shown * count, means, rtol=policy.display_slack, atol=0):
+                return 1 / count
+    return None
 
 
 @check("Is the displayed validation loss another number than was computed in evaluation?")
@@ -95,6 +127,10 @@ def validation_display_differs(seen: Observed, policy: Policy) -> Answer:
     if not len(both):
         return silent("the displayed validation loss and the losses computed in evaluation, both")
     shown, computed = both.T
+    if seen.facts.get("loss_reduction") == "sum" and (shown != 0).all():  # a sum may be shown per sample
+        ratio = computed / shown
+        if np.ptp(ratio) <= policy.display_slack * np.abs(ratio).max():
+            return Answer(False, f"displayed {spoken(shown)}; computed {np.median(ratio):.4g} times as much, a sum")
     slack = policy.display_slack * np.abs(computed).max() + policy.display_rounding
     wrong = (shown < computed.min() - slack) | (shown > computed.max() + slack)
     return Answer(bool(wrong.mean() >= policy.nearly_always), f"displayed {spoken(shown)}; computed {spoken(computed)}")

@@ -104,6 +104,15 @@ def weight_without_term(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(said), "; ".join(said) or "each weight multiplies a term")
 
 
+@check("Was a term computed that no backward pass came by?")
+def term_unreached(seen: Observed, policy: Policy) -> Answer:
+    terms = seen.facts.get("terms_unreached")
+    if terms is None:
+        return silent("terms by name, as a loss or a network returned them")
+    said = f"computed with a graph and not in what was differentiated: {', '.join(terms)}"
+    return Answer(bool(terms), said if terms else "each is in what was differentiated")
+
+
 def _in_force(seen: Observed) -> dict[str, np.ndarray]:
     values = {name: seen.weight(name) for name in seen.weights}
     return {name: value for name, value in values.items() if value.size}
