@@ -27,6 +27,12 @@ def _wanted() -> dict[str, SpecifierSet]:
     return {requirement.name: requirement.specifier for requirement in map(Requirement, lines)}
 
 
+def _guests() -> dict[str, SpecifierSet]:
+    """An extra for the tests that watch other packages' trainers: optional, so conda's list does without it."""
+    lines = _project()["optional-dependencies"]["guests"]
+    return {requirement.name: requirement.specifier for requirement in map(Requirement, lines)}
+
+
 def _pins() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = (line.split("==") for line in lines if line and not line.startswith("#"))
@@ -44,7 +50,7 @@ def test_conda_offers_the_same_packages_with_the_same_bounds():
 
 def test_every_package_is_pinned_within_its_bound():
     pins = _pins()
-    for name, bound in _wanted().items():
+    for name, bound in (_wanted() | _guests()).items():
         assert name in pins, f"{name} is not in constraints.txt"
         assert bound.contains(pins[name]), f"{name}=={pins[name]} is outside {bound}"
 
@@ -59,6 +65,25 @@ def test_what_is_installed_is_what_is_pinned():
     pins = _pins()
     for name in _wanted():
         assert metadata.version(name).split("+")[0] == pins[name], name
+
+
+def test_guests_that_are_installed_are_those_that_are_pinned():
+    """With everything that they bring along."""
+    from importlib import metadata
+
+    pins, installed = _pins(), {canonicalize_name(found.name): found.version for found in metadata.distributions()}
+    if not _guests().keys() & installed.keys():
+        pytest.skip("the extra `guests` is not installed")
+    todo, seen = sorted(_guests()), set()
+    while todo:
+        name = canonicalize_name(todo.pop())
+        if name in seen or name not in installed:
+            continue
+        seen.add(name)
+        if name != "setuptools":  # of the environment itself
+            assert installed[name].split("+")[0] == pins.get(name), name
+        needs = map(Requirement, metadata.requires(name) or ())
+        todo += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
 
 
 def test_no_registry_is_named():

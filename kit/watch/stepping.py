@@ -131,6 +131,8 @@ class Stepping:
         fed = {id(p) for p, g, version in before if p.grad is not g or (g is not None and g._version != version)}
         if self._provisional:
             self._decide(turn)
+            # a prediction that was cut off and made a leaf again got a gradient, and is no parameter of the network found meanwhile
+            fed &= {id(p) for p in self._looked_at()}
         turn.open, turn.spent = False, True
         if failed and not self._rootless:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.check import Answer, check, silent
+from kit.hypotheses.checks.symptoms import validation_level
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
@@ -69,6 +70,8 @@ def learning_rate_zero(seen: Observed, policy: Policy) -> Answer:
         return silent("the learning rate of a step")
     share = float((rates == 0).mean())
     enough = policy.in_turns if seen.evaluated_stands_still else policy.nearly_always
+    if 0 < rates.max() <= policy.level and validation_level(seen, policy).yes:
+        return Answer(True, f"at most {rates.max():.3g} in {rates.size} steps, and the validation loss stands still")
     return Answer(share >= enough, f"in {share:.0%} of {rates.size} steps; largest {rates.max():.3g}")
 
 

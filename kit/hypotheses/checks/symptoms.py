@@ -83,19 +83,23 @@ def _bounds(seen: Observed) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]] |
 
 
 def _sums(seen: Observed, epochs: int) -> list[np.ndarray]:
-    """Of the losses of each epoch: over the batches, and over the samples where the size of a batch is known."""
-    found = []
+    """Of the losses of each epoch: over the batches, a step's batches, and the samples where the size of a batch is known."""
+    found, steps = [], []
     for mean, count in (("loss_mean", "backwards"), ("loss_returned_mean", "loss_calls")):
         if {mean, count} <= set(seen.epochs) and len(seen.epochs) == epochs:
             found.append((seen.epochs[mean] * seen.epochs[count]).to_numpy(dtype=float))
+            # a trainer that accumulates may display a mean over its steps; where none was taken there is no such number
+            if "steps" in seen.epochs:
+                taken = seen.epochs["steps"].where(seen.epochs["steps"] > 0)
+                steps.append(found[-1] / taken.to_numpy(dtype=float))
     size = seen.turns("batch")
     if not size.size:
-        return found
+        return found + steps
     one = float(np.median(size))
     each = [total * one for total in found]
     if seen.facts.get("loss_reduction") == "sum":
         each += [means / one for means in _means(seen) if len(means) == epochs]
-    return found + each
+    return found + steps + each
 
 
 def _means(seen: Observed) -> list[np.ndarray]:
