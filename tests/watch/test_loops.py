@@ -212,6 +212,19 @@ def test_a_teacher_ends_no_epoch_and_an_evaluation_does(first):
     assert run.trace.epochs["side_forwards"].sum() == 2 * BATCHES
 
 
+def test_a_prediction_made_a_leaf_again_feeds_no_parameter():
+    one = job()
+    with watch() as run:
+        for x, y in batches():
+            one.optimizer.zero_grad()
+            with torch.no_grad():
+                prediction = one.model(x)
+            one.loss(prediction.requires_grad_(), y).backward()
+            one.optimizer.step()
+    assert complete(run)
+    assert run.trace.steps["loss_graph"].tolist() == [0] * BATCHES
+
+
 def test_pseudo_labels_of_the_network_itself_end_no_epoch():
     one = job()
     with watch() as run:
