@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 
 import nbformat
 import pytest
@@ -76,6 +77,8 @@ def test_a_fresh_kernel_gives_the_same_evidence(path, tmp_path, monkeypatch):
     """Text is equal word for word; numbers agree within rounding of another processor."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # kernels of two workers would share one history file
     (tmp_path / "notebooks").mkdir()
+    for script in path.parent.glob("*.py"):  # what a notebook imports lies beside it
+        shutil.copy(script, tmp_path / "notebooks")
     stored = nbformat.read(path, as_version=4)
     fresh = static(run(path, tmp_path / "notebooks"))
     for before, after in zip(_code(stored), _code(fresh), strict=True):

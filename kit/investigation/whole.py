@@ -17,6 +17,12 @@ from kit.investigation.benched import bench_finding
 from kit.investigation.fault_runs import AS_IT_IS, FaultRuns, Setup, run_faults
 from kit.investigation.fix_and_verify import AS_RECORDED, OPTION_1, TRIED, fix_and_verify_finding, fix_panel, run_fixes
 from kit.investigation.loss_weights import AS_REPORTED, SETTINGS, loss_weights_finding, run_weight_settings
+from kit.investigation.outside_the_report import (
+    FAULTS,
+    few_scenes_patient,
+    outside_finding,
+    run_loop_faults,
+)
 from kit.investigation.overfit import overfit_finding
 from kit.investigation.ranking import rank_at_one_step, ranking_finding
 from kit.loss import COVARIANCE_ONLY
@@ -27,8 +33,9 @@ from kit.training import Patient, TrainingHistory, overfit_test
 _FAULT_SETUPS = tuple(
     module.SETUPS for module in (loss_initialisation, missing_prediction, zero_outputs, nan_gradients)
 )
-# reading and probing, the runs, the fixed sick run, the runs with faults, the fixes with their interventions, the overfit test, the bench
-STAGES = 5 + len(SETTINGS) + sum(map(len, _FAULT_SETUPS)) + len(TRIED)
+# reading and probing, the runs, the fixed sick run, the runs with faults, the fixes with their interventions, the loop, the overfit test,
+# the bench
+STAGES = 5 + len(SETTINGS) + sum(map(len, _FAULT_SETUPS)) + len(TRIED) + len(FAULTS)
 OVERFIT_SAMPLES = 512
 OVERFIT_EPOCHS = 30
 QUICK_EPOCHS = 2
@@ -65,6 +72,8 @@ def investigate(
 
     mended = _fix_finding(patient, run, {} if quick else {OPTION_1: fixed}, command, progress)
 
+    outside = _outside_finding(quick, command, progress)
+
     samples, epochs = (64, 4) if quick else (OVERFIT_SAMPLES, OVERFIT_EPOCHS)
     healthy = replace(Patient.admit(seed=0, samples=samples), weights=COVARIANCE_ONLY)
     result = overfit_test(healthy.new_model(), healthy.new_loss(), healthy.train, epochs=epochs)
@@ -73,7 +82,7 @@ def investigate(
     runs = bench.shipped_runs()
     benched = bench_finding(runs, bench.score(runs, shipped_likelihoods()))
     progress("the recorded fault bench")
-    return ranking, weights, *faults, mended, overfit, benched
+    return ranking, weights, *faults, mended, outside, overfit, benched
 
 
 def _fix_finding(
@@ -93,6 +102,15 @@ def _fix_finding(
     progress("interventions")
     step = nan_gradients.nan_gradients_step(patient)
     return fix_and_verify_finding(runs, diagnosis, tests, step, fix_panel(step), command=command)
+
+
+def _outside_finding(quick: bool, command: str, progress: Callable[[str], None]) -> Finding:
+    """Faults of the loop, which the report does not name."""
+    few = few_scenes_patient()
+    if quick:
+        few = replace(few, config=replace(few.config, epochs=QUICK_EPOCHS))
+    found = run_loop_faults(few, progress=lambda name: progress(f"the loop: {name}"))
+    return outside_finding(found, command=command)
 
 
 def _fault_findings(

@@ -72,6 +72,7 @@ def test_the_investigation_writes_one_page(page):
         "Do outputs that are all zero make the train loss 0?",
         "Do NaN gradients make the train loss 0?",
         "Does the report's fix cure the run?".replace("'", "&#39;"),
+        "Which fault of the loop shows the report's symptom?".replace("'", "&#39;"),
         "Can this network learn at all?",
         "How often does the diagnosis name the cause that was put in?",
     )
