@@ -41,7 +41,6 @@ from kit.investigation.outside_the_report import (
     one_by_one_table,
     outside_finding,
     run_loop_faults,
-    shown_runs_evidence,
 )
 from kit.investigation.overfit import overfit_finding
 from kit.investigation.ranking import blended_predict, rank_at_one_step, ranking_finding
@@ -107,7 +106,6 @@ __all__ = [
     "run_fixes",
     "run_loop_faults",
     "run_weight_settings",
-    "shown_runs_evidence",
     "shows_symptom",
     "study_zero_factors",
     "write_investigation",

@@ -23,7 +23,7 @@ from kit.faults import (
     all_applied,
 )
 from kit.investigation.fault_runs import is_level, reads_zero, shows_symptom, spoken_range, spoken_run
-from kit.plots import Evidence, compare_runs_evidence
+from kit.plots import displayed_evidence
 from kit.report import Finding, Table
 from kit.training import Patient, RunningLoss, TrainingHistory, TrainingLoop
 from kit.watch import Trace, watch
@@ -71,7 +71,6 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = MappingProxyType(
         HEALTHY: (),
     }
 )
-_DRAWN = (SKIPPED, STILL, UNADDED, AFTER_LOOP, HEALTHY)
 _AVERAGED = 0.999  # validation looks at averaged weights, as in the report's trainer
 
 
@@ -194,11 +193,6 @@ def one_by_one_table(found: LoopFaults) -> Table:
     return Table(pd.DataFrame(rows), "Two faults at once: which number does each of them make?")
 
 
-def shown_runs_evidence(found: LoopFaults) -> Evidence:
-    """The displayed losses of the runs that differ, by epoch."""
-    return compare_runs_evidence({name: run for name, run in found.runs.items() if name in _DRAWN})
-
-
 def outside_finding(found: LoopFaults, *, command: str) -> Finding:
     """The finding of notebook 07, worded by what the runs show.
 
@@ -226,7 +220,7 @@ def outside_finding(found: LoopFaults, *, command: str) -> Finding:
         answer=" ".join(answer),
         evidence=(
             counts_table(found),
-            shown_runs_evidence(found),
+            displayed_evidence(found.counts),
             diagnoses_table(found),
             one_by_one_table(found),
         ),

@@ -42,7 +42,9 @@ def four_counts(trace: Trace) -> Table:
     rows = epochs[[*_COUNTS, "eval_forwards"]].astype(int).rename(columns=_COUNTS)
     rows = rows.rename(columns={"eval_forwards": "forward, in evaluation"})
     rows["train, displayed"], rows["validation, displayed"] = epochs["train_loss"], epochs["val_loss"]
-    return Table(rows.reset_index(), "Are the four counts of an epoch the same, and above 0? Seen from outside, by hooks.")
+    return Table(
+        rows.reset_index(), "Are the four counts of an epoch the same, and above 0? Seen from outside, by hooks."
+    )
 
 
 def before_after(runs: Mapping[str, Trace]) -> Table:
@@ -70,7 +72,12 @@ def before_after_evidence(runs: Mapping[str, Trace]) -> Evidence:
 
 
 def own_run_finding(
-    runs: Mapping[str, Trace], diagnosis: Diagnosis, panel: Panel, *, command: str, about: Mapping[str, Any] | None = None
+    runs: Mapping[str, Trace],
+    diagnosis: Diagnosis,
+    panel: Panel,
+    *,
+    command: str,
+    about: Mapping[str, Any] | None = None,
 ) -> Finding:
     """The finding of notebook 08, worded by what the two runs show.
 

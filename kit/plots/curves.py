@@ -58,7 +58,8 @@ def compare_runs(runs: Mapping[str, Any], axes: Sequence[Axes] | None = None) ->
         for number, (label, history) in enumerate(runs.items()):
             curve(ax, getattr(history, attribute), label, number)
         ax.set_title(title, fontsize=10, loc="left")
-        ax.set_ylim(bottom=-0.2)
+        high = ax.get_ylim()[1]
+        ax.set_ylim(-0.05 * high, 1.05 * high)  # level lines have hardly a margin, and would be cut at the top
     axes[-1].legend(frameon=False, fontsize=8)
     return axes
 

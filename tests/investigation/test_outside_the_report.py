@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from kit import faults
-from kit.investigation import few_scenes_patient, one_by_one, one_by_one_table, outside_finding, run_loop_faults
+from kit.investigation import few_scenes_patient, one_by_one_table, outside_finding, run_loop_faults
 from kit.investigation import outside_the_report as outside
 from kit.investigation.outside_the_report import (
     AFTER_LOOP,
@@ -21,6 +21,7 @@ from kit.investigation.outside_the_report import (
     STILL_AND_UNADDED,
     UNADDED,
     LossNeverAdded,
+    one_by_one,
     which_number,
 )
 from tests.training._runs import small_patient
