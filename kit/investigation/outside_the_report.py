@@ -167,8 +167,13 @@ def which_number(history: TrainingHistory) -> str:
 
 
 def counts_table(found: LoopFaults) -> Table:
+    rows = found.counts.reset_index()
+    for column in (name for name in rows if name.startswith(("train", "validation"))):
+        rows[column] = [
+            "not finite" if value != value else f"{value:.6f}" for value in rows[column]
+        ]  # as loops display it
     return Table(
-        found.counts.reset_index(),
+        rows,
         "Are the four counts of an epoch the same, and is the displayed train loss the one that was computed? Counts of the last epoch.",
     )
 
@@ -215,7 +220,7 @@ def outside_finding(found: LoopFaults, *, command: str) -> Finding:
     )
     return Finding(
         question=QUESTION,
-        claim="The report names five causes, and none of them is in the loop. (Not in the report.)",
+        claim="Faults of the loop show a train loss of 0 and a level validation loss. (The report names none of them.)",
         verdict="confirmed" if both else "refuted",
         answer=" ".join(answer),
         evidence=(
