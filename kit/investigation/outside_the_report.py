@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -168,10 +169,8 @@ def which_number(history: TrainingHistory) -> str:
 
 def counts_table(found: LoopFaults) -> Table:
     rows = found.counts.reset_index()
-    for column in (name for name in rows if name.startswith(("train", "validation"))):
-        rows[column] = [
-            "not finite" if value != value else f"{value:.6f}" for value in rows[column]
-        ]  # as loops display it
+    for name in rows.columns[rows.columns.str.startswith(("train", "validation"))]:
+        rows[name] = [f"{loss:.6f}" if isfinite(loss) else "not finite" for loss in rows[name]]  # as loops display it
     return Table(
         rows,
         "Are the four counts of an epoch the same, and is the displayed train loss the one that was computed? Counts of the last epoch.",
