@@ -148,8 +148,11 @@ class Journal:
 
         return compare(self[first], self[second])
 
-    def view(self, *findings: Finding) -> Any:
-        """The journal as a widget: list, rename, note, order, remove, export; and "Keep this" for the findings given."""
+    def view(self, *findings: Any) -> Any:
+        """The journal as a widget: list, rename, note, order, remove, compare, export.
+
+        findings: what "Keep this" offers, as it stands when pressed: findings, and live panels with what they have shown.
+        """
         from kit.journal.view import journal_view
 
         return journal_view(self, findings)

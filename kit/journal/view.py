@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kit.journal.live import live_finding
 from kit.panel import JournalView
+from kit.panel.live_training import Training
 from kit.report import Finding
 
-PAGE = "journal.html"
+PAGE, COMPARISON = "journal.html", "comparison.html"
 
 
-def journal_view(journal: Any, findings: Sequence[Finding] = ()) -> JournalView:
-    """The widget of a journal; with findings, also "Keep this" for them, as their panels stand when it is pressed."""
+def journal_view(journal: Any, findings: Sequence[Finding | Training] = ()) -> JournalView:
+    """The widget of a journal; with findings or live panels, also "Keep this" for them, as they stand when it is pressed."""
     for place, finding in enumerate(findings):
-        if not isinstance(finding, Finding):
-            raise ValueError(f"view should get findings. Found a {type(finding).__name__} at position {place}.")
+        if not isinstance(finding, Finding | Training):
+            found = f"Found a {type(finding).__name__} at position {place}."
+            raise ValueError(f"view should get findings or live panels. {found}")
 
     def rows() -> list[dict[str, str]]:
         return [
@@ -24,7 +27,14 @@ def journal_view(journal: Any, findings: Sequence[Finding] = ()) -> JournalView:
         ]
 
     def keep(message: dict[str, Any]) -> str:
-        return f"Kept as \u201c{journal.keep(findings[message['offer']], message['note']).name}\u201d."
+        offered, note, name = findings[message["offer"]], message["note"], message.get("name", "")
+        if isinstance(offered, Finding):
+            return f"Kept as \u201c{journal.keep(offered, note, name=name).name}\u201d."
+        shown = live_finding(offered)
+        kept = journal.keep(shown, note, name=name, diagnosis=offered.line or None)
+        for panel in shown.panels:
+            panel.close()
+        return f"Kept as \u201c{kept.name}\u201d."
 
     def rename(message: dict[str, Any]) -> str:
         return f"Now named \u201c{journal.rename(message['key'], message['name']).name}\u201d."
@@ -49,8 +59,19 @@ def journal_view(journal: Any, findings: Sequence[Finding] = ()) -> JournalView:
     def export(_message: dict[str, Any]) -> str:
         return repr(journal.write_html(journal.path.with_name(PAGE)))
 
+    def compare(message: dict[str, Any]) -> str:
+        comparison = journal.compare(message["first"], message["second"])
+        view.compared = comparison._repr_html_()
+        said = repr(comparison.write(journal.path.with_name(COMPARISON)))
+        for kept in (comparison.first, comparison.second):
+            for panel in kept.finding.panels:
+                panel.close()
+        return said
+
     actions = {
         "keep": keep, "rename": rename, "note": note, "move": move, "remove": remove, "restore": restore,
-        "export": export, "refresh": lambda _message: "",
+        "compare": compare, "export": export, "refresh": lambda _message: "",
     }  # fmt: skip
-    return JournalView(rows, actions, offers=[finding.question for finding in findings])
+    offers = [offered.question if isinstance(offered, Finding) else f"Live: {offered.title}" for offered in findings]
+    view = JournalView(rows, actions, offers=offers)
+    return view

@@ -16,7 +16,7 @@ class JournalView(anywidget.AnyWidget):
 
     rows:    () -> one mapping an entry, in order: key, name, note, verdict, kept (texts)
     actions: name -> what a button does with its message, returning the sentence for `status`: keep, rename, note, move,
-             remove, restore, export, refresh
+             remove, restore, compare, export, refresh
     offers:  titles of what "Keep this" can keep; none: no such button
 
     Errors that an action can meet (OSError, ValueError, LookupError, RuntimeError) end in `status`, because a notebook
@@ -29,6 +29,7 @@ class JournalView(anywidget.AnyWidget):
     entries = traitlets.List().tag(sync=True)
     offers = traitlets.List().tag(sync=True)
     removed = traitlets.Unicode().tag(sync=True)
+    compared = traitlets.Unicode().tag(sync=True)  # two entries side by side, as escaped HTML
     status = traitlets.Unicode().tag(sync=True)
 
     def __init__(
@@ -60,3 +61,17 @@ class JournalView(anywidget.AnyWidget):
     def _receive(self, _widget: JournalView, content: Any, _buffers: Any) -> None:
         if isinstance(content, Mapping) and "action" in content:
             self.act(content)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        # where no widget runs this is what a reader sees; whatever was kept stays out of the notebook file
+        return {
+            **data,
+            "text/html": "<p>Journal of findings: run the notebook to keep, compare and export.</p>",
+        }, metadata
+
+    def __repr__(self) -> str:
+        return f"<JournalView: {len(self.entries)} findings>"

@@ -45,6 +45,7 @@ class FaultOffer:
         group: title of the hypothesis that it makes true.
         what: what it does, in a sentence.
         unfit: why it cannot be applied here; empty if it can.
+        suggested: named beside the closed menu, as what to try first.
     """
 
     key: str
@@ -52,6 +53,7 @@ class FaultOffer:
     group: str
     what: str = ""
     unfit: str = ""
+    suggested: bool = False
 
 
 @runtime_checkable

@@ -6,13 +6,16 @@ import json
 
 import pytest
 
+from kit.investigation.live import PatientSession
 from kit.journal import Journal
 from kit.panel import JournalView, stylesheet
 from kit.panel.assets import journal_source
+from kit.panel.live import LivePanel
 from tests.browser._axe import axe_source, violations
 from tests.browser._paint import painted
 from tests.journal._findings import small
 from tests.panel._panel_cases import HOSTILE
+from tests.training._runs import small_patient
 
 # the six functions of a widget model; what the view sends is kept for the test to answer
 MODEL = """
@@ -38,7 +41,7 @@ def journal(tmp_path):
 
 
 def state_of(view):
-    return {name: getattr(view, name) for name in ("entries", "offers", "removed", "status")}
+    return {name: getattr(view, name) for name in ("entries", "offers", "removed", "status", "compared")}
 
 
 @pytest.fixture
@@ -105,6 +108,58 @@ def test_python_does_what_the_buttons_say_and_says_what_went_wrong(journal):
     assert view.entries[-1]["name"] == "from another notebook"
 
 
+def test_a_live_panel_is_kept_as_it_stands_with_its_diagnosis(journal):
+    live = LivePanel(PatientSession(small_patient(), probe_every=5, title="Live?"))
+    view = journal.view(live)
+    assert view.offers == ["Live: Live?"]
+    view.act({"action": "keep", "offer": 0, "note": "before", "name": "early"})
+    live.weights = {"lam_cov": 0.5}
+    live.steps(6)
+    live.faults = ["nan_gradients"]
+    view.act({"action": "keep", "offer": 0, "note": "after", "name": ""})
+    assert view.status == "Kept as \u201cLive?\u201d."
+    early, late = journal["early"], journal["Live?"]
+    assert early.note == "before" and "Nothing was trained" in early.finding.answer
+    assert late.diagnosis == late.finding.answer == live.line
+    assert late.finding.panels[0].weights["lam_cov"] == 0.5
+    assert "NaN gradients" in late.finding.evidence[1].frame.to_string()
+    live.close()
+
+
+def test_two_findings_are_compared_in_the_notebook_and_as_a_page(journal):
+    view = journal.view()
+    keys = [entry["key"] for entry in view.entries]
+    view.act({"action": "compare", "first": keys[0], "second": keys[1]})
+    assert view.status.startswith("wrote ") and (journal.path.parent / "comparison.html").is_file()
+    assert "What differs" in view.compared and "note of one" in view.compared
+    view.act({"action": "compare", "first": keys[0], "second": keys[0]})
+    assert view.status.startswith("could not compare: compare should get two entries")
+
+
+def test_what_a_notebook_file_keeps_of_the_list_is_one_sentence(journal):
+    data, _ = journal.view()._repr_mimebundle_()
+    assert data["text/html"].startswith("<p>Journal of findings: run the notebook")
+    assert "note of one" not in str(data)
+
+
+@pytest.mark.browser
+def test_two_are_compared_in_a_frame_that_runs_nothing(journal, show):
+    view = journal.view()
+    page = show(view)
+    assert page.locator(".kit-pair").evaluate_all("nodes => nodes.map(n => n.selectedOptions[0].text)") == [
+        "two",
+        "three",
+    ]
+    page.get_by_label("Compare this finding").select_option("one")
+    page.get_by_role("button", name="Compare").click()
+    act(page, view)
+    frame = page.locator(".kit-compared")
+    assert frame.get_attribute("sandbox") == ""
+    inside = frame.content_frame
+    inside.get_by_text("note of one").wait_for()
+    assert inside.get_by_text("note of three").count() == 1
+
+
 @pytest.mark.browser
 def test_the_list_is_worked_with_mouse_and_keyboard(journal, show):
     view = journal.view(small("Another?"))
@@ -135,10 +190,11 @@ def test_the_list_is_worked_with_mouse_and_keyboard(journal, show):
     act(page, view)
     assert shown(page) == ["third", "one", "two"]
 
+    page.locator(".kit-keep-name").fill("named")
     page.locator(".kit-keep textarea").fill("kept with a note")
     page.get_by_role("button", name="Keep this").click()
     act(page, view)
-    assert shown(page)[-1] == "Another?" and journal["Another?"].note == "kept with a note"
+    assert shown(page)[-1] == "named" and journal["named"].note == "kept with a note"
 
 
 @pytest.mark.browser

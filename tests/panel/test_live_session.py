@@ -322,3 +322,13 @@ def test_the_shipped_patient_runs_live():
     patient = replace(patient, train=patient.train[:8], validation=patient.validation[:4])
     session = session_of(replace(patient, config=replace(patient.config, batch_size=4, epochs=1)))
     assert len(train(session, session.planned)) == 2
+
+
+def test_the_faults_of_a_hypothesis_come_first_and_are_named():
+    session = session_of(about="zero_outputs")
+    named = [offer.key for offer in session.faults if offer.suggested]
+    assert named and named == [offer.key for offer in session.faults[: len(named)]]
+    assert {offer.group for offer in session.faults if offer.suggested} == {"All model outputs are zero"}
+    assert not any(offer.suggested for offer in session_of().faults)
+    with pytest.raises(ValueError, match="about should be hypotheses that have a fault: loss_weights, .* Found 'luck'"):
+        session_of(about="luck")

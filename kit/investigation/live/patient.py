@@ -33,6 +33,7 @@ class PatientSession:
     probe_every:  batches between two probes; a probe costs about ten training steps
     probe_batch:  scenes that are probed, always the same: the first of the training data
     likelihoods:  of the diagnosis; the shipped ones unless given
+    about:        key of a hypothesis, or several: the faults that make it true come first in the menu, and are named beside it
 
     As long as nothing is changed, `history()` is what `patient.run()` returns, bit by bit. Several faults may be on at once;
     they are undone exactly, in reverse order. A fault that overwrites parameters gives them back as they were before it came.
@@ -46,6 +47,7 @@ class PatientSession:
         probe_every: int = 20,
         probe_batch: int | None = None,
         likelihoods: Likelihoods | None = None,
+        about: str | Iterable[str] = (),
     ) -> None:
         if probe_every < 1:
             raise ValueError(f"probe_every should be >= 1. Found probe_every = {probe_every}.")
@@ -53,7 +55,12 @@ class PatientSession:
         self._probed_batch = patient.batch(min(probe_batch or patient.config.batch_size, len(patient.train)))
         self._likelihoods = likelihoods
         self.terms = {weight: term for term, weight in WEIGHT_NAMES.items()}
-        self._known: dict[str, Fault] = {fault.key: fault for fault in _every_fault()}
+        self._about = (about,) if isinstance(about, str) else tuple(about)
+        faults = sorted(_every_fault(), key=lambda fault: fault.hypothesis not in self._about)
+        known = dict.fromkeys(fault.hypothesis for fault in faults)
+        if unknown := [key for key in self._about if key not in known]:
+            raise ValueError(f"about should be hypotheses that have a fault: {', '.join(known)}. Found {unknown[0]!r}.")
+        self._known: dict[str, Fault] = {fault.key: fault for fault in faults}
         self._on: list[tuple[Fault, ExitStack, dict[str, float]]] = []
         self.reset()
 
@@ -222,7 +229,8 @@ class PatientSession:
     def _offer(self, fault: Fault) -> FaultOffer:
         group = next((h.title for h in ALL if h.key == fault.hypothesis), fault.hypothesis)
         what = re.sub("``(.*?)``", "\u201c\\1\u201d", inspect.getdoc(type(fault)).partition("\n")[0])
-        return FaultOffer(fault.key, fault.title, group, what, fault.applies_to(self.loop) or "")
+        unfit = fault.applies_to(self.loop) or ""
+        return FaultOffer(fault.key, fault.title, group, what, unfit, not unfit and fault.hypothesis in self._about)
 
 
 def _every_fault() -> list[Fault]:

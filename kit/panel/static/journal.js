@@ -1,4 +1,4 @@
-/** The journal of findings as a list: keep, rename, note, up, down, remove, bring back, export. */
+/** The journal of findings as a list: keep, rename, note, up, down, remove, bring back, compare, export. */
 
 import { button, keepKeys } from "./controls.js";
 import { h, say } from "./drawing.js";
@@ -10,6 +10,10 @@ const GUARDED = { "data-lm-suppress-shortcuts": "true" };
 const MARKS = /** @type {Object<string, string>} */ ({
   confirmed: "\u2713 confirmed", refuted: "\u2717 refuted", partly: "\u25d0 holds partly", open: "? open",
 });
+const FOLLOWED = ["entries", "status", "removed", "compared"];
+const PAPER = "<!doctype html><html lang='en'><title>Comparison</title><style>body { margin: 12px; background: #fff;"
+  + " color: #1b1f24; font: 14px/1.45 system-ui, sans-serif } table { border-collapse: collapse } th, td { padding: 3px 10px;"
+  + " border-bottom: 1px solid #d5d9de; text-align: left } img { max-width: 100% } figure { margin: 0 }</style><main>";
 let lists = 0;
 
 /** One entry of the list; its fields are not rewritten under the cursor. */
@@ -75,20 +79,28 @@ class JournalList {
     /** @type {Map<string, EntryRow>} */
     this.rows = new Map();
     this.made = 0;
+    this.shown = "";
     this.list = h("ol", { class: "kit-entries" });
     this.empty = h("p", { class: "kit-what", text: "Nothing is kept yet." });
     this.status = h("p", { class: "kit-export-status", role: "status" });
     this.back = button({ class: "kit-restore", text: "bring back" },
       () => this.act("restore", { key: this.model.get("removed") }));
+    this.pair = [0, 1].map((i) => h("select", { id: `${this.id}-pair-${i}`, class: "kit-pair", ...GUARDED,
+      "aria-label": i === 0 ? "Compare this finding" : "with this finding" }));
+    this.side = h("iframe", { class: "kit-compared", sandbox: "", title: "Two findings side by side", hidden: true });
+    this.comparing = h("div", { class: "kit-comparing" }, this.pair[0], h("span", { text: "beside" }), this.pair[1],
+      button({ class: "kit-compare", text: "Compare" },
+        () => this.act("compare", { first: this.pair[0].value, second: this.pair[1].value })));
     this.export = button({ class: "kit-export", text: "Write one page (HTML)" }, () => this.act("export", {}));
     this.refresh = button({ class: "kit-refresh", text: "refresh", title: "what other notebooks have kept since" },
       () => this.act("refresh", {}));
     this.root = h("div", { class: "kit-panel kit-journal", role: "group", "aria-label": "Journal of findings" },
       h("h3", { class: "kit-title", text: "Findings kept" }), this.keeper(), this.empty, this.list,
+      this.comparing, this.side,
       h("div", { class: "kit-export-line" }, this.export, this.refresh, this.back, this.status));
     this.root.addEventListener("keydown", keepKeys);
     this.draw = this.draw.bind(this);
-    for (const name of ["entries", "status", "removed"]) model.on(`change:${name}`, this.draw);
+    for (const name of FOLLOWED) model.on(`change:${name}`, this.draw);
     el.append(this.root);
     this.draw();
   }
@@ -107,14 +119,17 @@ class JournalList {
     if (offers.length === 0) return null;
     const which = h("select", { id: `${this.id}-which`, ...GUARDED },
       ...offers.map((text, i) => h("option", { value: i, text })));
+    const name = h("input", { id: `${this.id}-called`, type: "text", class: "kit-keep-name", maxlength: 200,
+      dir: "auto", placeholder: "without one: the question", ...GUARDED });
     const note = h("textarea", { id: `${this.id}-keep`, class: "kit-note", rows: 2, dir: "auto", ...GUARDED });
     return h("div", { class: "kit-keep" },
       h("div", { class: "kit-choice", hidden: offers.length < 2 },
         h("label", { for: `${this.id}-which`, text: "Finding" }), which),
+      h("label", { for: `${this.id}-called`, text: "Name" }), name,
       h("label", { for: `${this.id}-keep`, text: "Note" }), note,
       button({ class: "kit-export kit-keep-this", text: "Keep this" }, () => {
-        this.act("keep", { offer: Number(which.value), note: note.value });
-        note.value = "";
+        this.act("keep", { offer: Number(which.value), note: note.value, name: name.value.trim() });
+        note.value = name.value = "";
       }));
   }
 
@@ -142,6 +157,7 @@ class JournalList {
     });
     this.empty.hidden = entries.length > 0;
     this.export.hidden = entries.length === 0;
+    this.offerPairs(entries);
     this.back.hidden = this.model.get("removed") === "";
     say(this.status, this.model.get("status"));
     // moving a node takes the focus away; removing the focused entry hands it to "bring back"
@@ -150,8 +166,26 @@ class JournalList {
     }
   }
 
+  /** Two entries to compare, the last two unless others are chosen. @param {Entry[]} entries */
+  offerPairs(entries) {
+    this.comparing.hidden = entries.length < 2;
+    this.pair.forEach((select, i) => {
+      const chosen = select.value;
+      select.replaceChildren(...entries.map(({ key, name }) => h("option", { value: key, text: name })));
+      const wanted = entries.some(({ key }) => key === chosen) ? chosen : entries.at(i - 2)?.key;
+      if (wanted !== undefined) select.value = wanted;
+    });
+    /** @type {string} */
+    const compared = this.model.get("compared") ?? "";
+    this.side.hidden = compared === "" || entries.length < 2;
+    if (this.shown !== compared) {
+      this.shown = compared;
+      this.side.srcdoc = compared === "" ? "" : PAPER + compared;
+    }
+  }
+
   dispose() {
-    for (const name of ["entries", "status", "removed"]) this.model.off(`change:${name}`, this.draw);
+    for (const name of FOLLOWED) this.model.off(`change:${name}`, this.draw);
     this.root.remove();
   }
 }

@@ -4,7 +4,7 @@ import { button } from "./controls.js";
 import { h, say } from "./drawing.js";
 
 /** @typedef {import("./live_charts.js").Mark} Mark */
-/** @typedef {{key: string, title: string, group: string, what: string, unfit: string}} Offer */
+/** @typedef {{key: string, title: string, group: string, what: string, unfit: string, suggested?: boolean}} Offer */
 
 const WORDS = /** @type {Object<string, string>} */ ({
   "": "waiting for the kernel", ready: "ready", running: "running", paused: "paused", finished: "finished",
@@ -57,6 +57,8 @@ export class FaultMenu {
     /** @type {string[]} in the order in which they came */
     this.active = [];
     this.titles = new Map(offers.map(({ key, title }) => [key, title]));
+    const suggested = offers.filter((offer) => offer.suggested).map(({ title }) => `\u201c${title}\u201d`);
+    this.none = suggested.length === 0 ? "none is on" : `none is on; to try here: ${suggested.join(", ")}`;
     /** @type {Map<string, HTMLElement[]>} */
     const groups = new Map();
     offers.forEach((offer, i) => {
@@ -85,7 +87,7 @@ export class FaultMenu {
   show(active) {
     this.active = active;
     for (const [key, box] of this.boxes) box.checked = active.includes(key);
-    say(this.count, active.length === 0 ? "none is on"
+    say(this.count, active.length === 0 ? this.none
       : `on: ${active.map((key) => this.titles.get(key) ?? key).join("; ")}`);
     this.root.classList.toggle("kit-live-sick", active.length > 0);
     this.off.setAttribute("aria-disabled", String(active.length === 0));

@@ -1,0 +1,48 @@
+"""What a live training has shown, as a finding that can be kept."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from kit.panel import Panel
+from kit.panel.live_training import Training
+from kit.report import Finding, Table
+
+
+def live_finding(training: Training) -> Finding:
+    """Setting, curves, the last probed step and the diagnosis so far. Its panel is new: close it when it was kept."""
+    session = training.session
+    titles = {offer.key: offer.title for offer in session.faults}
+    start = training.weights_at_start
+    rows = [("batches trained", str(session.step)), ("state", training.state)]
+    rows += [("fault", titles.get(key, key)) for key in session.active]
+    rows += [
+        (
+            name,
+            f"{value:.4g}"
+            if value == start.get(name)
+            else f"{value:.4g} (at the start {start.get(name, math.nan):.4g})",
+        )
+        for name, value in session.weights.items()
+    ]
+    table = Table(pd.DataFrame(rows, columns=["setting", "in force"]), "What was trained, and how?")
+    return Finding(
+        question=training.title,
+        claim="What a live training shows under the setting below.",
+        verdict="open",
+        answer=training.line or "Nothing was trained yet, so nothing was weighed.",
+        evidence=[training.evidence(), table, *_panel(training)],
+        remains="One run, changed by hand while it ran: read each curve from its last mark on.",
+    )
+
+
+def _panel(training: Training) -> list[Panel]:
+    if training.report is None:
+        return []
+    asked = {name: value for name, value in training.weights.items() if math.isfinite(value) and value >= 0}
+    upper = max([training.upper, *asked.values()])
+    panel = Panel(training.report, upper=upper, title=f"What if, at batch {training.probed_at}?")
+    panel.weights = {name: asked.get(name, value) for name, value in panel.weights.items()}
+    return [panel]
