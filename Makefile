@@ -22,7 +22,7 @@ test: $(TESTABLE) ## set up and run all tests, in two processes (WORKERS=0: in o
 report: $(INSTALLED) ## investigate without a notebook and write findings/zero-loss.html
 	$(BIN)/python -m kit investigate --out findings/zero-loss.html
 
-bench: $(TESTABLE) ## time the vectorised loss and generator side by side with per-sample references
+bench: $(TESTABLE) ## time loss, generator and sliders side by side with what they replace
 	$(BIN)/python -m tests.speed
 
 data: $(INSTALLED) ## regenerate data/

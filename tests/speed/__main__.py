@@ -5,7 +5,7 @@
 Both ways run once in every round, in random order; the ratio is taken within the round, so a busy machine slows
 both. What is printed is the median of those ratios with its quartiles. Before anything is timed, both ways must compute
 the same thing. One thread unless asked otherwise: with as many threads as cores, anything else on the machine is timed
-as well. The cost of kit.watch comes last, see ``tests.speed.watching``.
+as well. Then come the cost of kit.watch, see ``tests.speed.watching``, and the sliders, see ``tests.speed.sliders``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kit.covariance import CovarianceSampler
 from kit.loss import UltimateHybridLoss
 from tests.reference.loss import components, random_prediction, random_target, total
 from tests.reference.scenes import Geometry, sample_scenes
-from tests.speed import watching
+from tests.speed import sliders, watching
 
 BATCH = 64
 WEIGHTS = {  # all seven terms switched on
@@ -162,6 +162,7 @@ def main() -> None:
         contest = make()
         print(line(contest.title, compete(contest, options.rounds, order)), flush=True)
     watching.report(options.rounds, order)
+    sliders.report()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,132 @@
+"""How much sooner does a slider of the panel show its effect than `interactive_output` with an inline matplotlib figure?
+
+    python -m tests.speed.sliders
+
+Both stand in one notebook of a real JupyterLab and show the same seven terms. Measured from the key press to the end of the
+frame in which the display has changed, once quiet and once with two processes that keep the processors busy.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median, quantiles
+from typing import Any
+
+from tests.browser._latency import measured
+from tests.speed._session import notebook_open
+
+KEYS = 30
+PANEL = """\
+from tests.panel._panel_cases import make_report
+import kit
+report = make_report(1)
+kit.Panel(report)"""
+MATPLOTLIB = """\
+import ipywidgets as widgets, matplotlib.pyplot as plt
+from IPython.display import display
+%matplotlib inline
+sliders = {n: widgets.FloatSlider(float(w), min=0, max=2, step=0.01, description=n) for n, w in zip(report.weight_names, report.weights)}
+def draw(**weights):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+    left.barh(report.names, kit.whatif.weighted(report, weights))
+    right.barh(report.names, kit.whatif.term_grad_norms(report, weights))
+    figure.suptitle(f"total = {kit.whatif.total(report, weights):.6f}")
+    plt.show()
+box = widgets.VBox(list(sliders.values())).add_class("rival")
+display(box, widgets.interactive_output(draw, sliders).add_class("rival-figure"))"""
+SLIDER = '.kit-row[data-weight="lam_cov"] input[type=range]'
+
+# key press -> the figure's `img` has loaded anew -> the frame after it has ended, as in tests/browser/_latency.py
+_RIVAL = """keys => new Promise(async done => {
+  const handle = document.querySelector('.rival .noUi-handle'), figure = document.querySelector('.rival-figure');
+  const times = [];
+  let since = null;
+  figure.addEventListener('load', () => { if (since !== null) { const start = since; since = null;
+    requestAnimationFrame(() => { const c = new MessageChannel();
+      c.port1.onmessage = () => { times.push(performance.now() - start); next() }; c.port2.postMessage(0) }) } }, true);
+  const next = () => { if (times.length >= keys) { done(times); return }
+    setTimeout(() => { since = performance.now();
+      handle.dispatchEvent(new KeyboardEvent('keydown', { key: times.length % 2 ? 'ArrowLeft' : 'ArrowRight', bubbles: true })) }, 60) };
+  next() })"""
+# while the slider is moved in every frame: frames a second, and the time that the panel's own scripts take of each
+_DRAG = """slider => new Promise(done => {
+  const input = document.querySelector(slider), scripts = [], begin = performance.now();
+  const ask = window.requestAnimationFrame.bind(window);
+  let frames = 0;
+  window.requestAnimationFrame = act => ask(at => { const start = performance.now(); act(at); spent += performance.now() - start });
+  let spent = 0;
+  const move = () => {
+    if (frames > 0) scripts.push(spent);
+    spent = 0; frames += 1;
+    if (performance.now() - begin > 4000) { window.requestAnimationFrame = ask;
+      done({ frames: (frames - 1) / ((performance.now() - begin) / 1000), scripts }); return }
+    const start = performance.now();
+    input.value = String((frames % 100) / 50);
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+    spent += performance.now() - start;
+    ask(move) };
+  ask(move) })"""
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def two_busy_processes() -> Iterator[None]:
+    busy = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(2)]
+    for process in busy:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.terminate()
+            process.join()
+
+
+def line(title: str, times: list[float]) -> str:
+    return f"{title:<48}{median(times):>10.0f}{quantiles(times, n=20)[-1]:>12.0f}"
+
+
+def contest(page: Any, when: str) -> float:
+    """Prints both, and the ratio of their medians."""
+    ours = measured(page, SLIDER, ".kit-total", KEYS)
+    rival = page.evaluate(_RIVAL, KEYS)
+    ratio = median(rival) / median(ours)
+    print(line(f"panel, {when}", ours))
+    print(f"{line(f'interactive_output + matplotlib, {when}', rival)}{ratio:>9.1f}x")
+    drag = page.evaluate(_DRAG, SLIDER)
+    print(f"  dragging: {drag['frames']:.0f} frames/s, script {median(drag['scripts']):.2f} ms an update", flush=True)
+    return ratio
+
+
+def report() -> None:
+    """One sentence where Chromium or Playwright is missing."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        sync_playwright = None
+    if chromium is None or sync_playwright is None:
+        print("sliders: not measured, because Chromium or Playwright is missing.")
+        return
+    print(f"load average {os.getloadavg()[0]:.1f} at the start")
+    print(f"{'key press to painted frame':<48}{'median / ms':>10}{'p95 / ms':>12}{'ratio':>10}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        with notebook_open(browser, [PANEL, MATPLOTLIB]) as page:
+            page.wait_for_selector(".rival-figure img", timeout=30_000)
+            contest(page, "quiet")
+            with two_busy_processes():
+                contest(page, "two busy processes")
+        browser.close()
+
+
+if __name__ == "__main__":
+    report()
