@@ -143,6 +143,23 @@ def test_what_a_notebook_file_keeps_of_the_list_is_one_sentence(journal):
 
 
 @pytest.mark.browser
+def test_the_last_two_are_offered_for_comparison_until_others_are_chosen(tmp_path, show):
+    view = Journal(tmp_path).view(small("One?"))
+    page = show(view)
+    names = "nodes => nodes.map(n => n.selectedOptions[0].text)"
+    for name in ("first", "second", "third"):
+        page.locator(".kit-keep-name").fill(name)
+        page.get_by_role("button", name="Keep this").click()
+        act(page, view)
+    assert page.locator(".kit-pair").evaluate_all(names) == ["second", "third"]
+    page.get_by_label("Compare this finding").select_option("first")
+    page.locator(".kit-keep-name").fill("fourth")
+    page.get_by_role("button", name="Keep this").click()
+    act(page, view)
+    assert page.locator(".kit-pair").evaluate_all(names) == ["first", "fourth"]
+
+
+@pytest.mark.browser
 def test_two_are_compared_in_a_frame_that_runs_nothing(journal, show):
     view = journal.view()
     page = show(view)

@@ -87,6 +87,9 @@ class JournalList {
       () => this.act("restore", { key: this.model.get("removed") }));
     this.pair = [0, 1].map((i) => h("select", { id: `${this.id}-pair-${i}`, class: "kit-pair", ...GUARDED,
       "aria-label": i === 0 ? "Compare this finding" : "with this finding" }));
+    /** What a person chose; until then the last two, also when more are kept. @type {string[]} */
+    this.chosen = ["", ""];
+    this.pair.forEach((select, i) => select.addEventListener("change", () => { this.chosen[i] = select.value; }));
     this.side = h("iframe", { class: "kit-compared", sandbox: "", title: "Two findings side by side", hidden: true });
     this.comparing = h("div", { class: "kit-comparing" }, this.pair[0], h("span", { text: "beside" }), this.pair[1],
       button({ class: "kit-compare", text: "Compare" },
@@ -170,7 +173,7 @@ class JournalList {
   offerPairs(entries) {
     this.comparing.hidden = entries.length < 2;
     this.pair.forEach((select, i) => {
-      const chosen = select.value;
+      const chosen = this.chosen[i];
       select.replaceChildren(...entries.map(({ key, name }) => h("option", { value: key, text: name })));
       const wanted = entries.some(({ key }) => key === chosen) ? chosen : entries.at(i - 2)?.key;
       if (wanted !== undefined) select.value = wanted;
