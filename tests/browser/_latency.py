@@ -34,3 +34,38 @@ def measured(page: Any, slider: str, shown: str, keys: int = 30) -> list[float]:
 
 def spoken(times: list[float]) -> str:
     return f"median {median(times):.0f} ms, p95 {quantiles(times, n=20)[-1]:.0f} ms of {len(times)}"
+
+
+# the slider is moved in every frame: frames a second, and what the page's own scripts take of each (the input event, and
+# every animation frame that they asked for)
+_DRAG = """([slider, seconds]) => new Promise(done => {
+  const input = document.querySelector(slider), was = input.value, scripts = [], begin = performance.now();
+  const ask = window.requestAnimationFrame.bind(window), top = Number(input.max);
+  let frames = 0, spent = 0;
+  window.requestAnimationFrame = act => ask(at => { const start = performance.now(); act(at); spent += performance.now() - start });
+  const set = value => { input.value = String(value); input.dispatchEvent(new Event('input', { bubbles: true })) };
+  const move = () => {
+    if (frames > 1) scripts.push(spent);
+    spent = 0; frames += 1;
+    const passed = (performance.now() - begin) / 1000;
+    if (passed > seconds) {
+      window.requestAnimationFrame = ask;
+      set(was);
+      input.dispatchEvent(new Event('change', { bubbles: true }));
+      done({ frames: (frames - 1) / passed, scripts });
+      return }
+    const start = performance.now();
+    set(top * ((frames % 100) / 100));
+    spent += performance.now() - start;
+    ask(move) };
+  ask(move) })"""
+
+
+def dragged(page: Any, slider: str, seconds: float = 4.0) -> dict[str, Any]:
+    """`frames` a second while the slider is moved in every frame, and `scripts`, milliseconds an update."""
+    page.locator(slider).scroll_into_view_if_needed()
+    return page.evaluate(_DRAG, [slider, seconds])
+
+
+def spoken_drag(drag: dict[str, Any]) -> str:
+    return f"{drag['frames']:.0f} frames/s while dragging, script {median(drag['scripts']):.2f} ms an update"

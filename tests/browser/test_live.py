@@ -1,4 +1,4 @@
-"""Training live in a real JupyterLab: start, drag a weight to zero while it runs, break it, read why, pause."""
+"""Training live in a real JupyterLab: drag a weight to zero while it runs, break it, read why, pause, keep, compare, export."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import nbformat
 import pytest
 
 from tests.browser._axe import axe_source, violations
+from tests.browser._keeping import compare_and_export, keep, read_offline
 from tests.browser._kernel import in_kernel, until_in_kernel
 from tests.browser._lab import READY, RUN_ALL, running_lab
-from tests.browser._latency import measured, spoken
+from tests.browser._latency import dragged, measured, spoken, spoken_drag
 from tests.browser._paint import painted
 
 pytestmark = pytest.mark.browser
@@ -22,10 +23,11 @@ from dataclasses import replace
 import kit
 from kit.investigation.live import PatientSession
 from kit.panel.live import LivePanel
+from IPython.display import display
 patient = kit.Patient.admit(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
 patient = replace(patient.with_weights(lam_cov=1.0), config=kit.TrainingConfig(epochs=400, batch_size=8, ema_decay=None, lr=1e-3))
 panel = LivePanel(PatientSession(patient, probe_every=15))
-panel"""
+display(panel, kit.findings.view(panel))"""
 FAULT = "NaN gradients, replaced by 0"
 SLIDER = '.kit-live .kit-row[data-weight="{}"] input[type=range]'
 
@@ -49,7 +51,7 @@ def notebook(tmp_path_factory, browser):
         page.evaluate(RUN_ALL)
         page.wait_for_function("() => window.allRan !== 0", timeout=120_000)
         assert page.evaluate("() => window.allRan") == 1, "the cell failed"
-        yield page, path
+        yield page, path, lab.root
         assert not errors
         assert not [url for url in outside if not url.startswith(("ws://127.0.0.1", "about:"))]
         page.close()
@@ -72,10 +74,10 @@ def save(page, path):
     return json.loads(path.read_text(encoding="utf-8")), path.stat().st_size
 
 
-def test_train_drag_break_read_pause(notebook, capsys):
+def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_path, capsys):
     from playwright.sync_api import expect
 
-    page, path = notebook
+    page, path, folder = notebook
     root = page.locator(".kit-live").first
     state, line, changes = (
         root.locator(".kit-live-state"),
@@ -88,6 +90,7 @@ def test_train_drag_break_read_pause(notebook, capsys):
     # a slider acts at once, with no training; measured before anything runs
     quiet = measured(page, SLIDER.format("lam_K"), ".kit-live-now", 31)
     expect(root.locator(".kit-live-now")).to_contain_text("At once; nothing is trained for it.")
+    still = dragged(page, SLIDER.format("lam_K"))
     root.locator("button.kit-reset").click()
     assert in_kernel(page, "print(panel.session.step)") == "0"
 
@@ -125,8 +128,10 @@ def test_train_drag_break_read_pause(notebook, capsys):
 
     # the same latency while it trains
     busy = measured(page, SLIDER.format("lam_K"), ".kit-live-now")
+    moving = dragged(page, SLIDER.format("lam_K"))
     with capsys.disabled():
-        print(f"\nlive panel, key press to painted frame: quiet {spoken(quiet)}; while training {spoken(busy)}")
+        print(f"\nlive panel in Lab, quiet: key press to painted frame {spoken(quiet)}; {spoken_drag(still)}")
+        print(f"live panel in Lab, while training: {spoken(busy)}; {spoken_drag(moving)}")
     assert median(quiet) < 120 and median(busy) < 250, "several times what is measured on an idle machine"
     assert in_kernel(page, "print(panel.state)") == "running"
 
@@ -154,6 +159,16 @@ def test_train_drag_break_read_pause(notebook, capsys):
     page.wait_for_timeout(300)
     assert in_kernel(page, "print(panel.session.step)") == str(step + 1), "nothing runs while it is paused"
 
+    # keep it as it is and without a weight, compare, export; the page is read with no network
+    keep(page, "with the weight")
+    root.locator(SLIDER.format("lam_cov").removeprefix(".kit-live ")).press("Home")
+    until_in_kernel(page, "panel.session.weights['lam_cov'] == 0")
+    keep(page, "without the weight")
+    axe = axe_source(tmp_path)
+    exported = compare_and_export(page, folder)
+    assert violations(painted(page), axe, ".kit-journal") == []
+    read_offline(browser, exported, axe, tmp_path)
+
     # a cell that is run again stops the training of the old panel, and nothing is left of it
     root.locator("button.kit-live-go").click()
     expect(state).to_have_text("running")
@@ -167,7 +182,7 @@ def test_train_drag_break_read_pause(notebook, capsys):
 
 
 def test_axe_finds_nothing_on_the_panel_in_lab(notebook, tmp_path):
-    page, _ = notebook
+    page, _, _ = notebook
     source = axe_source(tmp_path)
     page.locator(".kit-live details summary").first.click()
     assert violations(painted(page), source, ".kit-live") == []
