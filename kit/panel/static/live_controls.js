@@ -48,6 +48,8 @@ export class Transport {
   }
 }
 
+const REFUSED_MS = 3000; // after which a fault that the kernel did not switch on is shown as off
+
 /** Every fault under the hypothesis that it makes true. */
 export class FaultMenu {
   /** @param {string} id @param {Offer[]} offers @param {(keys: string[]) => void} change */
@@ -56,6 +58,16 @@ export class FaultMenu {
     this.boxes = new Map();
     /** @type {string[]} in the order in which they came */
     this.active = [];
+    /** @type {string[]|null} what was pressed and is not confirmed: older news does not undo it */
+    this.asked = null;
+    this.waiting = 0;
+    /** @param {string[]} keys */
+    const ask = (keys) => {
+      this.asked = keys;
+      clearTimeout(this.waiting);
+      this.waiting = setTimeout(() => { this.asked = null; this.show(this.active); }, REFUSED_MS);
+      change(keys);
+    };
     this.titles = new Map(offers.map(({ key, title }) => [key, title]));
     const suggested = offers.filter((offer) => offer.suggested).map(({ title }) => `\u201c${title}\u201d`);
     this.none = suggested.length === 0 ? "none is on" : `none is on; to try here: ${suggested.join(", ")}`;
@@ -66,8 +78,10 @@ export class FaultMenu {
         type: "checkbox", id: `${id}-${i}`, "aria-describedby": `${id}-${i}-what`, disabled: offer.unfit !== "",
         "data-lm-suppress-shortcuts": "true",
       });
-      box.addEventListener("change", () => change(box.checked
-        ? [...this.active, offer.key] : this.active.filter((key) => key !== offer.key)));
+      box.addEventListener("change", () => {
+        const others = (this.asked ?? this.active).filter((key) => key !== offer.key);
+        ask(box.checked ? [...others, offer.key] : others);
+      });
       this.boxes.set(offer.key, box);
       const row = h("div", { class: "kit-live-fault" }, box,
         h("label", { for: `${id}-${i}`, dir: "auto", text: offer.title }),
@@ -76,7 +90,7 @@ export class FaultMenu {
       groups.set(offer.group, [...(groups.get(offer.group) ?? []), row]);
     });
     this.count = h("span", { class: "kit-live-count" });
-    this.off = button({ class: "kit-live-no-fault", text: "no fault" }, () => change([]));
+    this.off = button({ class: "kit-live-no-fault", text: "no fault" }, () => ask([]));
     this.root = h("details", { class: "kit-live-faults", hidden: offers.length === 0 },
       h("summary", { "data-lm-suppress-shortcuts": "true" }, h("span", { class: "kit-toolbar-name", text: "Faults" }), this.count),
       h("div", { class: "kit-live-groups" }, ...[...groups].map(([name, rows]) => h("fieldset", {},
@@ -86,7 +100,9 @@ export class FaultMenu {
   /** @param {string[]} active */
   show(active) {
     this.active = active;
-    for (const [key, box] of this.boxes) box.checked = active.includes(key);
+    if (this.asked?.length === active.length && this.asked.every((key) => active.includes(key))) this.asked = null;
+    const shown = this.asked ?? active;
+    for (const [key, box] of this.boxes) box.checked = shown.includes(key);
     say(this.count, active.length === 0 ? this.none
       : `on: ${active.map((key) => this.titles.get(key) ?? key).join("; ")}`);
     this.root.classList.toggle("kit-live-sick", active.length > 0);
