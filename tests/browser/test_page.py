@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from statistics import median
 
 import pytest
 
@@ -13,6 +14,7 @@ from kit.journal import Journal
 from kit.report import verify
 from tests.browser._axe import axe_source, violations
 from tests.browser._findings import full_finding
+from tests.browser._latency import dragged, measured, spoken, spoken_drag
 from tests.browser._offline import opened_offline
 from tests.browser._paint import painted
 from tests.panel._panel_cases import HOSTILE, make_report
@@ -82,6 +84,17 @@ def test_it_is_usable_within_a_second(many, browser):
         assert box(page, 4, "lam_cov").input_value() == "0"
         context.close()
     assert min(times) < 1.0, times
+
+
+def test_a_slider_is_followed_in_the_frames_that_come(one, browser, capsys):
+    slider = '#panel-1 .kit-row[data-weight="lam_K"] input[type=range]'
+    with opened_offline(browser, one) as page:
+        page.wait_for_selector(slider)
+        times, drag = measured(page, slider, "#panel-1 .kit-total"), dragged(page, slider)
+    with capsys.disabled():
+        print(f"\nexported page: key press to painted frame {spoken(times)}; {spoken_drag(drag)}")
+    assert median(times) < 120 and drag["frames"] > 15, "several times what is measured on an idle machine"
+    assert median(drag["scripts"]) < 6
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
