@@ -173,7 +173,9 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
         **judged,
         "loss_reduction": seen.reduction,
         "cut_off": seen.cuts.names(judged_nets) if seen.cuts.looked else None,
-        "terms_unreached": [name for name, term in seen.terms_met.items() if not term.reached] if seen.terms_met else None,
+        "terms_unreached": [name for name, term in seen.terms_met.items() if not term.reached]
+        if seen.terms_met
+        else None,
         "weights_at_entry": {} if view is None else view.at_entry,
         "weights_asked": None if asked is None else dict(asked),
         "weights_default": {} if view is None else view.defaults,

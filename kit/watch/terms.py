@@ -102,7 +102,9 @@ class LossView:
 
     def _question(self, call: Call, source: Call | None) -> Question:
         asked = through(self.loss, call, source)
-        if asked is None or not _gives_again(asked, call.output):  # a network that draws random numbers is another one now
+        if asked is None or not _gives_again(
+            asked, call.output
+        ):  # a network that draws random numbers is another one now
             return Question(_pair(self.loss, call), call.args[0], call.args[1])
         return asked
 
@@ -117,7 +119,9 @@ class LossView:
         self.term_weights |= {term: name for term, name in names.items() if name}
         if any(tensor.requires_grad for tensor in tensors_in(prediction)):
             parted = zip(parts.names, parts.values, strict=True)
-            self.found["terms_without_graph"] = [name for name, value in parted if value.item() and not value.requires_grad]
+            self.found["terms_without_graph"] = [
+                name for name, value in parted if value.item() and not value.requires_grad
+            ]
         return {name: value.item() for name, value in zip(parts.names, parts.values, strict=True)}
 
     def _judge(self, call: Call, asked: Question) -> None:

@@ -40,7 +40,7 @@ def _make(s: Setting, variant: str) -> Case:
                 if variant == "step once an epoch":
                     total += loss.item()
                     continue
-                if variant == "summed after the division, on steps only":
+                if variant == "summed on steps only, divided by all batches":
                     total += loss.item() / accumulate if due(i) else 0.0
                 else:
                     total += loss.item()
@@ -51,7 +51,8 @@ def _make(s: Setting, variant: str) -> Case:
                     optimizer.zero_grad()
             if variant == "step once an epoch":
                 optimizer.step()
-            shown = total / len(loader) if variant == "reset in the batch loop" else total
+            averaged = ("reset in the batch loop", "summed on steps only, divided by all batches")
+            shown = total / len(loader) if variant in averaged else total
             model.eval()
             with torch.no_grad():
                 console.line(epoch, shown, criterion(model(data.x_val), data.y_val).item())
@@ -69,6 +70,6 @@ PROGRAMS = family(
         "steps_skipped": ("accumulation longer than the epoch", "remainder never reached"),
         "loss_outside_loop": ("step once an epoch",),
         "gradients_cleared": ("zero_grad in front of the step",),
-        "wrong_number": ("reset in the batch loop", "summed after the division, on steps only"),
+        "wrong_number": ("reset in the batch loop", "summed on steps only, divided by all batches"),
     },
 )

@@ -51,7 +51,9 @@ def display_differs(seen: Observed, policy: Policy) -> Answer:
     slack = policy.display_slack * np.maximum(np.abs(low), np.abs(shown)) + policy.display_rounding
     upper = policy.display_slack * np.abs(high) + policy.display_rounding
     wrong = (shown < low - slack) | (shown > high + upper)
-    for other in sums:  # a sum over the batches or the samples, or a sum loss per sample, is another unit and no mistake
+    for (
+        other
+    ) in sums:  # a sum over the batches or the samples, or a sum loss per sample, is another unit and no mistake
         wrong &= ~np.isclose(shown, other, rtol=policy.display_slack)
     return Answer(
         bool(known.any() and wrong[known].mean() >= policy.often_outside),
@@ -78,7 +80,10 @@ def _bounds(seen: Observed) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]] |
     every["loss"] = every["loss"].where(np.isfinite(every["loss"]))
     edges = every.groupby("epoch")["loss"].agg(["min", "max", "mean"])
     before = edges["mean"].shift(1)
-    low, high = edges["min"].where(~(before < edges["min"]), before), edges["max"].where(~(before > edges["max"]), before)
+    low, high = (
+        edges["min"].where(~(before < edges["min"]), before),
+        edges["max"].where(~(before > edges["max"]), before),
+    )
     return low.to_numpy(), high.to_numpy(), _sums(seen, len(edges))
 
 
@@ -111,10 +116,17 @@ def _means(seen: Observed) -> list[np.ndarray]:
 def _constant_share(seen: Observed, shown: np.ndarray, policy: Policy) -> float | None:
     """A mean over the batch, divided once more by the samples or the batches: the same small share in every epoch."""
     size, batches = seen.turns("batch"), seen.over_epochs("batches")
-    if seen.facts.get("loss_reduction") != "mean" or not size.size or not batches.size or shown.size < policy.enough_turns:
+    if (
+        seen.facts.get("loss_reduction") != "mean"
+        or not size.size
+        or not batches.size
+        or shown.size < policy.enough_turns
+    ):
         return None
     for means in _means(seen):
-        if len(means) != len(shown) or not (np.isfinite(means).all() and np.isfinite(shown).all() and (means > 0).all()):
+        if len(means) != len(shown) or not (
+            np.isfinite(means).all() and np.isfinite(shown).all() and (means > 0).all()
+        ):
             continue
         for count in (float(np.median(size)), float(np.median(batches))):
             if count >= policy.enough_turns and np.allclose(shown * count, means, rtol=policy.display_slack, atol=0):

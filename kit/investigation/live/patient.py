@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ class PatientSession:
     probe_batch:  scenes that are probed, always the same: the first of the training data
     likelihoods:  of the diagnosis; the shipped ones unless given
     about:        key of a hypothesis, or several: the faults that make it true come first in the menu, and are named beside it
+    epochs:       how long, if not as long as the patient's config says: a sitting needs more than a recorded run
 
     As long as nothing is changed, `history()` is what `patient.run()` returns, bit by bit. Several faults may be on at once;
     they are undone exactly, in reverse order. A fault that overwrites parameters gives them back as they were before it came.
@@ -48,9 +50,12 @@ class PatientSession:
         probe_batch: int | None = None,
         likelihoods: Likelihoods | None = None,
         about: str | Iterable[str] = (),
+        epochs: int | None = None,
     ) -> None:
         if probe_every < 1:
             raise ValueError(f"probe_every should be >= 1. Found probe_every = {probe_every}.")
+        if epochs is not None:
+            patient = replace(patient, config=replace(patient.config, epochs=epochs))
         self.patient, self.title, self.probe_every = patient, title, probe_every
         self._probed_batch = patient.batch(min(probe_batch or patient.config.batch_size, len(patient.train)))
         self._likelihoods = likelihoods
