@@ -13,6 +13,7 @@ const MARKS = /** @type {Object<string, string>} */ ({
 const FOLLOWED = ["entries", "status", "removed", "compared"];
 const PAPER = "<!doctype html><html lang='en'><title>Comparison</title><style>body { margin: 12px; background: #fff;"
   + " color: #1b1f24; font: 14px/1.45 system-ui, sans-serif } table { border-collapse: collapse } th, td { padding: 3px 10px;"
+  + " overflow-wrap: anywhere;"
   + " border-bottom: 1px solid #d5d9de; text-align: left } img { max-width: 100% } figure { margin: 0 }</style><main>";
 let lists = 0;
 
