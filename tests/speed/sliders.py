@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from statistics import median, quantiles
 from typing import Any
 
-from tests.browser._latency import measured
+from tests.browser._latency import dragged, measured, spoken_drag
 from tests.speed._session import notebook_open
 
 KEYS = 30
@@ -40,36 +40,19 @@ box = widgets.VBox(list(sliders.values())).add_class("rival")
 display(box, widgets.interactive_output(draw, sliders).add_class("rival-figure"))"""
 SLIDER = '.kit-row[data-weight="lam_cov"] input[type=range]'
 
-# key press -> the figure's `img` has loaded anew -> the frame after it has ended, as in tests/browser/_latency.py
-_RIVAL = """keys => new Promise(async done => {
+# keydown.timeStamp -> the figure's `img` has loaded anew -> the frame after it has ended, as in tests/browser/_latency.py
+_RIVAL = """() => {
   const handle = document.querySelector('.rival .noUi-handle'), figure = document.querySelector('.rival-figure');
-  const times = [];
+  const times = window.rivals = [];
   let since = null;
-  figure.addEventListener('load', () => { if (since !== null) { const start = since; since = null;
-    requestAnimationFrame(() => { const c = new MessageChannel();
-      c.port1.onmessage = () => { times.push(performance.now() - start); next() }; c.port2.postMessage(0) }) } }, true);
-  const next = () => { if (times.length >= keys) { done(times); return }
-    setTimeout(() => { since = performance.now();
-      handle.dispatchEvent(new KeyboardEvent('keydown', { key: times.length % 2 ? 'ArrowLeft' : 'ArrowRight', bubbles: true })) }, 60) };
-  next() })"""
-# while the slider is moved in every frame: frames a second, and the time that the panel's own scripts take of each
-_DRAG = """slider => new Promise(done => {
-  const input = document.querySelector(slider), scripts = [], begin = performance.now();
-  const ask = window.requestAnimationFrame.bind(window);
-  let frames = 0;
-  window.requestAnimationFrame = act => ask(at => { const start = performance.now(); act(at); spent += performance.now() - start });
-  let spent = 0;
-  const move = () => {
-    if (frames > 0) scripts.push(spent);
-    spent = 0; frames += 1;
-    if (performance.now() - begin > 4000) { window.requestAnimationFrame = ask;
-      done({ frames: (frames - 1) / ((performance.now() - begin) / 1000), scripts }); return }
-    const start = performance.now();
-    input.value = String((frames % 100) / 50);
-    input.dispatchEvent(new Event('input', { bubbles: true }));
-    spent += performance.now() - start;
-    ask(move) };
-  ask(move) })"""
+  handle.addEventListener('keydown', event => { since = event.timeStamp }, true);
+  figure.addEventListener('load', () => {
+    if (since === null) return;
+    const start = since; since = null;
+    requestAnimationFrame(() => {
+      const channel = new MessageChannel();
+      channel.port1.onmessage = () => times.push(performance.now() - start);
+      channel.port2.postMessage(0) }) }, true) }"""
 
 
 def _spin() -> None:
@@ -94,15 +77,26 @@ def line(title: str, times: list[float]) -> str:
     return f"{title:<48}{median(times):>10.0f}{quantiles(times, n=20)[-1]:>12.0f}"
 
 
+def rival_measured(page: Any, keys: int) -> list[float]:
+    """Milliseconds, one a key press on the first slider of the rival."""
+    page.evaluate(_RIVAL)
+    handle = page.locator(".rival .noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    for number in range(keys):
+        page.keyboard.press("ArrowLeft" if number % 2 else "ArrowRight")
+        page.wait_for_function("n => window.rivals.length >= n", arg=number + 1, timeout=30_000)
+    return page.evaluate("() => window.rivals")
+
+
 def contest(page: Any, when: str) -> float:
     """Prints both, and the ratio of their medians."""
     ours = measured(page, SLIDER, ".kit-total", KEYS)
-    rival = page.evaluate(_RIVAL, KEYS)
+    rival = rival_measured(page, KEYS)
     ratio = median(rival) / median(ours)
     print(line(f"panel, {when}", ours))
     print(f"{line(f'interactive_output + matplotlib, {when}', rival)}{ratio:>9.1f}x")
-    drag = page.evaluate(_DRAG, SLIDER)
-    print(f"  dragging: {drag['frames']:.0f} frames/s, script {median(drag['scripts']):.2f} ms an update", flush=True)
+    print(f"  panel: {spoken_drag(dragged(page, SLIDER))}", flush=True)
     return ratio
 
 
