@@ -48,6 +48,7 @@ class Panel(anywidget.AnyWidget):
     status = traitlets.Unicode().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     can_export = traitlets.Bool(False).tag(sync=True)
+    _wanted = _closed = False
 
     def __init__(
         self,
@@ -66,6 +67,25 @@ class Panel(anywidget.AnyWidget):
         super().__init__(data=data, case=first, weights=self._probed(first), title=title, note=note)
         self.on_export(on_export)
         self.on_msg(self._receive)
+
+    def open(self) -> None:
+        """Open the channel to the notebook, which is done when the panel is first shown: findings that are kept, read and
+        compared hold panels that nobody looks at, and a notebook that hears of one and loses it at once reports an error.
+        """
+        if self._wanted and not self._closed:
+            super().open()
+
+    @property
+    def model_id(self) -> str:
+        """Name of the channel; asking for it is what showing does."""
+        if self.comm is None:
+            self._wanted = True
+            self.open()
+        return super().model_id
+
+    def close(self) -> None:
+        super().close()
+        self._closed = True
 
     def to_record(self) -> dict[str, Any]:
         """The panel as it is left, ready for `json.dumps`: its data and its setting, case, title and note."""

@@ -110,7 +110,7 @@ def test_names_are_free_short_and_one_line(journal):
         (lambda j: j.keep(small(), diagnosis=3), "diagnosis should be a text. Found a int"),
         (lambda j: j.move("one", -1), "place should be a number from 0. Found place = -1"),
         (lambda j: j.compare("one", "one"), "two entries. Found 'one' twice"),
-        (lambda j: j.view("x"), "view should get findings. Found a str at position 0"),
+        (lambda j: j.view("x"), "view should get findings or live panels. Found a str at position 0"),
         (lambda j: j.write_html("x.txt"), r"path should end in \.html"),
     ],
 )

@@ -244,3 +244,20 @@ def test_still_bars_are_the_numbers():
     assert np.allclose(
         [bar.get_width() for bar in right.patches], [*(w * np.sqrt(np.diag(report.G))), np.sqrt(w @ report.G @ w)]
     )
+
+
+def test_a_panel_that_nobody_looks_at_opens_no_channel(panel):
+    """A notebook that hears of a widget and loses it at once reports an error; kept findings hold many that are never shown."""
+    panel.weights = {"lam_cov": 0.0}
+    assert panel.comm is None
+    bundle, _ = panel._repr_mimebundle_()
+    assert panel.comm is not None and bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
+    panel.close()
+    assert panel.comm is None
+
+
+def test_a_panel_inside_another_widget_is_opened_with_it(panel):
+    from ipywidgets import VBox
+
+    box = VBox([panel])
+    assert panel.comm is not None and box.get_state()["children"] == [f"IPY_MODEL_{panel.model_id}"]

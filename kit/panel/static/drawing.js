@@ -31,6 +31,15 @@ function svg(tag, attributes) {
   return node;
 }
 
+/** Attributes only where they differ, for the same reason.
+ *  @param {Element} node @param {Object<string, string|number>} attributes */
+function tell(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    const text = String(value);
+    if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+  }
+}
+
 /** Text only when it differs: an untouched node costs no layout. @param {Node} node @param {string} text */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -87,6 +96,14 @@ class BarRow {
     this.term = h("span", { class: "kit-bar-term" }, this.index, this.name);
     this.detail = h("span", { class: "kit-bar-detail" });
     this.strip = svg("svg", { class: "kit-strip", "aria-hidden": "true", focusable: "false" });
+    this.grid = svg("g", {});
+    this.mark = svg("rect", { class: "kit-mark", y: "50%", height: 12, transform: "translate(0 -6)" });
+    this.reach = svg("line", { class: "kit-reach", y1: "50%", y2: "50%" });
+    this.diamond = svg("svg", { y: "50%", overflow: "visible" });
+    this.diamond.append(svg("path", { class: "kit-diamond", d: "M0-6 6 0 0 6-6 0Z" }));
+    this.strip.append(this.grid, this.mark);
+    /** The axis that the grid stands for. */
+    this.drawn = "";
     this.value = h("span", { class: "kit-bar-number" });
     this.share = h("span", { class: "kit-bar-share" });
     this.root = h("div", { class: "kit-bar", role: "listitem" },
@@ -108,27 +125,28 @@ class BarRow {
     say(this.value, bar.text ?? number(bar.value));
     say(this.share, bar.share === undefined ? "" : percent(bar.share));
 
-    const nodes = grid.map((v) => svg("line", {
-      class: v === 0 ? "kit-zero-line" : "kit-grid-line", x1: place(v), x2: place(v), y1: 0, y2: "100%",
-    }));
+    const drawn = `${low} ${high}`;
+    if (this.drawn !== drawn) {
+      this.drawn = drawn;
+      this.grid.replaceChildren(...grid.map((v) => svg("line", {
+        class: v === 0 ? "kit-zero-line" : "kit-grid-line", x1: place(v), x2: place(v), y1: 0, y2: "100%",
+      })));
+    }
     const value = bar.value ?? 0;
-    const rect = svg("rect", {
-      class: "kit-mark", "data-term": bar.name, "data-value": bar.value === null ? "not finite" : bar.value,
+    tell(this.mark, {
+      "data-term": bar.name, "data-value": bar.value === null ? "not finite" : bar.value,
       x: place(Math.min(0, value)), width: `${(100 * Math.abs(value) / (high - low)).toFixed(3)}%`,
-      y: "50%", height: 12, transform: "translate(0 -6)",
     });
     // The colour of the sum is the text colour, which follows the theme: it is set in the style sheet.
-    if (bar.colour !== undefined) rect.style.fill = bar.colour;
-    nodes.push(rect);
-    if (bar.reach !== undefined && bar.reach !== null) {
-      nodes.push(svg("line", {
-        class: "kit-reach", x1: place(value), x2: place(bar.reach), y1: "50%", y2: "50%",
-      }));
-      const at = svg("svg", { x: place(bar.reach), y: "50%", overflow: "visible" });
-      at.append(svg("path", { class: "kit-diamond", d: "M0-6 6 0 0 6-6 0Z" }));
-      nodes.push(at);
+    if (bar.colour !== undefined && this.mark.style.fill === "") this.mark.style.fill = bar.colour;
+    if (bar.reach === undefined || bar.reach === null) {
+      this.reach.remove();
+      this.diamond.remove();
+      return;
     }
-    this.strip.replaceChildren(...nodes);
+    tell(this.reach, { x1: place(value), x2: place(bar.reach) });
+    tell(this.diamond, { x: place(bar.reach) });
+    if (this.reach.parentNode !== this.strip) this.strip.append(this.reach, this.diamond);
   }
 }
 
@@ -138,6 +156,7 @@ export class BarPlot {
   constructor({ kind, level, question, caption }) {
     /** @type {BarRow[]} */
     this.rows = [];
+    this.drawn = "";
     this.list = h("div", { class: "kit-bars", role: "list" });
     this.axis = h("div", { class: "kit-axis", "aria-hidden": "true" });
     this.remark = h("p", { class: "kit-remark" });
@@ -156,6 +175,10 @@ export class BarPlot {
     const [low, high] = axis;
     const grid = [...new Set([low, low / 2, 0, high / 4, high / 2, 3 * high / 4, high])];
     bars.forEach((bar, i) => this.rows[i].update(bar, axis, grid));
+    say(this.remark, remark);
+    this.remark.hidden = remark === "";
+    if (this.drawn === `${low} ${high}`) return;
+    this.drawn = `${low} ${high}`;
     const room = 0.15 * (high - low);
     const ends = [low, 0, high / 2, high].filter((v, i) => (i === 0 ? -v > room : i === 1 || high > room));
     const labels = ends.map((v) => {
@@ -164,8 +187,6 @@ export class BarPlot {
       return tick;
     });
     this.axis.replaceChildren(...labels);
-    say(this.remark, remark);
-    this.remark.hidden = remark === "";
   }
 }
 
@@ -202,6 +223,8 @@ export class CosineTable {
   constructor(names, { level, question, caption }) {
     this.names = names;
     this.cells = names.map(() => names.map(() => h("td", {})));
+    /** What each cell shows: a cosine does not change with weights above 0. */
+    this.shown = names.map(() => names.map(() => ""));
     const head = names.map((name, j) => h("th", { scope: "col", title: name },
       h("span", { "aria-hidden": "true", text: String(j + 1) }), h("span", { class: "kit-hidden", text: name })));
     const rows = names.map((name, i) => h("tr", {},
@@ -237,6 +260,9 @@ export class CosineTable {
         measured += Number(c !== null);
         missing += Number(lost);
       }
+      const shown = `${c} ${off} ${lost}`;
+      if (this.shown[i][j] === shown) return;
+      this.shown[i][j] = shown;
       cell.className = c === null ? (lost ? "kit-lost" : "kit-none") : (c < 0 ? "kit-neg" : "kit-pos");
       cell.classList.toggle("kit-diagonal", i === j);
       cell.classList.toggle("kit-conflict", against);
