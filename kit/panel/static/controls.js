@@ -69,6 +69,8 @@ export class WeightRow {
     this.act = act;
     /** @type {number|null} the value both inputs show */
     this.shown = null;
+    /** Value and probed value that the marks stand for. */
+    this.drawn = "";
     const { id, weight, term, upper } = spec;
     const swatch = h("span", { class: "kit-swatch", "aria-hidden": "true" });
     swatch.style.background = termColour(spec.index);
@@ -179,10 +181,13 @@ export class WeightRow {
       return;
     }
     const part = (/** @type {number} */ x) => Math.min(1, Math.max(0, x / upper));
-    if (probed !== null) this.tick.style.setProperty("--kit-at", String(part(probed)));
-    this.slider.style.setProperty("--kit-at", String(part(value)));
+    if (this.drawn !== `${value} ${probed}`) {
+      this.drawn = `${value} ${probed}`;
+      if (probed !== null) this.tick.style.setProperty("--kit-at", String(part(probed)));
+      this.slider.style.setProperty("--kit-at", String(part(value)));
+      this.slider.setAttribute("aria-valuetext", short(value));
+    }
     if (Number(this.slider.value) !== value) this.slider.value = String(value);
-    this.slider.setAttribute("aria-valuetext", short(value));
     if (this.shown === value) return;
     this.shown = value;
     if (parseNumber(this.box.value) !== value) this.box.value = String(value);
@@ -235,8 +240,12 @@ export class PresetList {
 
   /** @param {(preset: Preset) => boolean} inForce */
   show(inForce) {
-    const active = this.presets.find(inForce) ?? null;
-    this.presets.forEach((preset, i) => this.buttons[i].setAttribute("aria-pressed", String(inForce(preset))));
+    const pressed = this.presets.map(inForce);
+    const active = this.presets[pressed.indexOf(true)] ?? null;
+    this.buttons.forEach((node, i) => {
+      const text = String(pressed[i]);
+      if (node.getAttribute("aria-pressed") !== text) node.setAttribute("aria-pressed", text);
+    });
     const told = active === this.active ? this.told : active;
     this.active = active;
     this.explain(told);
