@@ -145,9 +145,8 @@ class Stepping:
             for net in self.parts.nets.values():
                 if net.trained:
                     net.look_fed()
-                    if (
-                        before and net not in self.turn_nets
-                    ):  # ran in an earlier turn, as a generator before its critic's step
+                    # one that ran in an earlier turn, as a generator before its critic's step
+                    if before and net not in self.turn_nets:
                         fed |= {id(p) for p in net.tensors if p.grad is not None}
             self._fed = fed if self._fed is None else self._fed | fed
             turn.measured |= self._gradients("grad", looked, turn.scale)
