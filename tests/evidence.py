@@ -27,7 +27,11 @@ def run(path: Path, folder: Path | None = None) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels inherit it; small tensors gain nothing from more
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder or NOTEBOOKS)}}
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder or NOTEBOOKS)}},
+        coalesce_streams=True,  # how printed lines are cut into messages is a matter of time
     )
     return client.execute()
 
