@@ -18,7 +18,7 @@ from kit.watch.parts import Parts
 from kit.watch.phases import Block
 from kit.watch.scaling import reduction_of
 from kit.watch.terms import now_or_later
-from kit.watch.turns import Book, Turn
+from kit.watch.turns import DETAILED_TURNS, Book, Turn
 
 MOST_NODES = 20_000  # of a graph that is walked to find what a loop without modules trains
 
@@ -85,7 +85,7 @@ class Stepping:
         self.in_backward = True
         turn.backwards += 1
         self._rootless = any(isinstance(root, Tensor) and not root.requires_grad for root in roots)
-        if self.reduction is None and len(roots) == 1 and turn.detailed:
+        if self.reduction is None and len(roots) == 1 and turn.number <= DETAILED_TURNS:
             self.reduction = self.attempt(reduction_of, roots[0])
         turn.loss, turn.scale = self.attempt(self._value, roots, weights) or (math.nan, math.nan)
         if not any(net.tensors for net in self.turn_nets):

@@ -179,7 +179,8 @@ def test_nan_on_its_way_is_seen_though_a_hook_cleans_the_gradients():
     for parameter in model.parameters():
         parameter.register_hook(lambda grad: grad.nan_to_num(0.0))
     trace = trained(model, loss=lambda logits, y: (logits - logits.detach()).square().sum().sqrt())
-    assert (trace.steps["grad_nonfinite"] == 0).all() and (trace.steps["flow_nonfinite"] == 1).all()
+    seen = trace.steps["flow_nonfinite"].dropna()
+    assert (trace.steps["grad_nonfinite"] == 0).all() and len(seen) >= 3 and (seen == 1).all()
 
 
 @pytest.mark.parametrize(
