@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from statistics import median, quantiles
 from typing import Any
 
@@ -104,6 +104,7 @@ def report() -> None:
     """One sentence where Chromium or Playwright is missing."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     try:
+        from playwright.sync_api import TimeoutError as Missed
         from playwright.sync_api import sync_playwright
     except ImportError:
         sync_playwright = None
@@ -116,9 +117,12 @@ def report() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         with notebook_open(browser, [PANEL, MATPLOTLIB]) as page:
             page.wait_for_selector(".rival-figure img", timeout=30_000)
-            contest(page, "quiet")
-            with two_busy_processes():
-                contest(page, "two busy processes")
+            for when, load in (("quiet", nullcontext()), ("two busy processes", two_busy_processes())):
+                try:
+                    with load:
+                        contest(page, when)
+                except Missed:  # said, and not counted: a ratio without it would flatter
+                    print(f"{when}: no result, since a redraw was not seen within its time", flush=True)
         browser.close()
 
 
