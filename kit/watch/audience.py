@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from kit.probe import is_probing
 
@@ -45,6 +46,7 @@ class Listener(Protocol):
     def knows(self, module: nn.Module) -> bool: ...
     def wants_terms(self, module: nn.Module) -> bool: ...
     def wants_flow(self) -> bool: ...
+    def skips_parts(self, module: nn.Module) -> bool: ...
     def called(self, call: Call) -> None: ...
     def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None: ...
     def backward_ends(self, failed: bool) -> None: ...
@@ -60,7 +62,7 @@ class Listener(Protocol):
 class Here(threading.local):
     """What goes on in this thread: the outermost module call, and whether a backward pass runs.
 
-    `outer` and `around`: a call that the given model was found inside of.
+    `outer` and `around`: a call that the given model was found inside of; `alone`: the hook of a call whose parts are not heard.
     """
 
     root: nn.Module | None = None
@@ -73,6 +75,7 @@ class Here(threading.local):
     flow: list[tuple[nn.Module, Any, Any]] | None = None
     outer: tuple = ()
     around = False
+    alone: RemovableHandle | None = None
     muted = 0
 
 

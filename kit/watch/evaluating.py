@@ -52,8 +52,7 @@ class Evaluating:
         """Decide what the passes since the last training pass were. True if a new epoch begins here."""
         self._count(following, call)
         epoch = self.book.epoch
-        trained = epoch.turns or self.book.has_turns_in(epoch)
-        if epoch.logged or (epoch.ended and trained):
+        if epoch.logged or (epoch.ended and (epoch.turns or self.book.has_turns_in(epoch))):
             self.end_epoch()
             return True
         epoch.ended = False  # what was evaluated before anything was trained ends nothing

@@ -1,4 +1,4 @@
-"""How long are these tensors, and how many are zero, missing or not finite? In float64, without changing them."""
+"""How long are these tensors, and how many are zero, missing or not finite? Without changing them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+_SAFE = (1e-15, 1e15)  # of a norm in single precision
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,30 @@ def norms_of(tensors: Sequence[Tensor]) -> list[float]:
         numbers = [_real(tensor) for tensor in numbers]
     norms = [0.0] * len(numbers)
     for places in _by_device(numbers):
-        # get_total_norm, the public way, sums in the gradients' precision: finite float32 values overflow and underflow
-        found = torch._foreach_norm([numbers[place] for place in places], 2, dtype=torch.float64)
-        for place, norm in zip(places, torch.stack(found).tolist(), strict=True):
-            if numbers[place].dtype is torch.float64 and not 1e-150 < norm < 1e150:
-                norm = _exact(numbers[place])
+        for place, norm in zip(places, _norms([numbers[place] for place in places]), strict=True):
             norms[place] = norm
     return norms
+
+
+def _norms(tensors: Sequence[Tensor]) -> list[float]:
+    """On one device. Finite values overflow and underflow when they are squared: those are summed again with a wider range."""
+    norms = _summed(tensors, torch.float32)
+    places = [place for place, norm in enumerate(norms) if not _SAFE[0] < norm < _SAFE[1]]
+    if places:
+        again = _summed([tensors[place] for place in places], torch.float64)
+        for place, norm in zip(places, again, strict=True):
+            wide = 1e-150 < norm < 1e150 or tensors[place].dtype is not torch.float64
+            norms[place] = norm if wide else _exact(tensors[place])
+    return norms
+
+
+def _summed(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[float]:
+    if any(tensor.dtype is torch.float64 for tensor in tensors):
+        dtype = torch.float64
+    found = torch._foreach_norm(
+        tensors, 2, dtype=dtype
+    )  # get_total_norm, the public way, says nothing of single tensors
+    return [norm.item() for norm in found] if found[0].device.type == "cpu" else torch.stack(found).tolist()
 
 
 def _by_device(tensors: Sequence[Tensor]) -> Iterable[Sequence[int]]:
@@ -85,7 +104,7 @@ def _by_device(tensors: Sequence[Tensor]) -> Iterable[Sequence[int]]:
 
 
 def _exact(tensor: Tensor) -> float:
-    """For float64 values, whose squares leave the range of float64."""
+    """Of float64 values, whose squares may leave the range of float64."""
     if not tensor.numel():
         return 0.0
     top = tensor.abs().max()

@@ -27,6 +27,7 @@ MOST_NOTES = 40
 # a turn before which every optimizer of a usual loop has stepped; one may be gone when the function that made it ends
 LOOK_FOR_IDLE = 5
 FLOW_EVERY = 10
+HEARD_TURNS, HEARD_EVERY = 8, 10  # the parts of a network are heard in the first turns, and later now and then
 
 
 class Observer(Evaluating, Stepping):
@@ -60,12 +61,22 @@ class Observer(Evaluating, Stepping):
 
     def wants_terms(self, module: nn.Module) -> bool:
         view, count = self.measuring.view, self.book.count
-        if view is None or view.holder is not module or not callable(getattr(view.holder, "components", None)):
+        if view is None or view.holder is not module:
             return False
-        return self.book.will_be_detailed(count) or self.book.will_be_detailed(count + 1)
+        detailed = self.book.will_be_detailed(count) or self.book.will_be_detailed(count + 1)
+        return detailed and callable(getattr(view.holder, "components", None))
 
     def wants_flow(self) -> bool:
         return self.book.count <= DETAILED_TURNS
+
+    def skips_parts(self, module: nn.Module) -> bool:
+        """Whether the parts of this network need not be heard in the call that begins."""
+        turn = self.book.count + 1
+        if turn <= HEARD_TURNS or turn % HEARD_EVERY == 0 or len(self.threads) > 1:
+            return False
+        if self.given is not None and module is not self.given:
+            return False  # the given one may be inside
+        return self.parts.is_closed(module)
 
     def called(self, call: Call) -> None:
         kind = self.parts.kind_of(call)

@@ -108,7 +108,9 @@ class Stepping:
         if not roots:
             return math.nan, scale
         if weights is None and len(roots) == 1 and roots[0].device.type == "cpu" and not roots[0].is_complex():
-            return float(roots[0].detach().sum()) / (1.0 if math.isnan(scale) else scale), scale
+            root = roots[0]
+            value = root.item() if root.numel() == 1 else root.detach().sum().item()
+            return value / (1.0 if math.isnan(scale) else scale), scale
         weights = (weights,) if isinstance(weights, Tensor) or weights is None else tuple(weights)
         with torch.no_grad():
             if len(weights) != len(roots):
@@ -128,7 +130,12 @@ class Stepping:
         if turn is None:
             return
         before, self._before = self._before, []
-        fed = {id(p) for p, g, version in before if p.grad is not g or (g is not None and g._version != version)}
+        fed: set[int] = set()
+        for p, g, version in before:
+            if p.grad is not g or (g is not None and g._version != version):
+                fed.add(id(p))
+                if not (turn.detailed or self._provisional):
+                    break  # whether any was fed is enough
         if self._provisional:
             self._decide(turn)
             # a prediction that was cut off and made a leaf again got a gradient, and is no parameter of the network found meanwhile

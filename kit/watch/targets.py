@@ -54,10 +54,12 @@ def look(labels: Any, kwargs: Mapping[str, Any], ignored: int = IGNORED) -> dict
         owners = {mask: mask.removesuffix("_mask") for mask in masks}
         return [masks[mask] for mask, owner in owners.items() if owner == name or owner not in names]
 
-    classes = [count for _, tensor in found if not math.isnan(count := _classes(tensor, ignored))]
+    spans = [_span(tensor) for _, tensor in found]
+    spanned = [(name, tensor, span) for (name, tensor), span in zip(found, spans, strict=True)]
+    classes = [count for _, tensor, span in spanned if not math.isnan(count := _classes(tensor, span, ignored))]
     return {
         "targets": sum(tensor.numel() for _, tensor in found),
-        "supervised": sum(_supervised(tensor, chosen(name), ignored) for name, tensor in found),
+        "supervised": sum(_supervised(tensor, span, chosen(name), ignored) for name, tensor, span in spanned),
         # with several integer targets, one of which may be a mere number, the richest speaks: no false "only one class"
         "classes": max(classes) if classes else math.nan,
     }
@@ -84,8 +86,20 @@ def _is_mask(name: str, tensor: Tensor) -> bool:
     return tensor.dtype is torch.bool or bool(((tensor == 0) | (tensor == 1)).all())
 
 
-def _supervised(tensor: Tensor, masks: Sequence[Tensor], ignored: int) -> float:
-    keep = None if _kind(tensor) == "other" else tensor != ignored
+def _counts(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype is torch.bool)
+
+
+def _span(tensor: Tensor) -> tuple[int, int] | None:
+    """Smallest and largest value of an integer target; None if it is no such one, or empty."""
+    if not tensor.numel() or not _counts(tensor):
+        return None
+    low, high = tensor.aminmax()
+    return low.item(), high.item()
+
+
+def _supervised(tensor: Tensor, span: tuple[int, int] | None, masks: Sequence[Tensor], ignored: int) -> float:
+    keep = tensor != ignored if span and span[0] <= ignored <= span[1] else None
     for mask in masks:
         if _fits(mask, tensor):
             allowed = mask.bool().reshape(*mask.shape, *[1] * (tensor.ndim - mask.ndim)).expand(tensor.shape)
@@ -97,18 +111,11 @@ def _fits(mask: Tensor, tensor: Tensor) -> bool:
     return mask.ndim <= tensor.ndim and mask.shape == tensor.shape[: mask.ndim]
 
 
-def _kind(tensor: Tensor) -> str:
-    return "other" if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype is torch.bool else "integer"
-
-
-def _classes(tensor: Tensor, ignored: int) -> float:
+def _classes(tensor: Tensor, span: tuple[int, int] | None, ignored: int) -> float:
     """Distinct values of an integer target, without those ignored; nan if it is none, or too large to sort."""
-    if _kind(tensor) == "other":
-        return math.nan
-    values = tensor.flatten()
-    if not values.numel():
-        return 0.0
-    low, high = (bound.item() for bound in values.aminmax())
+    if span is None:
+        return 0.0 if _counts(tensor) else math.nan
+    values, (low, high) = tensor.flatten(), span
     if high - low < _FEW:
         counts = torch.bincount((values - low).long())
         if low <= ignored <= high:

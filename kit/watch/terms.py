@@ -65,7 +65,7 @@ class LossView:
         may be differentiated by its input.
         """
         found = _returned(call.output) or ({} if evaluate else _numbers(call.offered))
-        if not found and evaluate and not self._large and len(call.args) > 1:
+        if not found and evaluate and not self._large and len(call.args) > 1 and self._asks:
             with muted(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what the loss warns about was said when the training called it
                 if callable(getattr(self.holder, "components", None)):
@@ -86,6 +86,10 @@ class LossView:
             self.terms = list(found)
             self.term_weights |= self._pairs(self.terms)
         return {f"term:{name}": value for name, value in found.items()}
+
+    @property
+    def _asks(self) -> bool:
+        return not self._judged or callable(getattr(self.holder, "components", None)) or bool(self.names)
 
     def _pairs(self, terms: list[str]) -> dict[str, str]:
         pairs = weight_names_of(self.holder, terms)
@@ -275,5 +279,4 @@ def value_of(output: Any) -> tuple[Any, float]:
 
 
 def now_or_later(value: Tensor) -> Any:
-    value = value.detach().reshape(())
-    return float(value) if value.device.type == "cpu" else value.clone()
+    return value.item() if value.device.type == "cpu" else value.detach().reshape(()).clone()

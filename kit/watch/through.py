@@ -28,6 +28,8 @@ class Question:
 
 def is_differentiated(call: Call) -> bool:
     """Whether something may differentiate the output of this call by its input."""
+    if all(isinstance(arg, Tensor) for arg in call.args):
+        return any(arg.requires_grad for arg in call.args)
     return any(tensor.requires_grad for tensor in tensors_in(call.args))
 
 

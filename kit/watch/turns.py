@@ -14,7 +14,7 @@ from torch import Tensor
 NAN = math.nan
 FIRST_TURNS, MOST_TURNS, MOST_EPOCHS = 100, 2000, 1000
 DETAILED_TURNS = 3  # the first turns are always measured in full
-UNSETTLED = 64  # values still on an accelerator; they are fetched together, so that training need not wait for each
+UNSETTLED = 64  # turns are added up together: values on an accelerator are fetched at once, and a step is not delayed
 
 COUNTS = ("forwards", "reached", "loss_calls", "backwards", "steps", "scaler_skips")
 SINGLE = ("scale", "loss", "loss_graph", "loss_returned", "loss_returned_graph", "lr", "lr_min", "batch")
@@ -169,7 +169,7 @@ class Book:
             return
         self._waiting.append(self.turn)
         self.turn = None
-        if len(self._waiting) > UNSETTLED or all(turn.settled for turn in self._waiting):
+        if len(self._waiting) > UNSETTLED:
             self.settle()
 
     def settle(self) -> None:

@@ -1,10 +1,11 @@
-"""What does kit.watch cost? A training step inside the block beside the same step outside of it.
+"""What does kit.watch cost? A training step that is watched beside the same step that is not.
 
     python -m tests.speed.watching [--rounds 9] [--threads 1]
 
-In every round both ways train the same number of steps, in random order, on the same batch; process CPU time is taken,
-since other jobs on the machine make wall time useless, and the ratio is taken within the round. The first three turns, which
-are always measured in full, are trained before the clock starts.
+In a round every way trains ten steps on the same batch, one detailed turn among them for every = 10, and the ways take turns step by
+step in random order: what else goes on on the machine slows all of them. Process CPU time is taken, and the ratio within the
+round. What happens once a run is not in the ratio but printed beside it: opening and the first turns, of which three
+are always measured in full and the fifth looks for optimizers that never step.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import random
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import nn
@@ -24,29 +26,30 @@ from kit.array import PlanarArray
 from kit.covariance import CovarianceSampler
 from kit.loss import UltimateHybridLoss
 from kit.model import HybridModel
-from kit.watch import watch
+from kit.watch import hooks, watch
 
-WARM, BLOCK = 3, 10
+FIRST = 10  # turns until what happens once is over
+BLOCK, WAYS = 10, (1, 10)
+CNN_ROUNDS = 5  # times as many as of the other: its steps are short
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training that can be repeated: `step()` trains one batch."""
+    """One training: `step()` trains one batch."""
 
     title: str
     model: nn.Module
     loss: nn.Module
     step: Callable[[], None]
-    steps: int
 
 
-def hybrid(batch: int = 64) -> Run:
+def hybrid(batch: int = 16) -> Run:
     """The small HybridModel on scenes of 144 elements with all seven terms on, AdamW."""
     torch.manual_seed(90)
     scenes = CovarianceSampler(PlanarArray()).sample(batch, generator=torch.Generator().manual_seed(91))
     model, loss = HybridModel(), UltimateHybridLoss()
     loss.set_weights(dict.fromkeys(loss.weights, 0.1))
-    return Run(f"HybridModel, B = {batch}", model, loss, _step(model, loss, scenes.inputs, scenes.target), 10)
+    return Run(f"HybridModel, B = {batch}", model, loss, _step(model, loss, scenes.inputs, scenes.target))
 
 
 def cnn(batch: int = 64) -> Run:
@@ -57,7 +60,7 @@ def cnn(batch: int = 64) -> Run:
         layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.BatchNorm2d(wide), nn.ReLU()]
     model, loss = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 10)), nn.CrossEntropyLoss()
     x, y = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
-    return Run(f"plain CNN, B = {batch}", model, loss, _step(model, loss, x, y), 60)
+    return Run(f"plain CNN, B = {batch}", model, loss, _step(model, loss, x, y))
 
 
 def _step(model: nn.Module, loss: nn.Module, x: object, y: object) -> Callable[[], None]:
@@ -71,43 +74,65 @@ def _step(model: nn.Module, loss: nn.Module, x: object, y: object) -> Callable[[
     return step
 
 
-def cpu_seconds(run: Run, every: int | None) -> float:
-    """Of a step, watched every so-manieth turn or not at all: the median over blocks of ten steps, one detailed turn in each."""
-    blocks = []
-    with nullcontext() if every is None else watch(run.model, loss=run.loss, every=every):
-        for _ in range(WARM):
-            run.step()
-        for _ in range(run.steps // BLOCK):
-            start = time.process_time()
+class Watching:
+    """A watch that is open all the time and listens only when it is asked to."""
+
+    def __init__(self, run: Run, every: int) -> None:
+        self._run, self.watch = run, watch(run.model, loss=run.loss, every=every)
+
+    def __enter__(self) -> Self:
+        start = time.process_time()
+        self.watch.__enter__()
+        for _ in range(FIRST):
+            self._run.step()
+        self.first = time.process_time() - start
+        hooks.leave(self.watch._seen)
+        return self
+
+    def step(self) -> float:
+        hooks.listen(self.watch._seen)
+        try:
+            return cpu_seconds(self._run.step)
+        finally:
+            hooks.leave(self.watch._seen)
+
+    def __exit__(self, *error: object) -> None:
+        self.watch.__exit__(*error)
+
+
+def cpu_seconds(step: Callable[[], None]) -> float:
+    start = time.process_time()
+    step()
+    return time.process_time() - start
+
+
+def overhead(run: Run, rounds: int, order: random.Random) -> tuple[list[dict[int, float]], dict[int, float]]:
+    """Seconds of a step of each way, round by round (0: bare), and what the first turns cost beyond as many bare ones."""
+    for _ in range(FIRST):
+        run.step()
+    with ExitStack() as stack:
+        watching = {every: stack.enter_context(Watching(run, every)) for every in WAYS}
+        steps = {0: lambda: cpu_seconds(run.step)} | {every: one.step for every, one in watching.items()}
+        found = []
+        for _ in range(rounds):
+            spent = dict.fromkeys(steps, 0.0)
             for _ in range(BLOCK):
-                run.step()
-            blocks.append((time.process_time() - start) / BLOCK)
-    return statistics.median(blocks)
-
-
-def overhead(run: Run, every: int, rounds: int, order: random.Random) -> tuple[list[float], list[float]]:
-    """Seconds of a bare step, and the watched step's extra share, round by round."""
-    bare, extra = [], []
-    for _ in range(rounds):
-        times = {way: cpu_seconds(run, way) for way in order.sample([None, every], k=2)}
-        bare.append(times[None])
-        extra.append(times[every] / times[None] - 1)
-    return bare, extra
+                for way in order.sample(sorted(steps), k=len(steps)):
+                    spent[way] += steps[way]()
+            found.append({way: seconds / BLOCK for way, seconds in spent.items()})
+    bare = statistics.median(times[0] for times in found)
+    return found, {every: one.first - FIRST * bare for every, one in watching.items()}
 
 
 def report(rounds: int, order: random.Random) -> None:
-    print(f"{'watched training step':<48}{'bare / ms':>10}{'extra':>12}   quartiles")
-    for make in (hybrid, cnn):
-        run = make()
-        cpu_seconds(run, None)
-        for every in (1, 10):
-            bare, extra = overhead(run, every, rounds, order)
-            low, middle, high = (100 * value for value in statistics.quantiles(extra, n=4))
-            title = f"{run.title}, every = {every}"
-            print(
-                f"{title:<48}{1e3 * statistics.median(bare):>10.1f}{middle:>+11.1f}%   {low:+.1f} .. {high:+.1f}",
-                flush=True,
-            )
+    print(f"{'watched training step':<42}{'bare / ms':>10}{'extra':>9}   {'quartiles':<18}{'once / ms':>10}")
+    for run, times in ((hybrid(), 1), (cnn(), CNN_ROUNDS)):
+        found, once = overhead(run, rounds * times, order)
+        bare = 1e3 * statistics.median(times[0] for times in found)
+        for every in WAYS:
+            low, middle, high = statistics.quantiles((100 * (times[every] / times[0] - 1) for times in found), n=4)
+            title, spread = f"{run.title}, every = {every}", f"{low:+.1f} .. {high:+.1f}"
+            print(f"{title:<42}{bare:>10.1f}{middle:>+8.1f}%   {spread:<18}{1e3 * once[every]:>10.1f}", flush=True)
 
 
 def main() -> None:

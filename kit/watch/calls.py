@@ -1,0 +1,198 @@
+"""Calls of modules, as hooks hear them: the outermost of each is told to the watches.
+
+The two global hooks send every module in the process through torch's slow way of calling, the parts of a network as well,
+whose calls say nothing new once the network is known. Then they are taken out while it runs, and the network itself carries
+a hook for the time of that one call.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.compiler import is_compiling
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from kit.watch import audience as state
+from kit.watch.audience import Call, here, open_watches, tell
+
+_lock = threading.RLock()
+_global: dict[RemovableHandle, Callable[..., None]] = {}
+_lonely: list[RemovableHandle] = []
+
+
+def hear_calls() -> None:
+    """Of all modules, as long as somebody watches."""
+    with _lock:
+        if not _global and open_watches():
+            _global[register_module_forward_pre_hook(_before_call)] = _before_call
+            heard = register_module_forward_hook(_after_call, with_kwargs=True, always_call=True)
+            _global[heard] = _after_call
+        for handle, hook in _global.items():
+            handle.hooks_dict_ref()[handle.id] = hook
+
+
+def stop_hearing_calls() -> None:
+    with _lock:
+        while _lonely:
+            _lonely.pop().remove()
+        while _global:
+            handle, _ = _global.popitem()
+            handle.remove()
+            # torch 2.13 leaves the note behind that this hook takes keywords; the table is not public, and may go
+            getattr(torch.nn.modules.module, "_global_forward_hooks_with_kwargs", {}).pop(handle.id, None)
+
+
+def _pause() -> None:
+    with _lock:
+        for handle in _global:
+            handle.hooks_dict_ref().pop(handle.id, None)
+
+
+def forget_interrupted() -> None:
+    """A call that was ended by something like KeyboardInterrupt, of which hooks are not told."""
+    if here.alone is not None if here.root is None else not _runs(here.frame):
+        forget()
+
+
+def in_backward() -> bool:
+    """Recomputation of checkpoints calls modules inside a backward pass, on CUDA from another thread.
+
+    Not public; torch.utils.checkpoint asks the same way, and there is no public question for it.
+    """
+    return here.in_backward or torch._C._current_graph_task_id() != -1
+
+
+def _before_call(module: nn.Module, args: tuple) -> None:
+    if is_compiling():
+        return
+    if here.alone is not None and here.root is None:
+        forget()
+    if here.root is not None:
+        if module is here.root:
+            if _runs(here.frame):
+                here.depth += 1
+                return
+            forget()  # its call was ended by something like KeyboardInterrupt, of which hooks are not told
+        elif id(module) not in state.given:
+            if here.inside is not None:
+                here.inside.append(module)
+            if here.flow is not None and torch.is_grad_enabled():
+                here.flow.append((module, args, None))
+            return
+        else:  # the given model inside a call of something larger: the model is what is watched
+            here.outer = (here.root, here.frame, here.depth, here.nested, here.inside, here.flow, here.outer)
+            _stop_overhearing()
+    if here.muted or in_backward() or vars(module).get("_is_replica", False):
+        return
+    here.root, here.frame, here.depth = module, sys._getframe(1), 0
+    here.grad, here.training = torch.is_grad_enabled(), module.training
+    here.nested, here.around = [], False
+    watches = open_watches()
+    here.inside = None if all(watch.knows(module) for watch in watches) else []
+    here.flow = [] if here.grad and any(watch.wants_flow() for watch in watches) else None
+    if "components" not in vars(module) and any(watch.wants_terms(module) for watch in watches):
+        _overhear(module)
+    if here.inside is None and here.flow is None and len(watches) == 1 and watches[0].skips_parts(module):
+        here.alone = module.register_forward_hook(_after_lonely_call, prepend=True, with_kwargs=True, always_call=True)
+        with _lock:
+            _lonely.append(here.alone)
+            _pause()
+
+
+def _after_lonely_call(module: nn.Module, args: tuple, *rest: Any) -> None:
+    failed = len(rest) == 1
+    if _runs(here.frame) if failed else sys._getframe(1) is not here.frame:
+        return  # the module was called by itself
+    hear_calls()
+    handle, here.alone = here.alone, None
+    _after_call(module, args, *rest)
+    if failed:  # torch goes on through the hooks of the module: this one may not take itself out now
+        here.alone = handle
+    elif handle is not None:
+        _take_off(handle)
+
+
+def _take_off(handle: RemovableHandle) -> None:
+    handle.remove()
+    with _lock:
+        if handle in _lonely:
+            _lonely.remove(handle)
+
+
+def _after_call(module: nn.Module, args: tuple, *rest: Any) -> None:
+    """`rest` is (kwargs, output), or (output,) when the call raised."""
+    if is_compiling():
+        return
+    if module is not here.root:
+        output = rest[-1]
+        if here.flow is not None:
+            here.flow.append((module, None, output))
+        if here.nested is not None and type(output) is Tensor and output.ndim == 0 and len(rest) == 2:
+            here.nested.append(Call(module, args, rest[0], output, torch.is_grad_enabled(), module.training))
+        return
+    if here.depth:
+        here.depth -= 1
+        return
+    failed = len(rest) == 1
+    kwargs = {} if failed else rest[0]
+    nested = [] if failed else here.nested
+    call = Call(module, args, kwargs, rest[-1], here.grad, here.training, failed, nested, here.inside or [])
+    call.flow = [] if failed else here.flow or []
+    if here.overheard is not None:
+        call.offered = here.overheard[-1] if here.overheard else None
+    around = here.around
+    if here.outer:
+        here.root, here.frame, here.depth, here.nested, here.inside, here.flow, here.outer = here.outer
+        here.around = True
+    else:
+        forget()
+    if not around:
+        tell("called", call)
+        return
+    for inner in nested:  # what stands around the given model is no network of its own, but may call the loss
+        tell("called", inner)
+
+
+def _runs(frame: Any) -> bool:
+    now = sys._getframe(1)
+    while now is not None and now is not frame:
+        now = now.f_back
+    return now is not None
+
+
+def _overhear(module: nn.Module) -> None:
+    """While the loss runs, an attribute of its own stands before its method `components`: the terms need not be made twice."""
+    method = module.components
+    heard = here.overheard = []
+
+    @functools.wraps(method)
+    def components(*args: Any, **kwargs: Any) -> Any:
+        found = method(*args, **kwargs)
+        heard.append(found)
+        return found
+
+    vars(module)["components"] = components
+
+
+def _stop_overhearing() -> None:
+    if here.overheard is not None:
+        vars(here.root).pop("components", None)
+        here.overheard = None
+
+
+def forget() -> None:
+    """No call runs in this thread, or none that is of interest."""
+    if here.alone is not None:
+        _take_off(here.alone)
+        here.alone = None
+        hear_calls()
+    _stop_overhearing()
+    here.root = here.frame = here.nested = here.inside = here.flow = None
+    here.depth, here.outer, here.around = 0, (), False

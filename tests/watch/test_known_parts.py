@@ -1,0 +1,212 @@
+"""The parts of a known network are not heard while it runs: the record is the same, and the hooks come back whatever happens."""
+
+from __future__ import annotations
+
+import threading
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+import torch.nn.modules.module as modules
+from torch import nn
+
+from kit.watch import watch
+from kit.watch.observer import HEARD_EVERY, HEARD_TURNS, Observer
+from tests.watch._loops import Job, batches, job, lbfgs, sgd
+from tests.watch.test_untouched import everything, outside, same
+
+EPOCHS = 10
+TURNS = 3 * EPOCHS
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays():
+    before = outside()
+    yield
+    assert outside() == before
+
+
+class Body(nn.Module):
+    """A network whose middle part can be told to do something in a given call."""
+
+    def __init__(self, at: int = 0, act=None) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 3)
+        self.heard: list[bool] = []
+        self.at, self.act = at, act
+
+    def forward(self, x):
+        hidden = self.first(x)
+        self.heard.append(bool(modules._global_forward_hooks))
+        if self.act is not None and len(self.heard) == self.at:
+            self.act()
+        return self.last(F.relu(hidden))
+
+
+def training(model: nn.Module, turns: int = TURNS, catching: type[BaseException] = ZeroDivisionError):
+    """A loop that goes on after the errors that it knows."""
+    one = Job(model, sgd(model))
+    for _ in range(turns // 3):
+        model.train()
+        for x, y in batches():
+            one.optimizer.zero_grad()
+            try:
+                value = one.loss(model(x), y)
+            except catching:
+                continue
+            value.backward()
+            one.optimizer.step()
+    return one
+
+
+def watched(model: nn.Module, **options) -> pd.DataFrame:
+    with watch() as run:
+        training(model, **options)
+    assert not any(part._forward_hooks for part in model.modules())
+    return run.trace.steps
+
+
+@pytest.mark.parametrize("every", [1, 10])
+@pytest.mark.parametrize(("make", "loop"), [(sgd, "plain"), (sgd, "accumulating"), (lbfgs, "closure"), (sgd, "scaled")])
+def test_the_record_and_the_training_are_the_same(monkeypatch, make, loop, every):
+    bare = everything(job(make, epochs=EPOCHS), loop)
+    traces, left = [], []
+    for skips in (Observer.skips_parts, lambda *_: False):
+        monkeypatch.setattr(Observer, "skips_parts", skips)
+        one = job(make, epochs=EPOCHS)
+        with watch(one.model, every=every) as run:
+            left.append(everything(one, loop))
+        traces.append(run.trace)
+    assert same(left[0], bare) and same(left[1], bare)
+    pd.testing.assert_frame_equal(traces[0].steps, traces[1].steps)
+    pd.testing.assert_frame_equal(traces[0].epochs, traces[1].epochs)
+    assert traces[0].facts == traces[1].facts
+
+
+def test_parts_are_heard_at_first_and_now_and_then():
+    model = Body()
+    watched(model)
+    expected = [turn <= HEARD_TURNS or turn % HEARD_EVERY == 0 for turn in range(1, TURNS + 1)]
+    assert model.heard == expected
+
+
+def test_a_loss_that_the_network_begins_to_call_is_found():
+    """Of the turn that is heard next, and of all from then on."""
+
+    class Later(Body):
+        def __init__(self):
+            super().__init__()
+            self.criterion, self.begun = nn.CrossEntropyLoss(), 12
+
+        def forward(self, x):
+            out = super().forward(x)
+            if len(self.heard) >= self.begun:
+                self.criterion(out, torch.zeros(len(x), dtype=torch.long))
+            return out
+
+    calls = watched(Later()).set_index("turn")["loss_calls"]
+    assert (calls[calls.index < 20] == 1).all() and (calls[calls.index >= 20] == 2).all()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_an_error_inside_passes_and_the_training_is_heard_on(error):
+    def act():
+        raise error("stop")
+
+    model = Body(at=15, act=act)
+    steps = watched(model, catching=error)
+    assert not model.heard[14] and len(steps) >= TURNS - 2
+    assert steps["steps"].sum() == TURNS - 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_an_error_inside_that_ends_everything_leaves_nothing(error):
+    def act():
+        raise error("stop")
+
+    model = Body(at=15, act=act)
+    with pytest.raises(error, match="stop"), watch() as run:
+        training(model, catching=MemoryError)
+    assert not model.heard[14] and not any(part._forward_hooks for part in model.modules())
+    assert run.trace.steps["steps"].sum() == 14
+
+
+def test_a_network_that_calls_itself():
+    class Twice(Body):
+        def forward(self, x):
+            if x.shape[1] == 4 and len(self.heard) % 2 == 0:
+                self.heard.append(bool(modules._global_forward_hooks))
+                return self(x) + self.last(F.relu(self.first(x)))
+            return super().forward(x)
+
+    model = Twice()
+    steps = watched(model)
+    assert (steps["forwards"] == 1).all() and len(steps) == TURNS
+    assert not all(model.heard)
+
+
+def test_a_hook_of_the_user_may_change_the_output_or_fail():
+    model = Body()
+    model.register_forward_hook(lambda _, __, output: output.detach() if len(model.heard) > 14 else None)
+    with watch() as run, pytest.raises(RuntimeError, match="does not require grad"):
+        training(model)
+    assert run.trace.steps["steps"].sum() == 14 and not model.heard[14] and len(model._forward_hooks) == 1
+    assert run.trace.steps["loss_graph"].iloc[-1] == 0
+    model = Body()
+
+    def fails(*_):
+        if len(model.heard) == 15:
+            raise ZeroDivisionError
+
+    model.register_forward_hook(fails)
+    with watch() as run:
+        training(model)
+    assert run.trace.steps["steps"].sum() == TURNS - 1 and len(model._forward_hooks) == 1
+
+
+def test_somebody_who_begins_to_watch_in_another_thread_hears_at_once():
+    found = []
+
+    def other():
+        one = job(sgd)
+        with watch(one.model) as run:
+            one.plain()
+        found.append(run.trace)
+
+    def act():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+
+    model = Body(at=15, act=act)
+    steps = watched(model)
+    assert not model.heard[14]
+    assert found[0].epochs["batches"].tolist() == [3, 3]
+    assert len(steps) == TURNS and steps["steps"].sum() == TURNS
+
+
+def test_a_watch_that_is_closed_inside_a_call_leaves_nothing():
+    one = watch()
+    model = Body(at=15, act=lambda: one.__exit__(None, None, None))
+    one.__enter__()
+    training(model)
+    assert not model.heard[14] and not any(model.heard[14:])
+    assert not any(part._forward_hooks for part in model.modules())
+    assert one.trace.steps["steps"].sum() == 14
+
+
+def test_what_stands_around_the_given_model_is_always_heard():
+    class Around(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return 2 * self.model(x)
+
+    inner = Body()
+    with watch(inner) as run:
+        training(Around(inner))
+    assert (run.trace.steps["forwards"] == 1).all() and len(run.trace.steps) == TURNS
+    assert not all(inner.heard)
