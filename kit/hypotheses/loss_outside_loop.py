@@ -8,9 +8,9 @@ from kit.hypotheses.checks.steps import forwards_unreached, one_step_an_epoch
 HYPOTHESIS = Hypothesis(
     key="loss_outside_loop",
     title="The loss, or the step, stands after the batch loop",
-    claim="Every batch passes through the network, and only the last one of an epoch is learnt from.",
+    claim="Every batch passes through the network, and the weights move once an epoch: by its last batch, or by all of them at once.",
     predicts=(
-        "One loss, one backward pass, one step an epoch. A running sum divided by the number of batches is too small by that number, and "
+        "One step an epoch; often one loss and one backward pass as well. A running sum divided by the number of batches is too small by that number, and "
         "validation hardly moves."
     ),
     fix="Move loss, backward and step into the loop over the batches: one level of indentation.",

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.steps import no_steps, optimizer_idle, scaler_skips_most
+from kit.hypotheses.checks.steps import no_backward, no_steps, optimizer_idle, scaler_skips_most
 
 HYPOTHESIS = Hypothesis(
     key="steps_skipped",
     title="Optimizer steps are skipped",
-    claim="A gate that never opens, accumulation longer than the epoch, a gradient scaler that overflows, a step that is never called.",
-    predicts="Losses and gradients are alive, the parameters do not move, validation is level. Train reads 0 where only taken steps are counted.",
-    fix="Count the steps, and say why each one was skipped; restart no accumulation counter within the epoch; lower the scaler's scale.",
-    signs=(no_steps, scaler_skips_most, optimizer_idle),
+    claim=(
+        "A gate that never opens, accumulation longer than the epoch, a gradient scaler that overflows, a step that is never called, or "
+        "one without the backward pass that it needs (a training_step that returns nothing)."
+    ),
+    predicts="Losses are alive, the parameters do not move, validation is level. Train reads 0 where only taken steps are counted.",
+    fix=(
+        "Count backward passes and steps, and say why each one was skipped; return the loss; restart no accumulation counter within the "
+        "epoch; lower the scaler's scale."
+    ),
+    signs=(no_steps, no_backward, scaler_skips_most, optimizer_idle),
     fixed="Steps are taken, and validation moves.",
     guard="""before = [parameter.detach().clone() for parameter in model.parameters()]
 train_one_epoch()

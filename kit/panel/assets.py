@@ -18,11 +18,15 @@ from typing import Any
 from kit.plots import palette
 
 # In the order of their imports: every name is defined above the place that uses it.
-MODULES: tuple[str, ...] = ("algebra.js", "drawing.js", "controls.js", "readings.js", "views.js", "panel.js")
+MODULES: tuple[str, ...] = (
+    *("algebra.js", "drawing.js", "controls.js", "readings.js", "views.js", "frames.js"),
+    "panel.js",
+)
 JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "controls.js", "journal.js")
 LIVE_MODULES: tuple[str, ...] = (
     *("algebra.js", "drawing.js", "controls.js", "readings.js"),
     *("live_curves.js", "live_charts.js", "live_wall.js", "live_acts.js", "live_controls.js", "live_kernel.js"),
+    "frames.js",
     "live.js",
 )
 PAGE_MODULES: tuple[str, ...] = ("standalone.js", "link.js", "csv.js", "page.js")

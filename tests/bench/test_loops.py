@@ -191,7 +191,7 @@ def test_steps_skipped(program, run):
     if program.style == "gan":  # the discriminator does step
         assert len({step.optimizer for step in seen.steps}) == 1
     else:
-        assert not seen.steps
+        assert not seen.steps or not seen.backwards
 
 
 @each(with_fault("loss_outside_loop"))

@@ -97,6 +97,7 @@ YES_AND_NO = {
     "gradients_cleared": (healthy(seen_none=[4] * 12), healthy()),
     "no_batches": (healthy(batches=[0, 0, 0], backwards=[0] * 3), healthy()),
     "no_steps": (_steps([0, 0, 0]), healthy()),
+    "no_backward": (healthy(backwards=[0, 0, 0], drift=[0.0] * 3), healthy(backwards=[0, 0, 0])),
     "scaler_skips_most": (
         healthy(scale=[1024.0] * 12, scaler_skips=[4, 4, 4]),
         healthy(scale=[1024.0] * 12, scaler_skips=[1, 0, 0]),

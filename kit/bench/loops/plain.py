@@ -44,7 +44,8 @@ def _make(s: Setting, variant: str) -> Case:
                     loss = loss.detach().requires_grad_(True)
                 if variant == "rebuilt with torch.tensor":
                     loss = torch.tensor(loss.item(), requires_grad=True)
-                loss.backward()
+                if variant != "backward is not called":
+                    loss.backward()
                 if variant == "zero_grad after backward":
                     optimizer.zero_grad()
                 optimizer.step()
@@ -83,6 +84,7 @@ PROGRAMS = family(
     faults={
         "no_batches": ("drop_last and a batch larger than the data",),
         "loss_outside_loop": ("dedented",),
+        "steps_skipped": ("backward is not called",),
         "zero_learning_rate": ("lr 0",),
         "gradients_cleared": ("zero_grad after backward",),
         "parameters_not_trained": ("another instance in the optimizer",),

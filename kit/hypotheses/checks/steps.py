@@ -26,6 +26,17 @@ def no_steps(seen: Observed, policy: Policy) -> Answer:
     )
 
 
+@check("Does the optimizer step though no backward pass ever ran?")
+def no_backward(seen: Observed, policy: Policy) -> Answer:
+    steps, batches, backwards = seen.total("steps"), seen.total("batches"), seen.total("backwards")
+    if not steps or not batches or backwards is None:
+        return silent("a step after a training batch")
+    unmoved, graphs = parameters_unmoved(seen, policy), seen.turns("loss_returned_graph")
+    because = f"{backwards:.0f} backward passes before {steps:.0f} steps; {unmoved.because}"
+    # torch.autograd.grad runs no backward pass and moves the parameters; a loss that has no graph can have none
+    return Answer(not backwards and unmoved.yes is True and (not graphs.size or bool(graphs.any())), because)
+
+
 @check("Is there an optimizer that never steps, though it alone holds what runs?")
 def optimizer_idle(seen: Observed, policy: Policy) -> Answer:
     idle = seen.facts.get("idle_optimizers")

@@ -120,7 +120,7 @@ class BarRow {
     this.root.classList.toggle("kit-bar-lost", bar.value === null);
     say(this.name, bar.name);
     say(this.index, bar.index === undefined ? "" : String(bar.index + 1));
-    this.term.title = bar.name;
+    tell(this.term, { title: bar.name });
     say(this.detail, bar.detail);
     say(this.value, bar.text ?? number(bar.value));
     say(this.share, bar.share === undefined ? "" : percent(bar.share));

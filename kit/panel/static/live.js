@@ -2,6 +2,7 @@
 
 import { WeightRow, button, keepKeys } from "./controls.js";
 import { h, say, short } from "./drawing.js";
+import { Frames } from "./frames.js";
 import { ChangeList, FaultMenu, Transport } from "./live_controls.js";
 import { Kernel } from "./live_kernel.js";
 import { TwoActs } from "./live_acts.js";
@@ -50,7 +51,8 @@ class LiveView {
     this.moved = new Set();
     this.sent = 0;
     this.pending = false;
-    this.frame = this.calmTimer = this.sendTimer = this.aloudTimer = 0;
+    this.frames = new Frames(() => this.draw());
+    this.calmTimer = this.sendTimer = this.aloudTimer = 0;
     this.dirty = { setting: true, curves: true };
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
     this.build();
@@ -104,18 +106,25 @@ class LiveView {
 
   /** @param {string} name @param {number} value @param {boolean} done */
   change(name, value, done) {
-    this.setting = { ...this.setting, [name]: value };
-    this.moved.add(name);
-    this.later("setting");
+    this.move(name, value);
     if (done) this.send(true);
     else if (this.sendTimer === 0) this.sendTimer = setTimeout(() => this.send(false), SEND_MS);
+    this.frames.now();
+  }
+
+  /** @param {string} name @param {number} value */
+  move(name, value) {
+    this.setting = { ...this.setting, [name]: value };
+    this.moved.add(name);
+    this.dirty.setting = true;
   }
 
   /** @param {(row: {weight: string, start: number}) => number} value */
   setAll(value) {
     for (const row of this.rows ?? []) row.forget();
-    for (const row of this.told?.rows ?? []) this.change(row.weight, value(row), false);
+    for (const row of this.told?.rows ?? []) this.move(row.weight, value(row));
     this.send(true);
+    this.frames.now();
   }
 
   /** @param {number} i */
@@ -208,13 +217,12 @@ class LiveView {
       if (this.calmTimer === 0) this.calmTimer = setTimeout(() => this.draw("curves"), CALM_MS);
       if (!this.dirty.setting) return;
     }
-    if (this.frame === 0) this.frame = requestAnimationFrame(() => this.draw());
+    this.frames.later();
   }
 
   /** @param {"curves"|null} forced */
   draw(forced = null) {
-    if (forced === null) this.frame = 0;
-    else this.calmTimer = 0;
+    if (forced === "curves") this.calmTimer = 0;
     if (this.told === undefined) return;
     if (this.dirty.setting) this.drawSetting();
     this.dirty.setting = false;
@@ -247,7 +255,7 @@ class LiveView {
     this.kernel.dispose();
     this.sizes.disconnect();
     this.themes.disconnect();
-    cancelAnimationFrame(this.frame);
+    this.frames.stop();
     for (const timer of [this.calmTimer, this.sendTimer, this.aloudTimer]) clearTimeout(timer);
     this.root.remove();
   }

@@ -1,8 +1,9 @@
-/** The panel: reads the model, draws it in the next frame, writes settings back. Entry point of the module. */
+/** The panel: reads the model, draws it, writes settings back. Entry point of the module. */
 
 import { gradNorm, settle, total } from "./algebra.js";
 import { PresetList, WeightRow, button, choice, keepKeys } from "./controls.js";
 import { h, number, say } from "./drawing.js";
+import { Frames } from "./frames.js";
 import { allZero, checkLine, meaning } from "./readings.js";
 import { Views } from "./views.js";
 
@@ -50,12 +51,12 @@ class PanelView {
     instances += 1;
     this.id = `kit-${instances}-${Math.random().toString(36).slice(2, 8)}`;
     this.model = model;
-    this.frame = 0;
+    this.frames = new Frames(() => this.attempt());
     this.syncTimer = 0;
     this.speakTimer = 0;
     /** @type {Array<[string, () => void]>} */
     this.listeners = ["weights", "case", "note", "status", "can_export"].map(
-      (name) => [`change:${name}`, () => this.later()]);
+      (name) => [`change:${name}`, () => this.frames.later()]);
     this.listeners.push(["change:data", () => this.rebuild()], ["change:title", () => this.rebuild()]);
     this.root = h("div", { class: "kit-panel", role: "group", "aria-label": "What-if panel" });
     this.root.addEventListener("keydown", keepKeys);
@@ -92,7 +93,7 @@ class PanelView {
   putAll(w) {
     for (const row of this.rows) row.forget();
     this.put(w, true);
-    this.later();
+    this.frames.now();
   }
 
   syncSoon() {
@@ -108,6 +109,7 @@ class PanelView {
   /** @param {number} i @param {number} value @param {boolean} done */
   change(i, value, done) {
     this.put(this.setting.map((w, j) => (j === i ? value : w)), done);
+    this.frames.now();
   }
 
   /** @param {number} i */
@@ -177,7 +179,7 @@ class PanelView {
     states.root.hidden = data.cases.length < 2;
     this.caseSelect = states.select;
     this.caseNote = h("p", { class: "kit-case-note", dir: "auto" });
-    this.views = new Views(data.names, id, level, this.views, () => this.later());
+    this.views = new Views(data.names, id, level, this.views, () => this.frames.later());
     this.makeExport();
     this.shownCase = null;
     this.root.replaceChildren(
@@ -213,16 +215,11 @@ class PanelView {
         button({ class: "kit-export", text: "Export finding (HTML)" }, () => this.export()), this.exportStatus));
   }
 
-  later() {
-    if (this.frame === 0) {
-      this.frame = requestAnimationFrame(() => {
-        this.frame = 0;
-        try {
-          this.draw();
-        } catch (error) {
-          this.fail(error);
-        }
-      });
+  attempt() {
+    try {
+      this.draw();
+    } catch (error) {
+      this.fail(error);
     }
   }
 
@@ -284,7 +281,7 @@ class PanelView {
 
   dispose() {
     for (const [name, act] of this.listeners) this.model.off(name, act);
-    cancelAnimationFrame(this.frame);
+    this.frames.stop();
     clearTimeout(this.speakTimer);
     if (this.syncTimer !== 0) this.sync();
     this.root.remove();

@@ -32,6 +32,8 @@ export class Views {
       caption: "Healthy: near 0 or positive. Sick: a marked corner, one term undoes the other "
         + "(marked: cosine \u2264 \u22120.1).",
     });
+    /** What the angles were drawn for. @type {{of: Case|null, group: number, signs: string}} */
+    this.turned = { of: null, group: WHOLE, signs: "" };
     const groups = choice(`${id}-group`, "Layer group", "kit-group", ["Whole network"], (i) => {
       this.group = i - 1;
       changed();
@@ -61,6 +63,11 @@ export class Views {
     this.parts.update(parts.bars, parts.axis, parts.remark);
     const pulls = pullsPlot(data, probe, w, this.group, this.wholeAxis);
     this.pulls.update(pulls.bars, pulls.axis, pulls.remark);
+    // an angle does not change with the size of a weight
+    const signs = w.map(Math.sign).join();
+    const { of, group } = this.turned;
+    if (of === probe && group === this.group && this.turned.signs === signs) return;
+    this.turned = { of: probe, group: this.group, signs };
     this.angles.update(cosines(probe, w, this.group), w, gram(probe, this.group));
   }
 }
