@@ -11,7 +11,7 @@ _WATCH = """([slider, shown]) => {
   const times = window.latencies = [];
   let since = null;
   window.scripts = [];
-  input.addEventListener('keydown', event => { since = event.timeStamp });
+  input.addEventListener('keydown', event => { since = event.timeStamp }, true);  // before the panel hears it
   new MutationObserver(() => {
     if (since === null) return;
     const start = since; since = null;
