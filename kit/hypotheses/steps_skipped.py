@@ -1,4 +1,4 @@
-"""Beyond the report: gradients are computed, and the optimizer does not step."""
+"""Beyond the report: the optimizer does not step, or steps with no gradient."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kit.hypotheses.checks.steps import no_backward, no_steps, optimizer_idle, s
 
 HYPOTHESIS = Hypothesis(
     key="steps_skipped",
-    title="Optimizer steps are skipped",
+    title="Optimizer steps are skipped, or have no gradient",
     claim=(
         "A gate that never opens, accumulation longer than the epoch, a gradient scaler that overflows, a step that is never called, or "
         "one without the backward pass that it needs (a training_step that returns nothing)."

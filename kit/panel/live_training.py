@@ -158,12 +158,13 @@ class Training:
         now = time.monotonic()
         # time spent in a cell is no silence of the views: they could not be heard
         self._unheard += min(now - self._last["tick"], 0.5)
+        self._last["tick"] = now
         while self._one():
             if time.monotonic() - now > SLICE:
                 break
         else:
             return None
-        self._last["tick"] = after = time.monotonic()
+        after = time.monotonic()
         if self._unheard > UNHEARD:
             self._slices.stop()
             self._rest(f"Paused: no view of this panel was heard of for {UNHEARD:.0f} s.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from statistics import median
@@ -179,6 +180,59 @@ def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_
     assert in_kernel(page, "print(old.state, panel.state, panel.session.step)") == "paused ready 0"
     assert in_kernel(page, "print(set(threading.enumerate()) - threads)") == "set()"
     assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+
+
+def test_an_interrupted_kernel_and_a_closed_tab_lose_nothing(notebook):
+    from playwright.sync_api import expect
+
+    page, _, _ = notebook
+    state = page.locator(".kit-live .kit-live-state").first
+    go = page.locator(".kit-live button.kit-live-go").first
+    page.evaluate(RUN_ALL)
+    page.wait_for_function("() => window.allRan !== 0", timeout=60_000)
+    expect(state).to_have_text("ready", timeout=30_000)
+    go.click()
+    until_in_kernel(page, "panel.session.step > 5")
+
+    # an interrupt pauses after the batch in hand, and Start goes on from there
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
+    expect(state).to_have_text("paused", timeout=20_000)
+    expect(page.locator(".kit-live .kit-live-status").first).to_contain_text("interrupted")
+    step = int(in_kernel(page, "print(panel.session.step, flush=True)"))
+    page.wait_for_timeout(300)
+    assert step > 5 and in_kernel(page, "print(panel.session.step, panel.error)") == f"{step} None"
+    go.click()
+    until_in_kernel(page, f"panel.session.step > {step + 5}")
+
+    # nobody looks: it pauses; the next tab finds it as it was, and goes on
+    in_kernel(
+        page,
+        "import threading; import kit.panel.live_training as t; t.UNHEARD = 2.0; threads = set(threading.enumerate())",
+    )
+    context, address = page.context, page.url
+    with context.expect_page() as opened:
+        page.evaluate("() => window.open('about:blank')")
+    page.goto("about:blank")
+    again = opened.value
+    again.wait_for_timeout(6_000)
+    again.goto(address)
+    again.wait_for_function(READY, timeout=60_000)
+    said = in_kernel(again, "print(panel.state, panel.session.step)").split()
+    again.wait_for_timeout(300)
+    assert said[0] == "paused" and int(said[1]) > step + 5
+    assert in_kernel(again, "print(panel.session.step)") == said[1]
+    # Lab itself opens a subshell for the new tab
+    new = in_kernel(again, "print([one.name for one in set(threading.enumerate()) - threads])")
+    assert all("subshell" in name for name in ast.literal_eval(new)), new
+    assert in_kernel(again, "panel.start(); print(panel.state)") == "running"
+    until_in_kernel(again, f"panel.session.step > {said[1]} + 5")
+    in_kernel(again, "panel.pause(); t.UNHEARD = 30.0")
+    page.goto(address)
+    again.close()
+    page.wait_for_function(READY, timeout=60_000)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function("() => window.allRan !== 0", timeout=60_000)
+    expect(page.locator(".kit-live .kit-live-state").first).to_have_text("ready", timeout=30_000)
 
 
 def test_axe_finds_nothing_on_the_panel_in_lab(notebook, tmp_path):

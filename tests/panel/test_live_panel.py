@@ -380,6 +380,25 @@ def test_slices_hold_their_owner_weakly():
     asyncio.run(sit())
 
 
+def test_the_time_of_the_batches_counts_as_silence(monkeypatch):
+    monkeypatch.setattr(live_training, "UNHEARD", 0.3)
+
+    async def sit():
+        panel = Told(Toy())
+        real = panel.session.advance
+
+        def advance():
+            time.sleep(0.035)  # longer than a slice: ten of them are the silence that is allowed
+            return real()
+
+        panel.session.advance = advance
+        panel.start()
+        await until(lambda: panel.state == "paused")
+        assert panel.session.step < 20
+
+    asyncio.run(sit())
+
+
 def test_it_pauses_when_no_view_is_heard_of(monkeypatch):
     monkeypatch.setattr(live_training, "UNHEARD", 0.2)
 
