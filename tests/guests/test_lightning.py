@@ -63,6 +63,10 @@ def programs(lightning):
         def training_step(self, batch, number):
             return F.cross_entropy(self.net(batch[0]), batch[1])
 
+    class Silent(Module):
+        def training_step(self, batch, number):
+            super().training_step(batch, number)
+
     class TwoOptimizers(Module):
         def __init__(self) -> None:
             super().__init__()
@@ -195,6 +199,11 @@ def test_the_module_handed_over_is_healthy_too(programs, cause_of):
 )
 def test_a_fault_in_the_module_is_found(programs, cause_of, name, expected):
     assert cause_of(programs[name]()) == expected
+
+
+@pytest.mark.filterwarnings("ignore:.*training_step.* returned `None`")  # its word for this fault
+def test_a_training_step_that_returns_nothing(programs, cause_of):
+    assert cause_of(programs["Silent"]()) == "steps_skipped"
 
 
 def test_a_learning_rate_of_zero(programs, cause_of):
