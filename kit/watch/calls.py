@@ -56,7 +56,7 @@ def _pause() -> None:
 
 
 def forget_interrupted() -> None:
-    """A call that was ended by something like KeyboardInterrupt, of which hooks are not told."""
+    """A call whose end no hook was told of: after something like KeyboardInterrupt, or since nobody watched any more."""
     if here.alone is not None if here.root is None else not _runs(here.frame):
         forget()
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_SAFE = (1e-15, 1e15)  # of a norm in single precision
+_SAFE = (1e-15, 1e15)  # a norm in single precision
+_SMALL = 10_000  # numbers of which the squares are summed up so; more of them lose too many digits
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,12 @@ def norms_of(tensors: Sequence[Tensor]) -> list[float]:
 
 
 def _norms(tensors: Sequence[Tensor]) -> list[float]:
-    """On one device. Finite values overflow and underflow when they are squared: those are summed again with a wider range."""
-    norms = _summed(tensors, torch.float32)
+    """On one device. In single precision, which is quicker, only where its sum of squares is exact enough and stays in range."""
+    small = [place for place, tensor in enumerate(tensors) if tensor.numel() <= _SMALL]
+    norms = [0.0] * len(tensors)
+    if small:
+        for place, norm in zip(small, _summed([tensors[place] for place in small], torch.float32), strict=True):
+            norms[place] = norm
     places = [place for place, norm in enumerate(norms) if not _SAFE[0] < norm < _SAFE[1]]
     if places:
         again = _summed([tensors[place] for place in places], torch.float64)
@@ -88,9 +93,8 @@ def _norms(tensors: Sequence[Tensor]) -> list[float]:
 def _summed(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[float]:
     if any(tensor.dtype is torch.float64 for tensor in tensors):
         dtype = torch.float64
-    found = torch._foreach_norm(
-        tensors, 2, dtype=dtype
-    )  # get_total_norm, the public way, says nothing of single tensors
+    # get_total_norm, the public way, says nothing of single tensors
+    found = torch._foreach_norm(tensors, 2, dtype=dtype)
     return [norm.item() for norm in found] if found[0].device.type == "cpu" else torch.stack(found).tolist()
 
 

@@ -27,6 +27,7 @@ _installed = ExitStack()
 
 
 def listen(listener: Listener) -> None:
+    forget_interrupted()
     with _lock:
         if not open_watches():
             _install()

@@ -194,6 +194,7 @@ def test_a_watch_that_is_closed_inside_a_call_leaves_nothing():
     assert not model.heard[14] and not any(model.heard[14:])
     assert not any(part._forward_hooks for part in model.modules())
     assert one.trace.steps["steps"].sum() == 14
+    assert watched(Body())["forwards"].sum() == TURNS, "the next watch hears everything again"
 
 
 def test_what_stands_around_the_given_model_is_always_heard():

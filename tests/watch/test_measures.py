@@ -19,6 +19,17 @@ def flat(tensors) -> torch.Tensor:
     return torch.cat([t.detach().double().flatten() for t in tensors])
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [1, 100, 9_999, 10_001, 500_000])
+def test_norms_keep_five_digits_whatever_the_size(size, dtype):
+    generator = torch.Generator().manual_seed(size)
+    small = 1e-30 if dtype is not torch.float16 else 1e-3
+    drawn = torch.randn(size, generator=generator)
+    tensors = [(drawn * scale).to(dtype) for scale in (1.0, small)] + [torch.full((size,), 1e-3, dtype=dtype)]
+    expected = [tensor.double().norm().item() for tensor in tensors]
+    assert norms_of(tensors) == pytest.approx(expected, rel=1e-5)
+
+
 def test_norms_of_gradients_updates_and_parameters():
     one = job(adamw)
     expected = []
