@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from kit.covariance import Batch
+from kit.investigation.live.rows import Rows
 from kit.investigation.live.seen import StepSeen, look_at_step
 from kit.loss import ZeroWeightWarning
 from kit.training import RunningLoss, TrainingLoop, apply_hpo_loss_weights
@@ -39,9 +40,12 @@ class SteppedLoop(TrainingLoop):
     """
 
     at: Position
+    epoch_records: Rows
+    step_records: Rows
 
     def begin(self) -> None:
         self.at = Position()
+        self.epoch_records, self.step_records = Rows(), Rows()
         self.read_loss = self._read
         if self.config.search_weights:
             apply_hpo_loss_weights(self.loss, self.config.search_weights)
@@ -131,7 +135,7 @@ class SteppedLoop(TrainingLoop):
         try:
             record = self.train_epoch(at.epoch)
         except BaseException:
-            del self.step_records[recorded:]  # they come again with the epoch
+            self.step_records.cut(recorded)  # they come again with the epoch
             raise
         finally:
             for name in ("steps_of", "new_running_loss"):
