@@ -21,7 +21,7 @@ _NAMED_MARKS = 8
 
 def live_evidence(curves: Curves, title: str, line: str) -> Evidence:
     """Losses, terms, gradient norms per term and per layer group; the changes as numbered lines."""
-    figure = Figure(figsize=(9.0, 5.6), dpi=110, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(9.0, 6.6), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     (losses, terms), (pulls, groups) = figure.subplots(2, 2)
     shown = {name: curves.curves[name] for name in ("batch", "train", "val") if name in curves.curves}
@@ -31,12 +31,7 @@ def live_evidence(curves: Curves, title: str, line: str) -> Evidence:
     _draw(pulls, curves.named("pull:"), "Which term pulls?", "weighted gradient norm")
     _draw(groups, curves.named("group:"), "Where does a gradient arrive?", "gradient norm")
     for ax in (losses, terms, pulls, groups):
-        for number, mark in enumerate(curves.marks, start=1):
-            ax.axvline(mark.step, color="#4A4F55", linewidth=0.8, linestyle=(0, (3, 3)))
-            if number <= _NAMED_MARKS:
-                ax.annotate(
-                    str(number), (mark.step, 1.0), xycoords=("data", "axes fraction"), fontsize=7, ha="center", va="bottom"
-                )  # fmt: skip
+        _mark(ax, [mark.step for mark in curves.marks])
     changes = "; ".join(f"{i}. after batch {m.step}: {m.text}" for i, m in enumerate(curves.marks, start=1))
     caption = (
         "Healthy: train and validation fall together, and every term and layer group has a gradient. Sick: a level "
@@ -47,6 +42,18 @@ def live_evidence(curves: Curves, title: str, line: str) -> Evidence:
         # a name in a script the font lacks is drawn as boxes; the alt text and the numbers have it in full
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         return evidence(losses, _alt(curves, changes), f"{caption} {'. '.join(filter(None, told))}.", _numbers(curves))
+
+
+def _mark(ax: Axes, steps: Sequence[int]) -> None:
+    """A line at each change with its number; changes at one batch share a line."""
+    numbers: dict[int, list[int]] = {}
+    for number, step in enumerate(steps, start=1):
+        numbers.setdefault(step, []).append(number)
+    for step, here in numbers.items():
+        ax.axvline(step, color="#4A4F55", linewidth=0.8, linestyle=(0, (3, 3)))
+        if here[0] <= _NAMED_MARKS:
+            text = str(here[0]) if len(here) == 1 else f"{here[0]}\u2013{here[-1]}"
+            ax.annotate(text, (step, 1.0), xycoords=("data", "axes fraction"), fontsize=7, ha="center", va="bottom")
 
 
 def _draw(ax: Axes, lines: Mapping[str, Curve], heading: str, what: str) -> None:
@@ -69,7 +76,8 @@ def _draw(ax: Axes, lines: Mapping[str, Curve], heading: str, what: str) -> None
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.spines[["top", "right"]].set_visible(False)
     if lines:
-        ax.legend(fontsize=7, frameon=False, labelspacing=0.2)
+        below = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "borderaxespad": 0.0}
+        ax.legend(fontsize=7, frameon=False, labelspacing=0.2, columnspacing=1.0, ncols=3, **below)
 
 
 def _alt(curves: Curves, changes: str) -> str:
