@@ -37,6 +37,12 @@ def _lines(diagnosis: Diagnosis) -> list[str]:
         if others:
             said = "; ".join(f"{c.title} ({c.posterior:.1%})" for c in others)
             lines.append(f"These have a sign too: {said}.")
+        unseen = [
+            c for c in diagnosis.causes if c.posterior > top.posterior and len(c.silent) == len(c.hypothesis.signs)
+        ]
+        if unseen:
+            said = "; ".join(f"{c.title} ({c.posterior:.1%})" for c in unseen)
+            lines.append(f"More probable by prior and symptoms, but none of its own signs was measured: {said}.")
         lines.append(f"What to do: {top.hypothesis.fix}")
     seen = [f for f in diagnosis.findings if f.yes]
     if diagnosis.verdict == "unexplained":

@@ -21,7 +21,7 @@ def _zero_factors(prediction):
 
 HYPOTHESIS = Hypothesis(
     key="missing_prediction",
-    title="R_blend is not passed",
+    title="A prediction is missing (R_blend)",
     prior=0.03,
     claim="Without R_blend the loss builds R_hat from the factors; if the factors are all zeros, the loss would be zero.",
     predicts=(

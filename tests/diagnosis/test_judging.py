@@ -96,6 +96,15 @@ def test_a_cause_without_a_sign_is_never_the_verdict():
     assert nothing.top is None
 
 
+def test_a_cause_that_weighs_more_and_could_not_show_itself_is_named():
+    likely = _hypothesis("a", 0.98, SUNNY)
+    unseen = judge(_answers(sunny=None, windy=True), hypotheses=(likely, B), likelihoods=COUNTS)
+    assert unseen.top.key == "b" and unseen.cause("a").posterior > unseen.top.posterior
+    assert f"none of its own signs was measured: a ({unseen.cause('a').posterior:.1%})." in unseen.explain()
+    seen = judge(_answers(sunny=False, windy=True), hypotheses=(likely, B), likelihoods=COUNTS)
+    assert "none of its own signs" not in seen.explain()
+
+
 def test_a_sign_that_healthy_runs_show_as_well_is_no_alarm():
     common = Likelihoods({**COUNTS.counts, (NONE, "only"): {"windy": (400, 0), "sunny": (0, 400)}})
     rare = _hypothesis("b", 0.001, WINDY)

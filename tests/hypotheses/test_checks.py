@@ -36,9 +36,9 @@ def _gradients(tensors, zero=0, none=0):
     return observed({"grad_zero": [zero] * 5, "grad_none": [none] * 5, "grad_tensors": [tensors] * 5})
 
 
-def _steps(per_epoch):
+def _steps(per_epoch, **columns):
     run = healthy()
-    return replace(run, epochs=run.epochs.assign(steps=per_epoch))
+    return replace(run, epochs=run.epochs.assign(steps=per_epoch, **columns))
 
 
 AB = {"lam_a": 1.0, "lam_b": 0.5}
@@ -96,7 +96,7 @@ YES_AND_NO = {
     "loss_constant": (healthy(loss=[0.7] * 12), healthy()),
     "gradients_cleared": (healthy(seen_none=[4] * 12), healthy()),
     "no_batches": (healthy(batches=[0, 0, 0], backwards=[0] * 3), healthy()),
-    "no_steps": (_steps([0, 0, 0]), healthy()),
+    "no_steps": (_steps([0, 0, 0], drift=[0.0] * 3), healthy()),
     "no_backward": (healthy(backwards=[0, 0, 0], drift=[0.0] * 3), healthy(backwards=[0, 0, 0])),
     "scaler_skips_most": (
         healthy(scale=[1024.0] * 12, scaler_skips=[4, 4, 4]),
@@ -116,6 +116,12 @@ YES_AND_NO = {
     "validation_never_ran": (healthy(eval_forwards=[0, 0, 0]), healthy()),
     "validation_stale": (healthy(eval_drift=[NAN, 0.0, 0.0]), healthy()),
 }
+
+
+def test_parameters_that_move_without_an_optimizer_were_trained():
+    moved = _steps([0, 0, 0], drift=[0.1, 0.2, 0.1])
+    assert _of("no_steps")(moved).yes is False and "moved by 0.2" in _of("no_steps")(moved).because
+    assert _of("no_steps")(_steps([0, 0, 0], drift=[0.0] * 3)).yes is True
 
 
 def test_the_table_below_covers_every_check():

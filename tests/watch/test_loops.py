@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
+import kit
 from kit.watch import watch
 from tests.watch._loops import BATCH, BATCHES, SAMPLES, TwoTerms, adamw, batches, data, job, lbfgs, mlp, sgd
 
@@ -712,6 +713,27 @@ def test_a_function_as_loss_is_known_by_its_root_only():
     assert run.trace.steps["loss"].notna().all()
     assert run.trace.steps["loss_calls"].isna().all()
     assert any("not an nn.Module" in note for note in run.trace.facts["not_seen"])
+
+
+@pytest.mark.parametrize(("rate", "verdict"), [(0.1, "healthy"), (0.0, "fault")])
+def test_parameters_that_are_moved_by_hand_count_as_trained(rate, verdict):
+    """torch.autograd.grad and an update of one's own: neither a backward pass nor a step is seen."""
+    model = mlp()
+    parameters = dict(model.named_parameters())
+    with watch() as run:
+        for _ in range(4):
+            model.train()
+            for x, y in batches():
+                loss = F.cross_entropy(torch.func.functional_call(model, parameters, (x,)), y)
+                gradients = torch.autograd.grad(loss, list(parameters.values()))
+                with torch.no_grad():
+                    for parameter, gradient in zip(parameters.values(), gradients, strict=True):
+                        parameter -= rate * gradient
+            model.eval()
+            with torch.no_grad():
+                model(data()[0])
+    assert run.trace.epochs["steps"].sum() == 0
+    assert kit.diagnose(run.trace).verdict == verdict
 
 
 def test_the_whole_batch_is_one_turn_an_epoch():

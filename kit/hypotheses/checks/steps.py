@@ -21,9 +21,11 @@ def no_steps(seen: Observed, policy: Policy) -> Answer:
     steps, batches, backwards = seen.total("steps"), seen.total("batches"), seen.total("backwards")
     if steps is None or not (batches or backwards):
         return silent("a training batch")
-    return Answer(
-        steps == 0, f"{steps:.0f} steps after {batches or 0:.0f} batches and {backwards or 0:.0f} backward passes"
-    )
+    counted = f"{steps:.0f} steps after {batches or 0:.0f} batches and {backwards or 0:.0f} backward passes"
+    drift = seen.over_epochs("drift")
+    if steps == 0 and drift.any():  # by hand, or by an optimizer that is none of torch.optim
+        return Answer(False, f"{counted}; yet the parameters moved by {drift.max():.3g}")
+    return Answer(steps == 0, counted)
 
 
 @check("Does the optimizer step though no backward pass ever ran?")
