@@ -81,6 +81,8 @@ class Observer(Evaluating, Stepping):
     def called(self, call: Call) -> None:
         kind = self.parts.kind_of(call)
         if kind == "side":
+            if self.wants_flow() and call.grad:
+                self.attempt(self.cuts.judged, call)  # an activation between two parts
             self._hook_terms(call.output)  # a criterion that returns its terms and no total
             return
         self.threads.add(threading.get_ident())

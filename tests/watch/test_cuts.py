@@ -52,6 +52,24 @@ def test_a_part_before_a_cut(cut, found):
     assert trained(Net(cut)).facts["cut_off"] == found
 
 
+@pytest.mark.parametrize(("cut", "found"), [(torch.Tensor.detach, ["Linear"]), (lambda features: features, [])])
+def test_layers_that_the_loop_calls_one_by_one(cut, found):
+    """An activation between them is no network, and what it is given counts."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(x):
+        return model[2](model[1](cut(model[0](x))))
+
+    optimizer = sgd(model)
+    with watch() as run:
+        for _ in range(3):
+            for x, y in batches():
+                optimizer.zero_grad()
+                F.cross_entropy(forward(x), y).backward()
+                optimizer.step()
+    assert run.trace.facts["cut_off"] == found
+
+
 def test_a_part_that_is_held_by_no_optimizer_was_left_out_on_purpose():
     model = Net(torch.Tensor.detach)
     assert trained(model, sgd(model.head)).facts["cut_off"] == []
