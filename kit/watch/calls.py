@@ -95,11 +95,15 @@ def _before_call(module: nn.Module, args: tuple) -> None:
     here.grad, here.training = torch.is_grad_enabled(), module.training
     here.nested, here.around = [], False
     watches = open_watches()
-    here.inside = None if all(watch.knows(module) for watch in watches) else []
-    here.flow = [] if here.grad and any(watch.wants_flow() for watch in watches) else None
-    if "components" not in vars(module) and any(watch.wants_terms(module) for watch in watches):
+    known, flow, terms = True, False, False
+    for watch in watches:
+        known = known and watch.knows(module)
+        flow = flow or (here.grad and watch.wants_flow())
+        terms = terms or watch.wants_terms(module)
+    here.inside, here.flow = None if known else [], [] if flow else None
+    if terms and "components" not in vars(module):
         _overhear(module)
-    if here.inside is None and here.flow is None and len(watches) == 1 and watches[0].skips_parts(module):
+    if known and not flow and len(watches) == 1 and watches[0].skips_parts(module):
         here.alone = module.register_forward_hook(_after_lonely_call, prepend=True, with_kwargs=True, always_call=True)
         with _lock:
             _lonely.append(here.alone)

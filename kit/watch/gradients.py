@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 _SAFE = (1e-15, 1e15)  # a norm in single precision
-_SMALL = 10_000  # numbers of which the squares are summed up so; more of them lose too many digits
+_SMALL = 40_000  # numbers of which the squares are summed up so; more of them lose too many digits
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ MOST_NOTES = 40
 # a turn before which every optimizer of a usual loop has stepped; one may be gone when the function that made it ends
 LOOK_FOR_IDLE = 5
 FLOW_EVERY = 10
-HEARD_TURNS, HEARD_EVERY = 8, 10  # the parts of a network are heard in the first turns, and later now and then
+HEARD_TURNS, HEARD_EVERY = 8, 50  # the parts of a network are heard in the first turns, and later now and then
 
 
 class Observer(Evaluating, Stepping):

@@ -40,15 +40,17 @@ class Parts:
 
     def kind_of(self, call: Call) -> str:
         """ "model", "loss", or "side" for what is neither: an augmentation, an activation, a metric."""
-        module, inner = call.module, original(call.module)
-        if self.given is not None and module in (self.given, original(self.given)):
-            return "model"
-        if self.loss is not None and inner is original(self.loss):
-            return "loss"
+        module = call.module
         known = self._kinds.get(id(module))
         if known is not None and known[0]() is module:
             return known[1]
-        kind = self._judge(inner, call)
+        inner = original(module)
+        if self.given is not None and module in (self.given, original(self.given)):
+            kind = "model"
+        elif self.loss is not None and inner is original(self.loss):
+            kind = "loss"
+        else:
+            kind = self._judge(inner, call)
         if kind != "side":  # what is neither may still turn out to be a model, once it is called with a graph
             self._kinds[id(module)] = (weakref.ref(module), kind)
         return kind
@@ -106,6 +108,8 @@ class Parts:
     def losses_inside(self, call: Call) -> list[Call]:
         """Loss calls inside a model call: torch's own losses, the given one, and modules without parameters; outermost."""
         found = [inner for inner in call.nested if self._is_loss_inside(inner)]
+        if len(found) < 2:
+            return found
         within = [set(map(id, inner.module.modules())) for inner in found]
         return [
             inner

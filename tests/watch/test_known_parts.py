@@ -16,7 +16,7 @@ from kit.watch.observer import HEARD_EVERY, HEARD_TURNS, Observer
 from tests.watch._loops import Job, batches, job, lbfgs, sgd
 from tests.watch.test_untouched import everything, outside, same
 
-EPOCHS = 10
+EPOCHS = 20
 TURNS = 3 * EPOCHS
 
 
@@ -106,7 +106,7 @@ def test_a_loss_that_the_network_begins_to_call_is_found():
             return out
 
     calls = watched(Later()).set_index("turn")["loss_calls"]
-    assert (calls[calls.index < 20] == 1).all() and (calls[calls.index >= 20] == 2).all()
+    assert (calls[calls.index < HEARD_EVERY] == 1).all() and (calls[calls.index >= HEARD_EVERY] == 2).all()
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
