@@ -63,9 +63,12 @@ class Slices:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _listen(self) -> None:
-        # Between cells ipykernel ignores SIGINT; that is the only handler replaced here. While a cell runs, the interrupt is the
-        # cell's.
-        if _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Between cells ipykernel ignores SIGINT; that is the only handler replaced here, and what slices left that were stopped
+        # inside a cell: ipykernel puts it back after the cell. While a cell runs, the interrupt is the cell's.
+        if not _in_main_thread():
+            return
+        handler = signal.getsignal(signal.SIGINT)
+        if handler is signal.SIG_IGN or (isinstance(handler, _Listener) and handler.idle):
             signal.signal(signal.SIGINT, _Listener(self))
 
     def _call(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,6 +101,11 @@ class _Listener:
     @property
     def slices(self) -> Slices | None:
         return self._slices()
+
+    @property
+    def idle(self) -> bool:
+        slices = self._slices()
+        return slices is None or not slices.running
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         slices = self._slices()

@@ -436,6 +436,31 @@ def test_an_interrupt_between_cells_pauses_after_the_batch_in_hand():
     asyncio.run(sit())
 
 
+def test_an_interrupt_reaches_the_panel_that_runs_now():
+    """A cell that was run again has stopped the old one, whose handler Jupyter puts back after the cell."""
+
+    async def sit():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            old = Told(Toy())
+            old.start()
+            await until(lambda: old.session.step > 0)
+            kept = signal.signal(signal.SIGINT, signal.default_int_handler)  # the cell begins
+            old.pause()
+            panel = Told(Toy())
+            signal.signal(signal.SIGINT, kept)  # and has ended
+            panel.start()
+            await until(lambda: panel.session.step > 0)
+            signal.raise_signal(signal.SIGINT)
+            await until(lambda: panel.state == "paused")
+            assert "interrupted" in panel.last["status"] and old.session.step > 0
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    asyncio.run(sit())
+
+
 def test_an_interrupt_inside_a_batch_pauses_too():
     async def sit():
         panel = Told(Toy())
