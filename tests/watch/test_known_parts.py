@@ -13,18 +13,11 @@ from torch import nn
 
 from kit.watch import watch
 from kit.watch.observer import HEARD_EVERY, HEARD_TURNS, Observer
+from tests.watch._left import everything, same
 from tests.watch._loops import Job, batches, job, lbfgs, sgd
-from tests.watch.test_untouched import everything, outside, same
 
 EPOCHS = 20
 TURNS = 3 * EPOCHS
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays():
-    before = outside()
-    yield
-    assert outside() == before
 
 
 class Body(nn.Module):

@@ -21,13 +21,13 @@ class _Block:
 
     @property
     def plain(self) -> bool:
-        return all(kind in _NUMBERS for _, kind in self.form)
+        return bool(self.form) and all(kind in _NUMBERS for _, kind in self.form)
 
     def __len__(self) -> int:
-        return len(self.numbers) // len(self.form) if self.plain and self.form else len(self.others)
+        return len(self.numbers) // len(self.form) if self.plain else len(self.others)
 
     def row(self, place: int) -> dict[str, Any]:
-        if not (self.plain and self.form):
+        if not self.plain:
             return self.others[place]
         values = self.numbers[place * len(self.form) : (place + 1) * len(self.form)]
         return {name: kind(value) for (name, kind), value in zip(self.form, values, strict=True)}
@@ -44,7 +44,7 @@ class Rows(Sequence[dict[str, Any]]):
         if not self._blocks or self._blocks[-1].form != form:
             self._blocks.append(_Block(form))
         block = self._blocks[-1]
-        if block.plain and form:
+        if block.plain:
             block.numbers.extend(row.values())
         else:
             block.others.append(dict(row))
