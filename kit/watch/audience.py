@@ -62,7 +62,8 @@ class Listener(Protocol):
 class Here(threading.local):
     """What goes on in this thread: the outermost module call, and whether a backward pass runs.
 
-    `outer` and `around`: a call that the given model was found inside of; `alone`: the hook of a call whose parts are not heard.
+    `outer` and `around`: a call that the given model was found inside of; `alone`: the hook of a call whose parts are not heard;
+    `offering`, `overheard`: the loss whose `components` is listened to, and what it returned.
     """
 
     root: nn.Module | None = None
@@ -72,31 +73,16 @@ class Here(threading.local):
     nested: list[Call] | None = None
     inside: list[nn.Module] | None = None
     overheard: list[Any] | None = None
+    offering: nn.Module | None = None
     flow: list[tuple[nn.Module, Any, Any]] | None = None
     outer: tuple = ()
     around = False
     alone: RemovableHandle | None = None
-    muted = 0
 
 
 here = Here()
 _open: tuple[Any, ...] = ()
 given: frozenset[int] = frozenset()  # ids of the models that were given to open watches
-_muted_elsewhere = 0
-
-
-class muted:
-    """`with muted():` what this thread runs now is a measurement of ours, not training."""
-
-    def __enter__(self) -> None:
-        global _muted_elsewhere
-        here.muted += 1
-        _muted_elsewhere += 1
-
-    def __exit__(self, *_: object) -> None:
-        global _muted_elsewhere
-        here.muted -= 1
-        _muted_elsewhere -= 1
 
 
 def open_watches() -> tuple[Any, ...]:
@@ -111,7 +97,7 @@ def set_open(watches: tuple[Any, ...]) -> None:
 
 def audience() -> Sequence[Any]:
     """Watches opened by this thread, else those of other threads: two threads with a watch each do not mix."""
-    if here.muted or (is_probing() and not _muted_elsewhere):
+    if is_probing():
         return ()
     if len(_open) == 1:
         return _open

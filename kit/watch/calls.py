@@ -7,7 +7,6 @@ a hook for the time of that one call.
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 
 from kit.watch import audience as state
 from kit.watch.audience import Call, here, open_watches, tell
+from kit.watch.offered import listen_to, stop_all, stop_listening
 
 _lock = threading.RLock()
 _global: dict[RemovableHandle, Callable[..., None]] = {}
@@ -39,6 +39,7 @@ def hear_calls() -> None:
 
 
 def stop_hearing_calls() -> None:
+    stop_all()
     with _lock:
         while _lonely:
             _lonely.pop().remove()
@@ -88,8 +89,8 @@ def _before_call(module: nn.Module, args: tuple) -> None:
             return
         else:  # the given model inside a call of something larger: the model is what is watched
             here.outer = (here.root, here.frame, here.depth, here.nested, here.inside, here.flow, here.outer)
-            _stop_overhearing()
-    if here.muted or in_backward() or vars(module).get("_is_replica", False):
+            stop_listening()
+    if in_backward() or vars(module).get("_is_replica", False):
         return
     here.root, here.frame, here.depth = module, sys._getframe(1), 0
     here.grad, here.training = torch.is_grad_enabled(), module.training
@@ -101,8 +102,8 @@ def _before_call(module: nn.Module, args: tuple) -> None:
         flow = flow or (here.grad and watch.wants_flow())
         terms = terms or watch.wants_terms(module)
     here.inside, here.flow = None if known else [], [] if flow else None
-    if terms and "components" not in vars(module):
-        _overhear(module)
+    if terms:
+        listen_to(module)
     if known and not flow and len(watches) == 1 and watches[0].skips_parts(module):
         here.alone = module.register_forward_hook(_after_lonely_call, prepend=True, with_kwargs=True, always_call=True)
         with _lock:
@@ -171,32 +172,12 @@ def _runs(frame: Any) -> bool:
     return now is not None
 
 
-def _overhear(module: nn.Module) -> None:
-    """While the loss runs, an attribute of its own stands before its method `components`: the terms need not be made twice."""
-    method = module.components
-    heard = here.overheard = []
-
-    @functools.wraps(method)
-    def components(*args: Any, **kwargs: Any) -> Any:
-        found = method(*args, **kwargs)
-        heard.append(found)
-        return found
-
-    vars(module)["components"] = components
-
-
-def _stop_overhearing() -> None:
-    if here.overheard is not None:
-        vars(here.root).pop("components", None)
-        here.overheard = None
-
-
 def forget() -> None:
     """No call runs in this thread, or none that is of interest."""
     if here.alone is not None:
         _take_off(here.alone)
         here.alone = None
         hear_calls()
-    _stop_overhearing()
+    stop_listening()
     here.root = here.frame = here.nested = here.inside = here.flow = None
     here.depth, here.outer, here.around = 0, (), False

@@ -30,7 +30,6 @@ class Measuring:
         self.kinds: list[str] = [] if loss is None else [type(self.view.holder).__name__]
         self.ignored = targets.IGNORED if loss is None else targets.ignore_index(loss)
         self.called = False
-        self.source: Call | None = None  # the last training pass, if its output may be differentiated by its input
         self._met: dict[int, weakref.ref] = {}
 
     def meet(self, call: Call) -> None:
@@ -66,8 +65,8 @@ class Measuring:
             forward.turn.measured |= found
 
     @property
-    def in_full(self) -> tuple[Callable[[Call, int], dict[str, Any]], ...]:
-        """What is measured of a training loss call in a detailed turn: (call, number of the turn) -> columns."""
+    def in_full(self) -> tuple[Callable[[Call], dict[str, Any]], ...]:
+        """What is measured of a training loss call in a detailed turn: call -> columns."""
         return (self._outputs, self._targets, self._terms)
 
     def _about(self, call: Call) -> bool:
@@ -83,17 +82,17 @@ class Measuring:
             found["missing_keys"] = outputs.missing(call.args[0], self.view.expects)
         return found
 
-    def _outputs(self, call: Call, turn: int) -> dict[str, Any]:
+    def _outputs(self, call: Call) -> dict[str, Any]:
         shown = call.args and outputs.is_prediction(call.args[0])
         return outputs.look(call.args[0]) if shown else {}
 
-    def _targets(self, call: Call, turn: int) -> dict[str, Any]:
+    def _targets(self, call: Call) -> dict[str, Any]:
         labels = targets.labels_of(call.args, call.kwargs, {})
         others = {f"{place}_mask": value for place, value in enumerate(call.args[2:]) if _is_bool(value)}
         return {} if labels is None else targets.look(labels, {**others, **call.kwargs}, self.ignored)
 
-    def _terms(self, call: Call, turn: int) -> dict[str, Any]:
-        return self.view.values(call, turn, self.terms, self.source) if self._about(call) else {}
+    def _terms(self, call: Call) -> dict[str, Any]:
+        return self.view.values(call) if self._about(call) else {}
 
 
 def _is_bool(value: Any) -> bool:

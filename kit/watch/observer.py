@@ -20,7 +20,6 @@ from kit.watch.phases import Block, Forward, phase_of
 from kit.watch.reaching import Hooked, Term, named_terms
 from kit.watch.stepping import Stepping
 from kit.watch.terms import value_of
-from kit.watch.through import is_differentiated
 from kit.watch.turns import DETAILED_TURNS, Book, Turn
 
 MOST_NOTES = 40
@@ -61,10 +60,9 @@ class Observer(Evaluating, Stepping):
 
     def wants_terms(self, module: nn.Module) -> bool:
         view, count = self.measuring.view, self.book.count
-        if view is None or view.holder is not module:
+        if not self.measuring.terms or (view is not None and view.holder is not module):
             return False
-        detailed = self.book.will_be_detailed(count) or self.book.will_be_detailed(count + 1)
-        return detailed and callable(getattr(view.holder, "components", None))
+        return self.book.will_be_detailed(count) or self.book.will_be_detailed(count + 1)
 
     def wants_flow(self) -> bool:
         return self.book.count <= DETAILED_TURNS
@@ -99,7 +97,6 @@ class Observer(Evaluating, Stepping):
         self.last = forward
         if call.failed:
             return
-        self.measuring.source = call if call.grad and is_differentiated(call) else None
         self._hook(forward, call.output)
         self._hook_terms(call.output)
         if forward.turn is not None and self.wants_flow():
@@ -168,7 +165,7 @@ class Observer(Evaluating, Stepping):
         elif forward is not None and forward.turn is None:  # not decided yet: kept with the pass
             forward.losses.append((value, graph))
             self.attempt(self.measuring.meet, call)
-            forward.measured |= self._measured(forward, call, self.book.count + 1)
+            forward.measured |= self._measured(forward, call)
         else:
             turn = turn or self._new_turn()
             if self.wants_flow():
@@ -176,14 +173,14 @@ class Observer(Evaluating, Stepping):
             self._hook_terms(call.output)
             self._returned(turn, value, graph)
             self.attempt(self.measuring.meet, call)
-            measured = self._measured(forward, call, turn.number)
+            measured = self._measured(forward, call)
             turn.missing_keys = measured.pop("missing_keys", turn.missing_keys)
             turn.measured |= measured
 
-    def _measured(self, forward: Forward | None, call: Call, turn: int) -> dict[str, Any]:
+    def _measured(self, forward: Forward | None, call: Call) -> dict[str, Any]:
         found = self.attempt(self.measuring.weights, call) or {}
         for measure in self.measuring.in_full if self._detailed(forward) else ():
-            found |= self.attempt(measure, call, turn) or {}
+            found |= self.attempt(measure, call) or {}
         return found
 
     def attempt(self, measure: Callable[..., Any], *details: Any) -> Any:
@@ -261,7 +258,6 @@ class Observer(Evaluating, Stepping):
     def finish(self) -> None:
         """After the hooks are gone."""
         self.hooked.clear()
-        self.measuring.source = None
         self.cuts.forget(self.book.count + KEPT_TURNS)
         self.attempt(self.parts.look_for_idle)
         self._count()

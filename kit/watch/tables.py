@@ -206,8 +206,11 @@ def _not_seen(seen: Observer) -> list[str]:
             else "its value is not known"
         )
         said.append(f"Calls of the loss were not seen: {why}, and hooks see calls of modules; {known}.")
-    elif view is not None and view.why_not:
-        said.append(f"The terms of the loss were not seen: {view.why_not}.")
+    elif view is not None and view.called and view.names and not view.terms:
+        said.append(
+            "The terms of the loss were not observed: it returns one number. Return its terms in a dict beside the total, or let "
+            "forward call a method components(prediction, target) that returns them; kit.probe measures the terms of one step."
+        )
     if totals["steps"] and not totals["backwards"]:
         said.append(
             "Steps were taken without a backward pass: gradients from torch.autograd.grad are not seen before the step."

@@ -125,8 +125,8 @@ def watch(
         run.trace
 
     Nothing is changed: weights, optimizer state, gradients, buffers and random state are bitwise what they are without it, and no
-    hook is left, however the block ends. To tell its terms apart, a loss with weights is called a few times more, in the turns
-    1, 2, 4, 8, ...; its state is put back, but what it writes elsewhere (the screen, a file) it writes then too.
+    hook is left, however the block ends. Nothing of the program is called by the watch: the terms of a loss are those that it returns
+    beside its total, or that its method ``components`` returns when the loss itself calls it.
 
     Args:
         model: the network; found by its calls if not given.
@@ -134,7 +134,7 @@ def watch(
             cannot be seen.
         every: measure gradients, outputs, targets and terms in every so-manieth turn only (and in the first three). Counts and losses
             are of every turn.
-        terms: with False the loss is never called by the watch; its terms are then known only if it computes them by itself.
+        terms: with False, ``components`` of the loss is not listened to.
         weights: the loss weights that were asked for, as in the program's configuration. Only recorded, to compare with those in
             force.
 

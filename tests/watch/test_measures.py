@@ -215,9 +215,8 @@ def test_a_loss_that_expects_nothing_has_no_missing_keys():
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["given", "found"])
-@pytest.mark.parametrize("kind", [TwoTerms, PlainSum])
-def test_terms_and_weights(kind, given):
-    loss = kind(lam_size=0.25)
+def test_terms_and_weights(given):
+    loss = TwoTerms(lam_size=0.25)
     one = job(loss=loss)
     with watch(one.model, loss=loss if given else None, weights={"lam_size": 0.5}) as run:
         one.plain()
@@ -228,9 +227,7 @@ def test_terms_and_weights(kind, given):
     terms = {term: f"term:{term}" for term in facts["term_weights"]}
     assert sorted(facts["term_weights"].values()) == ["lam_fit", "lam_size"]
     total = sum(steps[column] * steps[facts["term_weights"][term]] for term, column in terms.items())
-    told = total.notna()
-    assert told.sum() == (12 if kind is TwoTerms else 4)  # taken apart in the turns 1, 2, 4, 8
-    assert np.allclose(total[told], steps["loss"][told], rtol=1e-5)
+    assert np.allclose(total, steps["loss"], rtol=1e-5)
     assert facts["weights_at_entry"] == {"lam_fit": 1.0, "lam_size": 0.25}
     assert facts["weights_default"] == {"lam_fit": 1.0, "lam_size": 0.1}
     assert facts["weights_asked"] == {"lam_size": 0.5}
@@ -254,7 +251,18 @@ def test_terms_that_a_loss_returns():
     assert steps["loss_returned"].tolist() == steps["loss"].tolist()
 
 
-def test_a_term_with_weight_0_is_valued_now_and_then_though_the_loss_leaves_it_out():
+def test_a_loss_that_shows_no_terms_is_not_asked_for_them():
+    loss = PlainSum(lam_size=0.25)
+    one = job(loss=loss)
+    with watch(one.model, loss=loss) as run:
+        one.plain()
+    steps, facts = run.trace.steps, run.trace.facts
+    assert (steps["lam_size"] == 0.25).all() and facts["terms"] == [] and "ignored_weights" not in facts
+    assert not [name for name in steps if name.startswith("term:")]
+    assert any("terms of the loss were not observed" in note for note in facts["not_seen"])
+
+
+def test_a_term_that_the_loss_leaves_out_is_not_observed():
     class Lazy(TwoTerms):
         def components(self, prediction, target, only=("fit", "size")):
             return {name: value for name, value in super().components(prediction, target).items() if name in only}
@@ -265,9 +273,82 @@ def test_a_term_with_weight_0_is_valued_now_and_then_though_the_loss_leaves_it_o
     one = job(loss=Lazy(lam_size=0.0))
     with watch(one.model, loss=one.loss) as run:
         one.plain()
-    steps = run.trace.steps
-    assert steps["term:fit"].notna().all()
-    assert steps["term:size"].notna().tolist() == [True, True, False, True, False, False]
+    assert run.trace.steps["term:fit"].notna().all() and "term:size" not in run.trace.steps
+    assert run.trace.facts["ignored_weights"] == []
+
+
+class _Offers(nn.Module):
+    """Three terms, the third without a weight; `sums` makes the total of them."""
+
+    def __init__(self, sums):
+        super().__init__()
+        self.lam_fit, self.lam_size, self.sums = 0.7, 0.2, sums
+
+    def components(self, prediction, target):
+        return {
+            "fit": F.cross_entropy(prediction, target),
+            "size": prediction.square().mean(),
+            "far": (prediction - 3).abs().mean(),
+        }
+
+    def forward(self, prediction, target):
+        return self.sums(self, **self.components(prediction, target))
+
+
+@pytest.mark.parametrize(
+    ("sums", "ignored", "lonely"),
+    [
+        (lambda s, fit, size, far: s.lam_fit * fit + s.lam_size * size + far, [], []),
+        (lambda s, fit, size, far: s.lam_fit * fit + s.lam_size * size, [], ["far"]),
+        (lambda s, fit, size, far: s.lam_fit * fit + far, ["lam_size"], []),
+        (lambda s, fit, size, far: s.lam_size * size + far, ["lam_fit"], []),
+        (lambda s, fit, size, far: fit + size + far, ["lam_fit", "lam_size"], []),
+        (lambda s, fit, size, far: s.lam_fit * fit + s.lam_size * size + far + 0.5 * fit.sqrt(), None, None),
+        (lambda s, fit, size, far: torch.stack([fit, size, far]).log().sum(), None, None),
+    ],
+)
+def test_which_weight_and_which_term_is_in_the_total_is_arithmetic(sums, ignored, lonely):
+    one = job(loss=_Offers(sums))
+    with watch(one.model, loss=one.loss) as run:
+        one.plain()
+    assert run.trace.facts.get("ignored_weights") == ignored
+    assert run.trace.facts.get("terms_without_weight") == lonely
+
+
+def test_one_call_that_adds_up_by_chance_is_no_fact():
+    one = job(loss=_Offers(lambda s, fit, size, far: s.lam_fit * fit + far))
+    with watch(one.model, loss=one.loss) as run:
+        one.loss(one.model(data()[0]), data()[1]).backward()
+    assert "ignored_weights" not in run.trace.facts
+
+
+def test_a_weight_is_read_as_it_is_stored():
+    class Reads(nn.Module):
+        lam_class = 0.5
+
+        def __init__(self):
+            super().__init__()
+            self._lam_kept, self.asked = 0.25, []
+            self.register_buffer("lam_buffer", torch.tensor(2.0))
+
+        @property
+        def lam_kept(self):
+            self.asked.append("kept")
+            return self._lam_kept
+
+        @property
+        def lam_computed(self):
+            self.asked.append("computed")
+            raise ZeroDivisionError
+
+        def forward(self, prediction, target):
+            return self.lam_class * prediction.square().mean()
+
+    one = job(loss=Reads())
+    with watch(one.model, loss=one.loss) as run:
+        one.plain()
+    assert one.loss.asked == [], "a property is code of the program"
+    assert run.trace.facts["weights_at_entry"] == {"lam_class": 0.5, "lam_buffer": 2.0, "lam_kept": 0.25}
 
 
 def test_weights_without_effect_and_terms_without_weight_or_graph():
@@ -295,36 +376,21 @@ def test_a_weight_of_a_term_that_is_0_here_is_not_called_ignored():
     class Hinge(nn.Module):
         lam_fit, lam_far = 1.0, 1.0
 
+        def components(self, prediction, target):
+            return {"fit": prediction.square().mean(), "far": (prediction - 0.7).relu().mean()}
+
         def forward(self, prediction, target):
-            return self.lam_fit * prediction.square().mean() + self.lam_far * (prediction - 0.7).relu().mean()
+            terms = self.components(prediction, target)
+            return self.lam_fit * terms["fit"] + self.lam_far * terms["far"]
 
     one = job(loss=Hinge())
     with torch.no_grad():
         for parameter in one.model.parameters():
             parameter.mul_(0.01)
     with watch(one.model, loss=one.loss) as run:
-        one.loss(one.model(data()[0]), data()[1]).backward()
-    assert run.trace.facts["ignored_weights"] == []
-
-
-def test_a_loss_that_needs_the_whole_graph_is_left_alone():
-    class Residual(nn.Module):
-        lam_slope = 1.0
-
-        def forward(self, u, x):
-            (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
-            return self.lam_slope * slope.square().mean()
-
-    model, loss = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)), Residual()
-    optimizer = sgd(model)
-    with watch(model, loss=loss) as run:
-        for _ in range(3):
-            x = torch.linspace(0, 1, 5)[:, None].requires_grad_()
-            optimizer.zero_grad()
-            loss(model(2 * x), x).backward()  # the network is not given the tensor that the loss differentiates by
-            optimizer.step()
-    assert run.trace.epochs[["loss_calls", "backwards", "steps"]].to_numpy().tolist() == [[3, 3, 3]]
-    assert any("cut off their graph" in note for note in run.trace.facts["not_seen"])
+        for x, y in batches():
+            one.loss(one.model(x), y).backward()
+    assert (run.trace.steps["term:far"] == 0).all() and run.trace.facts["ignored_weights"] == []
 
 
 def test_the_root_of_a_weighted_backward_pass_is_its_product():
