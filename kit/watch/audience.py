@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from kit.probe import is_probing
+from kit.watch.plain import quietly
 
 
 @dataclass(eq=False)
@@ -46,7 +46,6 @@ class Listener(Protocol):
     def knows(self, module: nn.Module) -> bool: ...
     def wants_terms(self, module: nn.Module) -> bool: ...
     def wants_flow(self) -> bool: ...
-    def skips_parts(self, module: nn.Module) -> bool: ...
     def called(self, call: Call) -> None: ...
     def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None: ...
     def backward_ends(self, failed: bool) -> None: ...
@@ -62,8 +61,7 @@ class Listener(Protocol):
 class Here(threading.local):
     """What goes on in this thread: the outermost module call, and whether a backward pass runs.
 
-    `outer` and `around`: a call that the given model was found inside of; `alone`: the hook of a call whose parts are not heard;
-    `offering`, `overheard`: the loss whose `components` is listened to, and what it returned.
+    `outer` and `around`: a call that the given model was found inside of; `offering`, `overheard`: the loss whose `components` is listened to, and what it returned.
     """
 
     root: nn.Module | None = None
@@ -77,7 +75,6 @@ class Here(threading.local):
     flow: list[tuple[nn.Module, Any, Any]] | None = None
     outer: tuple = ()
     around = False
-    alone: RemovableHandle | None = None
 
 
 here = Here()
@@ -109,7 +106,7 @@ def audience() -> Sequence[Any]:
 def tell(event: str, *details: Any) -> None:
     for listener in audience():
         try:
-            with listener.lock:
+            with listener.lock, quietly():
                 getattr(listener, event)(*details)
         except Exception as error:  # noqa: BLE001 - the training is not ours: a mistake of the instrument must not end it; it is noted
             listener.cannot(event, error)

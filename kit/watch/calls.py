@@ -1,8 +1,6 @@
-"""Calls of modules, as hooks hear them: the outermost of each is told to the watches.
+"""Calls of modules, as torch's global hooks hear them: the outermost of each is told to the watches.
 
-The two global hooks send every module in the process through torch's slow way of calling, the parts of a network as well,
-whose calls say nothing new once the network is known. Then they are taken out while it runs, and the network itself carries
-a hook for the time of that one call.
+No module carries a hook of ours: one that is copied or saved inside its own call takes nothing along.
 """
 
 from __future__ import annotations
@@ -21,10 +19,10 @@ from torch.utils.hooks import RemovableHandle
 from kit.watch import audience as state
 from kit.watch.audience import Call, here, open_watches, tell
 from kit.watch.offered import listen_to, stop_all, stop_listening
+from kit.watch.plain import is_tracing
 
 _lock = threading.RLock()
 _global: dict[RemovableHandle, Callable[..., None]] = {}
-_lonely: list[RemovableHandle] = []
 
 
 def hear_calls() -> None:
@@ -34,15 +32,11 @@ def hear_calls() -> None:
             _global[register_module_forward_pre_hook(_before_call)] = _before_call
             heard = register_module_forward_hook(_after_call, with_kwargs=True, always_call=True)
             _global[heard] = _after_call
-        for handle, hook in _global.items():
-            handle.hooks_dict_ref()[handle.id] = hook
 
 
 def stop_hearing_calls() -> None:
     stop_all()
     with _lock:
-        while _lonely:
-            _lonely.pop().remove()
         while _global:
             handle, _ = _global.popitem()
             handle.remove()
@@ -50,15 +44,9 @@ def stop_hearing_calls() -> None:
             getattr(torch.nn.modules.module, "_global_forward_hooks_with_kwargs", {}).pop(handle.id, None)
 
 
-def _pause() -> None:
-    with _lock:
-        for handle in _global:
-            handle.hooks_dict_ref().pop(handle.id, None)
-
-
 def forget_interrupted() -> None:
     """A call whose end no hook was told of: after something like KeyboardInterrupt, or since nobody watched any more."""
-    if here.alone is not None if here.root is None else not _runs(here.frame):
+    if here.root is not None and not _runs(here.frame):
         forget()
 
 
@@ -71,10 +59,8 @@ def in_backward() -> bool:
 
 
 def _before_call(module: nn.Module, args: tuple) -> None:
-    if is_compiling():
+    if is_compiling() or is_tracing():  # the compiler follows this function no further than its own question
         return
-    if here.alone is not None and here.root is None:
-        forget()
     if here.root is not None:
         if module is here.root:
             if _runs(here.frame):
@@ -104,36 +90,11 @@ def _before_call(module: nn.Module, args: tuple) -> None:
     here.inside, here.flow = None if known else [], [] if flow else None
     if terms:
         listen_to(module)
-    if known and not flow and len(watches) == 1 and watches[0].skips_parts(module):
-        here.alone = module.register_forward_hook(_after_lonely_call, prepend=True, with_kwargs=True, always_call=True)
-        with _lock:
-            _lonely.append(here.alone)
-            _pause()
-
-
-def _after_lonely_call(module: nn.Module, args: tuple, *rest: Any) -> None:
-    failed = len(rest) == 1
-    if _runs(here.frame) if failed else sys._getframe(1) is not here.frame:
-        return  # the module was called by itself
-    hear_calls()
-    handle, here.alone = here.alone, None
-    _after_call(module, args, *rest)
-    if failed:  # torch goes on through the hooks of the module: this one may not take itself out now
-        here.alone = handle
-    elif handle is not None:
-        _take_off(handle)
-
-
-def _take_off(handle: RemovableHandle) -> None:
-    handle.remove()
-    with _lock:
-        if handle in _lonely:
-            _lonely.remove(handle)
 
 
 def _after_call(module: nn.Module, args: tuple, *rest: Any) -> None:
     """`rest` is (kwargs, output), or (output,) when the call raised."""
-    if is_compiling():
+    if is_compiling() or is_tracing() or here.root is None:
         return
     if module is not here.root:
         output = rest[-1]
@@ -174,10 +135,6 @@ def _runs(frame: Any) -> bool:
 
 def forget() -> None:
     """No call runs in this thread, or none that is of interest."""
-    if here.alone is not None:
-        _take_off(here.alone)
-        here.alone = None
-        hear_calls()
     stop_listening()
     here.root = here.frame = here.nested = here.inside = here.flow = None
     here.depth, here.outer, here.around = 0, (), False

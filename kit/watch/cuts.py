@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kit.watch.audience import Call
 from kit.watch.nets import Net
 from kit.watch.parts import float_tensors
+from kit.watch.plain import plain
 
 KEPT_TURNS = 2  # a generator's output may be made in one turn and be judged in the next
 MOST_MADE = 2000
@@ -50,7 +51,7 @@ class Cuts:
         self._made = [entry for entry in self._made if entry[0] > turn - KEPT_TURNS]
 
     def _enter(self, given: Any) -> None:
-        places = {_place(tensor.untyped_storage()) for tensor in _plain(given) if not tensor.requires_grad} - {0}
+        places = {_place(tensor.untyped_storage()) for tensor in _with_memory(given) if not tensor.requires_grad} - {0}
         for _, storage, net, name in self._made if places else ():
             if _place(storage) in places:
                 self.found[net, name] = None
@@ -59,7 +60,7 @@ class Cuts:
         if len(self._made) >= MOST_MADE or not any(p.requires_grad for p in part.parameters()):
             return
         # the storage is held, not the tensor: as long as it is, no other tensor can come to lie at the same place
-        self._made += [(turn, tensor.untyped_storage(), net, name) for tensor in _plain(output)]
+        self._made += [(turn, tensor.untyped_storage(), net, name) for tensor in _with_memory(output)]
 
     def names(self, nets: Iterable[Net]) -> list[str]:
         """Parts before a cut that an optimizer holds and that never got a gradient; the outermost of them."""
@@ -74,8 +75,9 @@ class Cuts:
         return found
 
 
-def _plain(tree: Any) -> list[Tensor]:
-    return [tensor for tensor in float_tensors(tree) if tensor.layout is torch.strided and tensor.numel()]
+def _with_memory(tree: Any) -> list[Tensor]:
+    found = [plain(tensor) for tensor in float_tensors(tree) if tensor.layout is torch.strided]
+    return [tensor for tensor in found if tensor is not None and tensor.numel()]
 
 
 def _place(storage: torch.UntypedStorage) -> int:

@@ -1,4 +1,7 @@
-"""How long are these tensors, and how many are zero, missing or not finite? Without changing them."""
+"""How long are these tensors, and how many are zero, missing or not finite? Without changing them.
+
+Where one of them cannot be computed on (see ``plain``), the answer is nan: not observed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from kit.watch.plain import all_plain
 
 _SAFE = (1e-15, 1e15)  # a norm in single precision
 _SMALL = 40_000  # numbers of which the squares are summed up so; more of them lose too many digits
@@ -15,11 +20,11 @@ _SMALL = 40_000  # numbers of which the squares are summed up so; more of them l
 
 @dataclass(frozen=True)
 class Sizes:
-    """2-norm over the finite tensors (nan if there is none), and numbers of tensors."""
+    """2-norm over the finite tensors (nan if there is none), and numbers of tensors (nan: not observed)."""
 
     norm: float
-    nonfinite: int
-    zero: int
+    nonfinite: float
+    zero: float
     none: int
     tensors: int
 
@@ -31,6 +36,8 @@ def sizes(tensors: Sequence[Tensor | None]) -> Sizes:
     """Of gradients: None is a parameter without one."""
     present = [tensor for tensor in tensors if tensor is not None]
     norms = norms_of(present)
+    if norms is None:
+        return Sizes(math.nan, math.nan, math.nan, len(tensors) - len(present), len(tensors))
     finite = [norm for norm in norms if math.isfinite(norm)]
     return Sizes(
         norm=math.hypot(*finite) if finite else math.nan,
@@ -48,24 +55,28 @@ def length(tensors: Sequence[Tensor]) -> float:
 
 
 @torch.no_grad()
-def copies(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [tensor.clone() for tensor in _locals(tensors)]
+def copies(tensors: Sequence[Tensor]) -> list[Tensor] | None:
+    """Of their present values; None if they cannot be observed."""
+    numbers = all_plain(tensors)
+    return None if numbers is None else [tensor.clone() for tensor in numbers]
 
 
 @torch.no_grad()
-def change(tensors: Sequence[Tensor], before: Sequence[Tensor]) -> float:
-    """2-norm of what changed; nan if there are none."""
-    now = _locals(tensors)
-    if not now:
+def change(tensors: Sequence[Tensor], before: Sequence[Tensor] | None) -> float:
+    """2-norm of what changed; nan if there are none, or they cannot be observed."""
+    now = all_plain(tensors)
+    if not now or before is None or [t.shape for t in now] != [t.shape for t in before]:
         return math.nan
-    return length(torch._foreach_sub(list(now), list(before)))  # not public under this name; torch.optim is built on it
+    return length(torch._foreach_sub(now, list(before)))  # not public under this name; torch.optim is built on it
 
 
 @torch.no_grad()
-def norms_of(tensors: Sequence[Tensor]) -> list[float]:
-    """2-norm of each: nan or inf only if an entry is, 0 only if all entries are."""
-    numbers = _locals(tensors)
-    if not _plain(numbers):
+def norms_of(tensors: Sequence[Tensor]) -> list[float] | None:
+    """2-norm of each: nan or inf only if an entry is, 0 only if all entries are. None if they cannot be observed."""
+    numbers = all_plain(tensors)
+    if numbers is None:
+        return None
+    if not _strided_floats(numbers):
         numbers = [_real(tensor) for tensor in numbers]
     norms = [0.0] * len(numbers)
     for places in _by_device(numbers):
@@ -116,14 +127,7 @@ def _exact(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(scaled) * top) if torch.isfinite(top) else float(top)
 
 
-def _locals(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Of a distributed tensor the part on this rank, since a norm of the whole would have to communicate."""
-    if {type(tensor) for tensor in tensors} <= {Tensor, nn.Parameter}:
-        return tensors
-    return [tensor.to_local() if hasattr(tensor, "to_local") else tensor for tensor in tensors]
-
-
-def _plain(tensors: Sequence[Tensor]) -> bool:
+def _strided_floats(tensors: Sequence[Tensor]) -> bool:
     return all(
         layout is torch.strided and dtype.is_floating_point for layout, dtype in {(t.layout, t.dtype) for t in tensors}
     )

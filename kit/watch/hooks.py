@@ -29,17 +29,20 @@ _installed = ExitStack()
 def listen(listener: Listener) -> None:
     forget_interrupted()
     with _lock:
-        if not open_watches():
-            _install()
-        set_open((*open_watches(), listener))
-        hear_calls()
+        try:
+            if not open_watches():
+                _install()
+            set_open((*open_watches(), listener))
+            hear_calls()
+        except BaseException:  # an interrupt: nobody will close what did not open
+            leave(listener)
+            raise
 
 
 def leave(listener: Listener) -> None:
     with _lock:
-        was = open_watches()
-        set_open(tuple(other for other in was if other is not listener))
-        if was and not open_watches():
+        set_open(tuple(other for other in open_watches() if other is not listener))
+        if not open_watches():
             _installed.close()
     forget_interrupted()
 

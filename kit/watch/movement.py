@@ -23,6 +23,8 @@ class Mark:
 
     def moved(self) -> float:
         """2-norm of the change since, of those that are still there; nan if none is."""
+        if self.values is None:
+            return math.nan
         pairs = [
             (p, value) for ref, value in zip(self._parameters, self.values, strict=True) if (p := ref()) is not None
         ]
@@ -57,7 +59,10 @@ class Movement:
         before = self._evaluated.pop(net, None) or self._of_a_copy(net)
         while len(self._evaluated) >= MOST_EVALUATED:
             self._evaluated.pop(next(iter(self._evaluated)))
-        self._evaluated[net] = copies(now)
+        values = copies(now)
+        if values is None:
+            return math.nan
+        self._evaluated[net] = values
         return math.nan if before is None or len(before) != len(now) else change(now, before)
 
     def _of_a_copy(self, net: Net) -> list[Tensor] | None:

@@ -19,8 +19,7 @@ class Net:
     def __init__(self, module: nn.Module) -> None:
         self._module = weakref.ref(module, self._gone)
         self.kind = type(original(module)).__name__
-        self.trained = self.called = self.companion = self.is_loss = self.opens = False
-        self.calls = 0
+        self.trained = self.called = self.companion = self.is_loss = False
         self.compiled = any(original(part) is not part for part in module.modules())
         self._trainable: list[tuple[str, nn.Parameter]] | None = None
         self.ids: frozenset[int] = frozenset()

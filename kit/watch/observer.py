@@ -26,7 +26,6 @@ MOST_NOTES = 40
 # a turn before which every optimizer of a usual loop has stepped; one may be gone when the function that made it ends
 LOOK_FOR_IDLE = 5
 FLOW_EVERY = 10
-HEARD_TURNS, HEARD_EVERY = 8, 50  # the parts of a network are heard in the first turns, and later now and then
 
 
 class Observer(Evaluating, Stepping):
@@ -66,15 +65,6 @@ class Observer(Evaluating, Stepping):
 
     def wants_flow(self) -> bool:
         return self.book.count <= DETAILED_TURNS
-
-    def skips_parts(self, module: nn.Module) -> bool:
-        """Whether the parts of this network need not be heard in the call that begins."""
-        turn = self.book.count + 1
-        if turn <= HEARD_TURNS or turn % HEARD_EVERY == 0 or len(self.threads) > 1:
-            return False
-        if self.given is not None and module is not self.given:
-            return False  # the given one may be inside
-        return self.parts.is_closed(module)
 
     def called(self, call: Call) -> None:
         kind = self.parts.kind_of(call)
@@ -267,5 +257,6 @@ class Observer(Evaluating, Stepping):
         self.last = None
 
 
-def _broken(grad: Tensor) -> float:
-    return float(not all(map(math.isfinite, norms_of([grad]))))
+def _broken(grad: Tensor) -> float | None:
+    norms = norms_of([grad])
+    return None if norms is None else float(not all(map(math.isfinite, norms)))

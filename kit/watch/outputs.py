@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kit.watch.parts import float_tensors
+from kit.watch.plain import all_plain
 
 
 def is_prediction(value: Any) -> bool:
@@ -19,8 +20,12 @@ def is_prediction(value: Any) -> bool:
 
 @torch.no_grad()
 def look(prediction: Any) -> dict[str, float]:
-    """Counts of the prediction's tensors; {} if there are none. A 0-d tensor beside others is a loss, not a prediction."""
-    found = [tensor.detach() for tensor in float_tensors(prediction) if tensor.numel()]
+    """Counts of the prediction's tensors; {} if there are none, or one cannot be observed.
+
+    A 0-d tensor beside others is a loss, not a prediction.
+    """
+    found = all_plain(float_tensors(prediction)) or []
+    found = [_values(tensor) for tensor in found if tensor.numel()]
     found = [tensor for tensor in found if tensor.ndim] or found
     if not found:
         return {}
@@ -37,6 +42,10 @@ def look(prediction: Any) -> dict[str, float]:
         "outputs_constant": constant,
         "outputs_nonfinite": nonfinite,
     }
+
+
+def _values(tensor: Tensor) -> Tensor:
+    return tensor.detach() if tensor.layout is torch.strided else tensor.detach().to_dense()
 
 
 def _same_for_all(tensor: Tensor, low: float, high: float) -> bool:

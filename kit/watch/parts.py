@@ -17,7 +17,6 @@ from kit.watch.nets import Leaves, Net, Stepper
 from kit.watch.reading import tensors_in
 
 MOST_NAMES = 50
-CLOSED_CALLS = 8
 TOTALS = ("loss", "total", "total_loss")
 _OF_TORCH = "torch.nn.modules."
 
@@ -74,8 +73,6 @@ class Parts:
     def net(self, call: Call) -> Net:
         """The record of the module, a new one at its first call."""
         net = self._net(call.module)
-        net.calls += 1
-        net.opens = net.opens or bool(call.nested)
         if not net.called:
             net.called = True
             self.refresh([net], whole=True)  # adapters are put in, and lazy layers made, after a model was handed over
@@ -135,14 +132,6 @@ class Parts:
     def knows(self, module: nn.Module) -> bool:
         known = self.nets.get(id(module))
         return known is not None and known.module is module and known.called
-
-    def is_closed(self, module: nn.Module) -> bool:
-        """Called often enough to say that no part of it is a loss."""
-        known = self.nets.get(id(module))
-        plain = known is not None and known.module is module and not known.compiled
-        return (
-            plain and known.calls >= CLOSED_CALLS and not known.opens and not isinstance(module, torch.jit.ScriptModule)
-        )
 
     def _strangers(self, module: nn.Module, inside: list[nn.Module]) -> None:
         registered = set(map(id, module.modules()))

@@ -15,8 +15,10 @@ from torch.utils.hooks import RemovableHandle
 
 from kit.watch.parts import TOTALS
 from kit.watch.phases import Forward
+from kit.watch.plain import quietly
 
 MOST = 4096  # passes whose outputs carry a hook at one time
+MOST_LEAVES = 64
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -49,22 +51,41 @@ class Told(Protocol):
 
 
 class Hooked:
-    """The graph holds a hook, and the hook holds a small record weakly; nothing here holds the graph."""
+    """The graph holds a hook, and the hook holds a small record weakly; nothing here holds the graph.
+
+    A leaf among the outputs (a parameter, the program's own input) outlives the pass and gets no hook: whether a backward pass came
+    by is seen by its gradient.
+    """
 
     def __init__(self, told: Told) -> None:
         self._told = weakref.ref(told)
         self._passes: deque[tuple[Forward | Term, list[RemovableHandle]]] = deque()
+        self._leaves: deque[tuple[Forward | Term, weakref.ref, int, int]] = deque(maxlen=MOST_LEAVES)
 
     def add(self, record: Forward | Term, outputs: Iterable[Tensor]) -> None:
         attached = [tensor for tensor in outputs if tensor.requires_grad]
-        if not attached:
+        self._leaves += [(record, weakref.ref(t), *_gradient_of(t)) for t in attached if t.is_leaf]
+        inner = [tensor for tensor in attached if not tensor.is_leaf]
+        if not inner:
             return
         heard = partial(_reached, self._told, weakref.ref(record))
-        self._passes.append((record, [tensor.register_hook(heard) for tensor in attached]))
+        heard.__torch_unserializable__ = True  # an output that the program saves is saved without a word about it
+        self._passes.append((record, [tensor.register_hook(heard) for tensor in inner]))
         if len(self._passes) > MOST:
             self._drop()
 
+    def backward_ended(self) -> None:
+        """Look at the leaves among the outputs."""
+        waiting, self._leaves = self._leaves, deque(maxlen=MOST_LEAVES)
+        for record, held, *before in waiting:
+            leaf = held()
+            if leaf is not None and (*before,) != _gradient_of(leaf):
+                _reached(self._told, weakref.ref(record), leaf.grad)
+            elif leaf is not None and not record.reached:
+                self._leaves.append((record, held, *before))
+
     def clear(self) -> None:
+        self._leaves.clear()
         while self._passes:
             self._drop()
 
@@ -78,7 +99,12 @@ def _reached(told: weakref.ref, held: weakref.ref, grad: Tensor) -> None:
     if me is None or record is None:
         return
     try:
-        with me.lock:
+        with me.lock, quietly():
             me.reached(record, grad)
     except Exception as error:  # noqa: BLE001 - this runs inside the user's backward pass, which a mistake of ours must not end
         me.cannot("reached", error)
+
+
+def _gradient_of(leaf: Tensor) -> tuple[int, int]:
+    """A gradient is added in place or replaced: either its version or the tensor itself is another afterwards."""
+    return (0, -1) if leaf.grad is None else (id(leaf.grad), leaf.grad._version)

@@ -16,6 +16,8 @@ from kit.watch.movement import Movement
 from kit.watch.nets import Net
 from kit.watch.parts import Parts
 from kit.watch.phases import Block
+from kit.watch.plain import all_plain, plain
+from kit.watch.reaching import Hooked
 from kit.watch.scaling import reduction_of
 from kit.watch.terms import now_or_later
 from kit.watch.turns import DETAILED_TURNS, Book, Turn
@@ -32,6 +34,7 @@ class Stepping:
     measuring: Measuring
     movement: Movement
     forwards_seen: bool
+    hooked: Hooked
 
     def __init__(self) -> None:
         self.turn_nets: list[Net] = []
@@ -105,18 +108,22 @@ class Stepping:
         scale = math.nan
         if any(ref() is root for ref in self._scaled for root in roots) or self._scale_waits:
             scale, self._scale_waits = self._scale, False
-        if not roots:
+        values = all_plain(roots)
+        if not values:
             return math.nan, scale
+        roots = tuple(values)
         if weights is None and len(roots) == 1 and roots[0].device.type == "cpu" and not roots[0].is_complex():
             root = roots[0]
             value = root.item() if root.numel() == 1 else root.detach().sum().item()
             return value / (1.0 if math.isnan(scale) else scale), scale
         weights = (weights,) if isinstance(weights, Tensor) or weights is None else tuple(weights)
+        if any(weight is not None and plain(weight) is None for weight in weights):
+            return math.nan, scale
         with torch.no_grad():
             if len(weights) != len(roots):
                 weights = weights * len(roots) if weights == (None,) else (None,) * len(roots)
             parts = [
-                root.detach().sum() if weight is None else (root.detach() * weight.detach()).real.sum()
+                root.detach().sum() if weight is None else (root.detach() * plain(weight).detach()).real.sum()
                 for root, weight in zip(roots, weights, strict=True)
             ]
             total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
@@ -125,6 +132,7 @@ class Stepping:
             return now_or_later(total if math.isnan(scale) else total / scale), scale
 
     def backward_ends(self, failed: bool) -> None:
+        self.hooked.backward_ended()
         self.in_backward = False
         turn = self.book.turn
         if turn is None:

@@ -34,7 +34,7 @@ from kit.watch import saved
 from kit.watch.observer import Observer
 from kit.watch.shown import NAMES, Shown, split
 from kit.watch.trace import Trace
-from kit.watch.turns import COUNTS, MOST_EPOCHS, SINGLE
+from kit.watch.turns import COUNTS, MOST_EPOCHS, SINGLE, Epoch
 
 _SIZES = ("norm", "nonfinite", "zero", "none", "tensors")
 STEPS = (
@@ -66,6 +66,12 @@ class Recorded:
         turns, epochs = seen.rows()
         visible = seen.forwards_seen or not seen.book.count
         return cls(turns, epochs, _facts(seen, ended, asked, len(turns)), visible, seen.loss_visible)
+
+    @classmethod
+    def empty(cls, seen: Observer, ended: str) -> Recorded:
+        """What is left if the rest could not be put together; the notes say why."""
+        facts = {"version": saved.VERSION, "turns": seen.book.count, "turns_kept": 0, "ended": ended}
+        return cls([], [Epoch(1).row()], {**facts, "not_seen": list(seen.notes)}, False, False)
 
     def trace(self, shown: Shown) -> Trace:
         steps, epochs, notes = _tables(self, shown)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kit.watch.plain import plain
 from kit.watch.reading import tensors_in
 
 IGNORED = -100  # torch's own default
@@ -39,10 +40,11 @@ def ignore_index(loss: Any) -> int:
 @torch.no_grad()
 def look(labels: Any, kwargs: Mapping[str, Any], ignored: int = IGNORED) -> dict[str, float]:
     """Elements, supervised ones and distinct integer classes; {} where no labels are visible."""
-    named = [(name, tensor.detach()) for name, tensor in _named(labels)]
+    named = [(name, value.detach()) for name, tensor in _named(labels) if (value := plain(tensor)) is not None]
     masks = {name: tensor for name, tensor in named if _is_mask(name, tensor)}
     for name, value in kwargs.items():
-        if isinstance(value, Tensor) and _is_mask(name, value):
+        value = plain(value) if isinstance(value, Tensor) else None
+        if value is not None and _is_mask(name, value):
             masks[name] = value.detach()
     found = [(name, tensor) for name, tensor in named if name not in masks]
     if not found:

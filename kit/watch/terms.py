@@ -8,11 +8,12 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from kit.probe.weights import holder_of, is_weight
 from kit.watch.audience import Call
 from kit.watch.parts import TOTALS, total_of
+from kit.watch.plain import plain
 from kit.watch.reading import tensors_in
 
 PREFIX = "lam"
@@ -58,8 +59,9 @@ class LossView:
 
     def _value(self, name: str) -> float | None:
         value = _stored(self.holder, name)
-        known = is_weight(value) and not (isinstance(value, Tensor) and value.is_meta)
-        return float(value) if known else None
+        if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+            value = plain(value)
+        return float(value) if is_weight(value) else None
 
     def values(self, call: Call) -> dict[str, float]:
         """`term:<name>` of this call: as the loss returned them, or as its own ``components`` gave them to it."""
@@ -96,7 +98,7 @@ class LossView:
         total = total_of(call.output)
         if total is None:
             return
-        sums = _sums_that_fit(total.item(), _numbers(offered), self._pairs(list(offered)), self.weights())
+        sums = _sums_that_fit(_number(total), _numbers(offered), self._pairs(list(offered)), self.weights())
         if sums is None:
             return
         self._counted += 1
@@ -177,11 +179,18 @@ def _returned(output: Any) -> dict[str, float]:
     return {name: value for name, value in _numbers(output).items() if name not in TOTALS}
 
 
+def _number(total: Tensor) -> float:
+    value = plain(total)
+    return math.nan if value is None else value.item()
+
+
 def _numbers(found: Mapping[Any, Any]) -> dict[str, float]:
     numbers = {}
     for name, value in found.items():
-        if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-            numbers[str(name)] = float(value.detach())
+        if isinstance(value, Tensor):
+            value = plain(value)
+            if value is not None and value.numel() == 1 and not value.is_complex():
+                numbers[str(name)] = float(value.detach())
         elif isinstance(value, int | float) and not isinstance(value, bool):
             numbers[str(name)] = float(value)
     return numbers
@@ -204,11 +213,17 @@ def value_of(output: Any) -> tuple[Any, float]:
     """
     total = total_of(output)
     if total is None and isinstance(output, Tensor) and output.is_floating_point() and output.numel():
-        return now_or_later(output.detach().mean()), float(output.grad_fn is not None)
+        values = plain(output)
+        mean = math.nan if values is None else now_or_later(values.detach().mean())
+        return mean, float(output.grad_fn is not None)
     if total is None:
         return None, math.nan
     return now_or_later(total), float(total.grad_fn is not None)
 
 
 def now_or_later(value: Tensor) -> Any:
+    """A number; on an accelerator a tensor, so that nobody waits; nan where the value cannot be observed."""
+    value = plain(value)
+    if value is None:
+        return math.nan
     return value.item() if value.device.type == "cpu" else value.detach().reshape(()).clone()

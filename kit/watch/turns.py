@@ -223,10 +223,17 @@ def fetched(values: list[Any]) -> list[float]:
         if isinstance(value, Tensor):
             devices.setdefault(value.device, []).append(place)
     for places in devices.values():
-        found = torch.stack([values[place].double() for place in places]).tolist()
-        for place, number in zip(places, found, strict=True):
+        for place, number in zip(places, _fetched([values[place] for place in places]), strict=True):
             numbers[place] = number
     return numbers
+
+
+def _fetched(values: list[Tensor]) -> list[float]:
+    """Of one device, which may have failed meanwhile: what it does not give back was not observed."""
+    try:
+        return torch.stack([value.double() for value in values]).tolist()
+    except RuntimeError:
+        return [NAN] * len(values)
 
 
 def _thinned(rows: list[Any], stride: int) -> list[Any]:

@@ -12,6 +12,7 @@ from torch import nn
 
 from kit.watch import hooks, shown
 from kit.watch.observer import Observer
+from kit.watch.plain import quietly
 from kit.watch.shown import Shown
 from kit.watch.tables import Recorded
 from kit.watch.trace import Trace
@@ -44,12 +45,10 @@ class Watch:
         try:
             hooks.leave(seen)
         finally:
-            with seen.lock:
-                try:
-                    seen.finish()
-                except Exception as error:  # noqa: BLE001 - the training is over; a mistake of ours must not turn into its end
-                    seen.cannot("the end of the run", error)
-                self._recorded, self._seen = Recorded.of(seen, ended, self._weights), None
+            with seen.lock, quietly():
+                seen.attempt(seen.finish)
+                recorded = seen.attempt(Recorded.of, seen, ended, self._weights)
+                self._recorded, self._seen = recorded or Recorded.empty(seen, ended), None
 
     @property
     def trace(self) -> Trace:
@@ -61,7 +60,7 @@ class Watch:
         if self._recorded is not None:
             return self._recorded.trace(self._shown)
         seen = self._entered("run.trace should be asked for")
-        with seen.lock:
+        with seen.lock, quietly():
             return Recorded.of(seen, "not yet", self._weights).trace(self._shown)
 
     def _entered(self, what: str) -> Observer:

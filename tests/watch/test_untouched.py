@@ -272,7 +272,7 @@ def test_somebody_elses_replacement_of_backward_stays():
         ("outputs", "float_tensors"),
         ("targets", "_named"),
         ("terms", "_stored"),
-        ("terms", "total_of"),
+        ("terms", "_returned"),
         ("observer", "float_tensors"),
         ("stepping", "now_or_later"),
     ],

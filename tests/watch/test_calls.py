@@ -1,4 +1,4 @@
-"""The parts of a known network are not heard while it runs: the record is the same, and the hooks come back whatever happens."""
+"""Calls that end otherwise than by returning, that call themselves, or in which something else begins."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import torch.nn.modules.module as modules
 from torch import nn
 
 from kit.watch import watch
-from kit.watch.observer import HEARD_EVERY, HEARD_TURNS, Observer
-from tests.watch._left import everything, same
-from tests.watch._loops import Job, batches, job, lbfgs, sgd
+from tests.watch._loops import Job, batches, job, sgd
 
 EPOCHS = 20
 TURNS = 3 * EPOCHS
@@ -60,33 +58,7 @@ def watched(model: nn.Module, **options) -> pd.DataFrame:
     return run.trace.steps
 
 
-@pytest.mark.parametrize("every", [1, 10])
-@pytest.mark.parametrize(("make", "loop"), [(sgd, "plain"), (sgd, "accumulating"), (lbfgs, "closure"), (sgd, "scaled")])
-def test_the_record_and_the_training_are_the_same(monkeypatch, make, loop, every):
-    bare = everything(job(make, epochs=EPOCHS), loop)
-    traces, left = [], []
-    for skips in (Observer.skips_parts, lambda *_: False):
-        monkeypatch.setattr(Observer, "skips_parts", skips)
-        one = job(make, epochs=EPOCHS)
-        with watch(one.model, every=every) as run:
-            left.append(everything(one, loop))
-        traces.append(run.trace)
-    assert same(left[0], bare) and same(left[1], bare)
-    pd.testing.assert_frame_equal(traces[0].steps, traces[1].steps)
-    pd.testing.assert_frame_equal(traces[0].epochs, traces[1].epochs)
-    assert traces[0].facts == traces[1].facts
-
-
-def test_parts_are_heard_at_first_and_now_and_then():
-    model = Body()
-    watched(model)
-    expected = [turn <= HEARD_TURNS or turn % HEARD_EVERY == 0 for turn in range(1, TURNS + 1)]
-    assert model.heard == expected
-
-
 def test_a_loss_that_the_network_begins_to_call_is_found():
-    """Of the turn that is heard next, and of all from then on."""
-
     class Later(Body):
         def __init__(self):
             super().__init__()
@@ -99,7 +71,7 @@ def test_a_loss_that_the_network_begins_to_call_is_found():
             return out
 
     calls = watched(Later()).set_index("turn")["loss_calls"]
-    assert (calls[calls.index < HEARD_EVERY] == 1).all() and (calls[calls.index >= HEARD_EVERY] == 2).all()
+    assert (calls[calls.index < 12] == 1).all() and (calls[calls.index >= 12] == 2).all()
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
@@ -109,7 +81,7 @@ def test_an_error_inside_passes_and_the_training_is_heard_on(error):
 
     model = Body(at=15, act=act)
     steps = watched(model, catching=error)
-    assert not model.heard[14] and len(steps) >= TURNS - 2
+    assert len(steps) >= TURNS - 2
     assert steps["steps"].sum() == TURNS - 1
 
 
@@ -121,7 +93,7 @@ def test_an_error_inside_that_ends_everything_leaves_nothing(error):
     model = Body(at=15, act=act)
     with pytest.raises(error, match="stop"), watch() as run:
         training(model, catching=MemoryError)
-    assert not model.heard[14] and not any(part._forward_hooks for part in model.modules())
+    assert not any(part._forward_hooks for part in model.modules())
     assert run.trace.steps["steps"].sum() == 14
 
 
@@ -136,7 +108,6 @@ def test_a_network_that_calls_itself():
     model = Twice()
     steps = watched(model)
     assert (steps["forwards"] == 1).all() and len(steps) == TURNS
-    assert not all(model.heard)
 
 
 def test_a_hook_of_the_user_may_change_the_output_or_fail():
@@ -144,7 +115,7 @@ def test_a_hook_of_the_user_may_change_the_output_or_fail():
     model.register_forward_hook(lambda _, __, output: output.detach() if len(model.heard) > 14 else None)
     with watch() as run, pytest.raises(RuntimeError, match="does not require grad"):
         training(model)
-    assert run.trace.steps["steps"].sum() == 14 and not model.heard[14] and len(model._forward_hooks) == 1
+    assert run.trace.steps["steps"].sum() == 14 and len(model._forward_hooks) == 1
     assert run.trace.steps["loss_graph"].iloc[-1] == 0
     model = Body()
 
@@ -174,7 +145,6 @@ def test_somebody_who_begins_to_watch_in_another_thread_hears_at_once():
 
     model = Body(at=15, act=act)
     steps = watched(model)
-    assert not model.heard[14]
     assert found[0].epochs["batches"].tolist() == [3, 3]
     assert len(steps) == TURNS and steps["steps"].sum() == TURNS
 
@@ -184,7 +154,7 @@ def test_a_watch_that_is_closed_inside_a_call_leaves_nothing():
     model = Body(at=15, act=lambda: one.__exit__(None, None, None))
     one.__enter__()
     training(model)
-    assert not model.heard[14] and not any(model.heard[14:])
+    assert model.heard[14] and not any(model.heard[15:])
     assert not any(part._forward_hooks for part in model.modules())
     assert one.trace.steps["steps"].sum() == 14
     assert watched(Body())["forwards"].sum() == TURNS, "the next watch hears everything again"
@@ -203,4 +173,3 @@ def test_what_stands_around_the_given_model_is_always_heard():
     with watch(inner) as run:
         training(Around(inner))
     assert (run.trace.steps["forwards"] == 1).all() and len(run.trace.steps) == TURNS
-    assert not all(inner.heard)
