@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kit.probe.weights import original
+from kit.watch.plain import is_sharded
 
 SELDOM = 10
 
@@ -19,7 +20,7 @@ class Net:
     def __init__(self, module: nn.Module) -> None:
         self._module = weakref.ref(module, self._gone)
         self.kind = type(original(module)).__name__
-        self.trained = self.called = self.companion = self.is_loss = False
+        self.trained = self.called = self.companion = self.is_loss = self.sharded = False
         self.compiled = any(original(part) is not part for part in module.modules())
         self._trainable: list[tuple[str, nn.Parameter]] | None = None
         self.ids: frozenset[int] = frozenset()
@@ -46,18 +47,20 @@ class Net:
     def tensors(self) -> list[nn.Parameter]:
         return self._tensors
 
-    def refresh(self, whole: bool = False) -> bool:
+    def refresh(self, whole: bool = False, resting: bool = False) -> bool:
         """Look again what is trainable: parts are frozen and set free in the middle of a training. Whether it changed.
 
-        What was frozen or set free is seen at once; parts that were added, every tenth time or with `whole`.
+        What was frozen or set free is seen at once; parts that were added, every tenth time or with `whole`. Sharded parameters
+        are exchanged for whole ones while the network runs, so such a network is looked at when it is `resting`.
         """
         module = self.module
-        if module is None:
+        if module is None or (self.sharded and not resting):
             return False
+        self.sharded = self.sharded or is_sharded(module)
         self._looks += 1
         if not whole and self._looks % SELDOM and self._flags == [p.requires_grad for p in self._every]:
             return False
-        before = self.names
+        before = self.names, self.ids
         named = [(name.replace("_orig_mod.", ""), p) for name, p in module.named_parameters() if _initialised(p)]
         self._every, self._flags = [p for _, p in named], [p.requires_grad for _, p in named]
         self._trainable = [(name, p) for name, p in named if p.requires_grad]
@@ -66,7 +69,7 @@ class Net:
         self.names = [name for name, _ in self._trainable]
         self.total, self.elements = len(named), sum(p.numel() for _, p in named)
         self.shapes = tuple(sorted(tuple(p.shape) for _, p in named))
-        return self.names != before
+        return (self.names, self.ids) != before
 
     def look_fed(self) -> None:
         """After a backward pass: `unfed` are the names of those trainable that never had a gradient at such a moment."""
@@ -82,6 +85,7 @@ class Leaves(Net):
 
     def __init__(self) -> None:
         self.kind, self.trained, self.called, self.companion, self.is_loss = "", True, True, False, False
+        self.sharded = False
         self.covered, self.unfed = set(), set()
         self._seen: dict[int, tuple[weakref.ref, int]] = {}
         self._graphs = 0
@@ -125,7 +129,7 @@ class Leaves(Net):
     def elements(self) -> int:
         return sum(tensor.numel() for tensor in self.tensors)
 
-    def refresh(self, whole: bool = False) -> bool:
+    def refresh(self, whole: bool = False, resting: bool = False) -> bool:
         return False
 
 

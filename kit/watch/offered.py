@@ -12,6 +12,7 @@ import types
 from typing import Any
 
 from torch import nn
+from torch.compiler import is_compiling
 
 from kit.watch.audience import here
 
@@ -28,7 +29,7 @@ def listen_to(module: nn.Module) -> None:
         kind = type(module)
         original, calls = _replaced.get(kind, (vars(kind).get(_NAME), 0))
         if not calls:
-            setattr(kind, _NAME, _passing_on(getattr(kind, _NAME)))
+            type.__setattr__(kind, _NAME, _passing_on(getattr(kind, _NAME)))
         _replaced[kind] = original, calls + 1
         here.overheard, here.offering = [], module
 
@@ -59,9 +60,9 @@ def _put_back(kind: type) -> None:
     if not getattr(vars(kind).get(_NAME), "_passes_on", False):
         return  # somebody replaced ours meanwhile
     if original is None:
-        delattr(kind, _NAME)  # it is inherited
+        type.__delattr__(kind, _NAME)  # it is inherited
     else:
-        setattr(kind, _NAME, original)
+        type.__setattr__(kind, _NAME, original)
 
 
 def _can_be_replaced(module: nn.Module) -> bool:
@@ -76,7 +77,7 @@ def _passing_on(method: types.FunctionType) -> types.FunctionType:
     @functools.wraps(method)
     def components(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         found = method(self, *args, **kwargs)
-        if self is here.offering:
+        if not is_compiling() and self is here.offering:
             here.overheard.append(found)
         return found
 

@@ -176,9 +176,9 @@ class Parts:
         net.covered |= {name for name, p in net.trainable if id(p) in places}
         stepper.matched |= {place for key, place in places.items() if key in net.ids}
 
-    def refresh(self, nets: Iterable[Net], whole: bool = False) -> None:
+    def refresh(self, nets: Iterable[Net], whole: bool = False, resting: bool = False) -> None:
         for net in nets:
-            if net.refresh(whole):
+            if net.refresh(whole, resting):
                 for stepper in self.steppers.values():
                     self._match(net, stepper)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class Stepping:
     movement: Movement
     forwards_seen: bool
     hooked: Hooked
+    note: Callable[[str], None]
 
     def __init__(self) -> None:
         self.turn_nets: list[Net] = []
@@ -94,7 +95,9 @@ class Stepping:
         if not any(net.tensors for net in self.turn_nets):
             self.attempt(self._find_leaves, roots)
         # a gradient is added in place or replaced: either its version or the tensor itself is another afterwards
-        self._before = [(p, g := p.grad, -1 if g is None else g._version) for p in self._looked_at()]
+        sharded = any(net.sharded for net in self.turn_nets)  # whole parameters stand in now, and get no gradient
+        looked = () if sharded else self._looked_at()
+        self._before = [(p, g := p.grad, -1 if g is None else g._version) for p in looked]
 
     def _find_leaves(self, roots: tuple[Any, ...]) -> None:
         leaves = _leaves(roots)
@@ -134,6 +137,10 @@ class Stepping:
     def backward_ends(self, failed: bool) -> None:
         self.hooked.backward_ended()
         self.in_backward = False
+        sharded = [net for net in self.turn_nets if net.sharded]
+        if sharded:
+            self.parts.refresh(sharded, whole=True, resting=True)
+            self.note("Parameters are sharded over the ranks: norms of parameters and gradients are not observed.")
         turn = self.book.turn
         if turn is None:
             return

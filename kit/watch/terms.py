@@ -28,7 +28,7 @@ class LossView:
     found: facts of the whole run, each only if the calls could show it:
         terms_without_graph     terms of ``components`` that had no graph in any call
         terms_without_weight    terms of ``components`` that are never part of the total
-        ignored_weights         weights whose term is part of the total as if the weight were not there, or 0
+        ignored_weights         weights whose term the total lacks
     """
 
     def __init__(self, loss: Any) -> None:
@@ -121,7 +121,6 @@ class LossView:
                 [term for term in self.terms if term not in pairs],
             ),
             "without": ([name], []),
-            "unweighted": (list(pairs.values()), []),
         }.get(kind)
         for fact, place in (("ignored_weights", 0), ("terms_without_weight", 1)):
             if concluded is None:
@@ -148,7 +147,6 @@ def _sums_that_fit(
     weighted = math.fsum(parts.values())
     sums = {("whole", ""): weighted + rest, ("only weighted", ""): weighted}
     sums |= {("without", name): weighted + rest - part for name, part in parts.items()}
-    sums["unweighted", ""] = math.fsum(terms.values())
     slack = _SLACK * math.fsum(map(abs, (*parts.values(), rest, total)))
     return [name for name, value in sums.items() if abs(total - value) <= slack]
 

@@ -302,7 +302,8 @@ class _Offers(nn.Module):
         (lambda s, fit, size, far: s.lam_fit * fit + s.lam_size * size, [], ["far"]),
         (lambda s, fit, size, far: s.lam_fit * fit + far, ["lam_size"], []),
         (lambda s, fit, size, far: s.lam_size * size + far, ["lam_fit"], []),
-        (lambda s, fit, size, far: fit + size + far, ["lam_fit", "lam_size"], []),
+        # terms that were weighted before they were offered: no weight is idle
+        (lambda s, fit, size, far: fit + size + far, None, None),
         (lambda s, fit, size, far: s.lam_fit * fit + s.lam_size * size + far + 0.5 * fit.sqrt(), None, None),
         (lambda s, fit, size, far: torch.stack([fit, size, far]).log().sum(), None, None),
     ],
