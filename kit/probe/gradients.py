@@ -15,12 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.probe.affine import scalar
+from kit.probe import returned
+from kit.probe.arguments import kind
+from kit.probe.border import calling
 from kit.probe.components import Decomposition, decompose
+from kit.probe.graph import leaves, nodes
 from kit.probe.sandbox import Sandbox
 from kit.probe.tree import Fresh, cut
 
 Row = list[Tensor | None]
+
+_PAIR = ("prediction", "target")
+_PART = (
+    "Does loss_fn(model(inputs), target) work by itself? If loss_fn takes a part of the prediction, pass "
+    "predict=lambda model, batch: ... that returns this part."
+)
 
 # What torch says when a graph can only be used once, or only by `.backward()`.
 _ONE_USE = (
@@ -69,12 +78,18 @@ class Step:
         return decompose(self.loss_fn, prediction, target.get(), terms=self.terms, weights=self.weights, like=like)
 
     def total(self, prediction: Any, target: Fresh) -> Tensor:
+        given = Fresh(prediction, attached=True).get(), target.get()
         with Sandbox(self.loss_fn):  # the terms and the total must start from the same random and loss state
-            total = scalar(self.loss_fn(Fresh(prediction, attached=True).get(), target.get()), "loss_fn")
+            with calling(
+                "loss_fn should take the prediction and the target", dict(zip(_PAIR, given, strict=True)), _PART
+            ):
+                found = self.loss_fn(*given)
+            total = returned.total(found, returned.where(found))
         if not total.requires_grad:
+            plain = "" if isinstance(found, Tensor) else f" ({kind(found)})"
             raise ValueError(
-                "loss_fn(prediction, target) should hang on a graph to the parameters. Found a total without one: "
-                "is the prediction detached, or made under no_grad?"
+                f"loss_fn(prediction, target) should hang on a graph to the parameters. Found a total without one{plain}: "
+                "is the prediction detached, made under no_grad, or the total made a number by .item()?"
             )
         return total
 
@@ -176,7 +191,7 @@ def _real(total: Tensor, parameters: list[nn.Parameter]) -> Row:
 def _backward(value: Tensor, parameters: list[nn.Parameter]) -> Row:
     for parameter in parameters:
         parameter.grad = None
-    bystanders = [(leaf, leaf.grad) for leaf in _leaves(value) if not any(leaf is p for p in parameters)]
+    bystanders = [(leaf, leaf.grad) for leaf in leaves(value) if not any(leaf is p for p in parameters)]
     try:
         for leaf, _ in bystanders:
             leaf.grad = None
@@ -199,22 +214,8 @@ def _watching_reuse() -> Iterator[None]:
         raise
 
 
-def _nodes(value: Tensor) -> Iterator[Any]:
-    seen, todo = set(), [value.grad_fn]
-    while todo:
-        node = todo.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            yield node
-            todo.extend(parent for parent, _ in node.next_functions)
-
-
 def _reentrant(value: Tensor) -> str:
     """Such a node hides its parameters: autograd.grad would return None for them without a word."""
-    if any(node.name() == "CheckpointFunctionBackward" for node in _nodes(value)):
+    if any(node.name() == "CheckpointFunctionBackward" for node in nodes(value)):
         return "the model uses reentrant checkpoints, which autograd.grad cannot see through"
     return ""
-
-
-def _leaves(value: Tensor) -> list[Tensor]:
-    return [node.variable for node in _nodes(value) if node.name().endswith("AccumulateGrad")]

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kit.probe.arguments import batch_refused, check_step, has_parameters, kind
+from kit.probe.border import calling
 from kit.probe.gradients import (
     Measured,
     NeedsFresh,
@@ -36,7 +38,7 @@ def probe(
     model: nn.Module,
     loss_fn: Any,
     batch: Any,
-    *,
+    *more: Any,
     predict: Callable[[nn.Module, Any], Any] | None = None,
     terms: Callable[[Any, Any], Mapping[str, Tensor]] | None = None,
     weights: Mapping[str, Any] | None = None,
@@ -58,10 +60,9 @@ def probe(
     they keep in attributes and closures is put back, what they write elsewhere (a global, a file) stays.
     Raises ValueError without trainable parameters or without a graph, DecompositionError if the terms cannot be told.
     """
-    if not callable(loss_fn):
-        raise TypeError(f"loss_fn should be a callable (prediction, target) -> scalar. Found a {_kind(loss_fn)}.")
+    check_step(model, loss_fn, batch, more)
     if predict is not None and not callable(predict):
-        raise TypeError(f"predict should be a callable (model, batch) -> prediction. Found a {_kind(predict)}.")
+        raise TypeError(f"predict should be a callable (model, batch) -> prediction. Found {kind(predict)}.")
     names, parameters = _parameters(model, loss_fn)
     forward = _forward(model, batch, predict)
     owners = _owners(names, groups)
@@ -198,39 +199,47 @@ def _forward(
     pair = isinstance(batch, tuple | list) and len(batch) == 2
     if predict is None:
         if not pair and not (hasattr(batch, "inputs") and hasattr(batch, "target")):
-            raise ValueError(
-                f"batch should have .inputs and .target, or be a pair (inputs, target). Found a {_kind(batch)}. Pass "
-                '(inputs, target), or predict=, e.g. predict=lambda model, batch: (model(batch["x"]), batch["y"]).'
-            )
+            raise ValueError(batch_refused(batch))
         given, target = (Fresh(part) for part in (batch if pair else (batch.inputs, batch.target)))
-        return lambda: (model(given.get()), target)
+        return lambda: (_called(model, given.get()), target)
     whole = Fresh(batch)
     if pair or hasattr(batch, "target"):
         target = Fresh(batch[1] if pair else batch.target)
-        return lambda: (predict(model, whole.get()), target)
+        return lambda: (_predicted(predict, model, whole.get()), target)
 
     def both() -> tuple[Any, Fresh]:
-        answer = predict(model, whole.get())
+        answer = _predicted(predict, model, whole.get())
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise ValueError(
                 "predict(model, batch) should return the pair (prediction, target) where the batch has no .target and "
-                f"is no pair (here a {_kind(batch)}). Found a {_kind(answer)}."
+                f"is no pair (here {kind(batch)}). Found {kind(answer)}."
             )
         return answer[0], Fresh(answer[1], attached=True)  # a target made by the network keeps its graph
 
     return both
 
 
-def _kind(value: Any) -> str:
-    return f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
+def _called(model: nn.Module, inputs: Any) -> Any:
+    advice = (
+        "Does model(inputs) work by itself? If it takes more than the inputs, pass predict=lambda model, batch: ..."
+    )
+    with calling("model should take the inputs of the batch", {"inputs": inputs, "parameters": model}, advice):
+        return model(inputs)
+
+
+def _predicted(predict: Callable, model: nn.Module, batch: Any) -> Any:
+    advice = "Does predict(model, batch) work by itself?"
+    with calling("predict should take the model and the batch", {"batch": batch, "parameters": model}, advice):
+        return predict(model, batch)
 
 
 def _parameters(model: nn.Module, loss_fn: Any) -> tuple[list[str], list[nn.Parameter]]:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model should be a torch.nn.Module. Found a {type(model).__name__}.")
     found = {id(p): (name.replace("_orig_mod.", ""), p) for name, p in model.named_parameters() if p.requires_grad}
     if not found:
-        raise ValueError("model should have parameters that require grad. Found none: was it frozen?")
+        why = (
+            "was it frozen? model.requires_grad_(True)" if has_parameters(model) else f"{kind(model)} has no parameters"
+        )
+        raise ValueError(f"model should have parameters that require grad. Found none: {why}.")
     held = loss_fn if isinstance(loss_fn, nn.Module) else getattr(loss_fn, "__self__", None)
     if isinstance(held, nn.Module):
         known = {id(p) for p in model.parameters()}

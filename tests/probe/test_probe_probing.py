@@ -472,7 +472,7 @@ def test_a_target_made_by_the_network_keeps_its_graph():
 
 def test_what_is_no_function_is_refused():
     model, batch = cases.make()
-    with pytest.raises(TypeError, match="loss_fn should be a callable .* Found a NoneType"):
+    with pytest.raises(TypeError, match="loss_fn should be a callable .* Found None"):
         probe(model, None, batch)
     with pytest.raises(TypeError, match="predict should be a callable .* Found a str"):
         probe(model, cases.Weighted(), batch, predict="model")
