@@ -109,10 +109,9 @@ class Case:
             return weight_attributes(self.holder)
         return {name: float(getattr(self.holder, name)) for name in self.named.values()}
 
-    def pair(self) -> tuple[Any, Any]:
-        """Prediction and target, with everything else as at entry."""
+    def call(self, function: Any) -> Any:
         self._box.replay()
-        return self._prediction.get(), self._target.get()
+        return function(self._prediction.get(), self._target.get())
 
     def total(self, weights: Mapping[str, float] | None = None) -> Tensor:
         """The total with some weights set; what the loss raises goes up as it is."""

@@ -20,11 +20,13 @@ from kit.probe.arguments import kind
 from kit.probe.border import calling
 from kit.probe.components import Decomposition, decompose
 from kit.probe.graph import leaves, nodes
+from kit.probe.progress import Progress
 from kit.probe.sandbox import Sandbox
 from kit.probe.tree import Fresh, cut
 
 Row = list[Tensor | None]
 
+_SLOPES, _ROWS = "terms to the prediction", "gradients of the terms"
 _PAIR = ("prediction", "target")
 _PART = (
     "Does loss_fn(model(inputs), target) work by itself? If loss_fn takes a part of the prediction, pass "
@@ -69,6 +71,7 @@ class Step:
     weights: Any
     parameters: list[nn.Parameter]
     box: Sandbox
+    progress: Progress
 
     def forward(self) -> tuple[Any, Fresh]:
         self.box.replay()
@@ -101,11 +104,11 @@ def two_stage(step: Step) -> Measured:
         raise NeedsFresh(one_use)
     outputs, leaves, on_leaves = cut(prediction)
     terms = step.decompose(on_leaves, target)
-    slopes = [_slopes(value, leaves + step.parameters) for value in terms.values]
+    slopes = [_slopes(value, leaves + step.parameters) for value in step.progress.over(terms.values, _SLOPES)]
     if direct := [n for n, s in zip(terms.names, slopes, strict=True) if any(g is not None for g in s[len(leaves) :])]:
         raise NeedsOneStage(f"{', '.join(direct)} reach parameters past the prediction ({_past(prediction, outputs)})")
     slopes = without_traces([s[: len(leaves)] for s in slopes], terms.floors)
-    rows = [_through(outputs, slope, step.parameters) for slope in slopes]
+    rows = [_through(outputs, slope, step.parameters) for slope in step.progress.over(slopes, _ROWS)]
     return Measured("two_stage", terms, rows, _real(total, step.parameters), total.item())
 
 
@@ -122,7 +125,8 @@ def one_stage(step: Step) -> Measured:
     if one_use := _reentrant(total):
         raise NeedsFresh(one_use)
     terms = step.decompose(prediction, target)
-    rows = without_traces([_slopes(value, step.parameters) for value in terms.values], terms.floors)
+    rows = [_slopes(value, step.parameters) for value in step.progress.over(terms.values, _ROWS)]
+    rows = without_traces(rows, terms.floors)
     return Measured("one_stage", terms, rows, _real(total, step.parameters), total.item())
 
 
@@ -138,7 +142,7 @@ def fresh_forward(step: Step) -> Measured:
     real = _backward(total, step.parameters)
     rows: list[Row] = []
     terms = again = step.decompose(*step.forward())
-    for index in range(len(terms.names)):
+    for index in step.progress.over(range(len(terms.names)), _ROWS):
         if index:
             again = step.decompose(*step.forward(), like=terms)
         value = again.values[index]

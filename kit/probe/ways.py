@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,12 +21,7 @@ _UNVARIED = "The loss refused other weights, so the terms were checked at the we
 
 def given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Terms:
     """Terms from the caller's own function; a weight is a number or the name of an attribute of the loss."""
-    given = dict(zip(("prediction", "target"), case.pair(), strict=True))
-    with calling(
-        "terms should take the prediction and the target", given, "Does terms(prediction, target) work alone?"
-    ):
-        found = terms(*given.values())
-    values = _values(found, "terms(prediction, target)")
+    values = _values(case.call(partial(_asked, terms)), "terms(prediction, target)")
     if weights is None:
         weights = weight_names_of(case.holder, list(values))
     if missing := [name for name in values if name not in weights]:
@@ -56,7 +52,7 @@ def exposed(case: Case) -> Terms:
     if not callable(components):
         raise Refused("loss_fn has no method components(prediction, target)")
     try:
-        values = _values(components(*case.pair()), "components(prediction, target)")
+        values = _values(case.call(components), "components(prediction, target)")
     except REFUSALS as error:
         raise Refused(f"components raised {quote(error)}") from error
     attributes = weight_names_of(case.holder, list(values))
@@ -210,6 +206,12 @@ def _term(case: Case, weight_name: str) -> str:
         if name == weight_name:
             return str(term)
     return weight_name.removeprefix(PREFIX)
+
+
+def _asked(terms: Callable, prediction: Any, target: Any) -> Any:
+    given, advice = {"prediction": prediction, "target": target}, "Does terms(prediction, target) work by itself?"
+    with calling("terms should take the prediction and the target", given, advice):
+        return terms(prediction, target)
 
 
 def _also(numbers: Mapping[str, float]) -> str:
