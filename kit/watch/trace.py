@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kit.files import check_ending
 from kit.watch import saved
 
 _SUMMED = (
@@ -81,9 +82,7 @@ class Trace:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write one .npz file, atomically; equal content gives equal bytes. Raises ValueError for another ending."""
-        if Path(path).suffix != ".npz":
-            raise ValueError(f"path should end in .npz. Found path = {str(path)!r}.")
-        return saved.save(path, self._steps, self._epochs, self._facts)
+        return saved.save(check_ending(path, ".npz"), self._steps, self._epochs, self._facts)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trace:
