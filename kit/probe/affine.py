@@ -23,7 +23,7 @@ from kit.probe.tree import Fresh, tensors
 from kit.probe.weights import REFUSALS, holder_of, original, set_weight, weight_attributes
 
 TOLERANCE = 1e-5  # measured: <= 2e-7 for affine float32 losses, 2e-4 to 0.5 for the others
-GIVEN = 1e-4  # share of the total, and of its gradient, that terms of the caller may miss: their formulas round too
+SMALL, FAINT = 1e-3, 1e-4  # share of the total and of its gradient that the caller's terms may miss: they round too
 TINY = 1e-30  # passes `lam > 0`, normal in float32, and vanishes beside any other term
 CLEAN, DUST, ROUNDING = 0.0, 1e-20, 1e-5  # see Terms.floors
 
@@ -149,11 +149,11 @@ class Case:
         elif abs(value) > allowed:
             parts = [w * v for w, v in zip(terms.weights, terms.values, strict=True) if w != 0]
             rest = self.actual - sum(parts)
-            if settable or abs(value) > GIVEN * scale or not self._faint(rest):
+            if settable or abs(value) > SMALL * scale or not self._faint(rest):
                 terms.add("rest", "", 1.0, rest, ROUNDING)
 
     def _faint(self, rest: Tensor) -> bool:
-        """Whether a small rest has next to no gradient either: then other formulas for the same terms leave it."""
+        """Whether a rest has next to no gradient: then it is rounding, of another formula for the same term."""
         sources = [leaf for leaf in leaves(self.actual) if leaf.requires_grad]
         if not sources or not rest.requires_grad:
             return False
@@ -162,7 +162,7 @@ class Case:
         except RuntimeError:  # a graph that can be used once
             return False
         small, whole = (sum(g.abs().square().sum().item() for g in row if g is not None) for row in grads)
-        return small <= GIVEN**2 * whole
+        return small <= FAINT**2 * whole
 
     def _without(self, terms: Terms) -> Tensor | None:
         """The total with all weights off, if the loss can tell it."""

@@ -15,7 +15,8 @@ class Progress:
     """`with Progress() as progress: for item in progress.over(items, "terms"): ...`; the line is wiped at the end."""
 
     def __enter__(self) -> Self:
-        self._start, self._next, self._width = monotonic(), monotonic() + AFTER, 0
+        self._start, self._width = monotonic(), 0
+        self._next = self._start + AFTER
         return self
 
     def over(self, items: Sequence, what: str) -> Iterator[Any]:

@@ -333,3 +333,73 @@ def test_a_loss_that_changes_its_prediction_and_target_in_place(step):
     assert torch.equal(target, before)
     truth = cases.terms({"x": 2 * prediction["x"], "y": prediction["y"]}, target - 1)
     assert found.values[0].item() == pytest.approx(truth["a"].item(), rel=1e-12)
+
+
+def test_weights_under_other_names_are_named_alone_and_put_back(step):
+    class Loss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w_rec, self.beta, self.scale = 1, 0.1, 2.0
+
+        def forward(self, p, t):
+            L = cases.terms(p, t)
+            return self.w_rec * L["a"] + self.beta * L["b"]
+
+    loss = Loss()
+    found = decompose(loss, *step, weights={"a": "w_rec", "b": "beta"})
+    assert (found.names, found.weight_names, found.weights) == (("a", "b"), ("w_rec", "beta"), (1.0, 0.1))
+    assert all(found.adjustable) and found.way == "float_subclass"
+    assert_terms(found, *step)
+    assert vars(loss)["w_rec"] == 1 and type(loss.w_rec) is int and loss.beta == 0.1
+    with pytest.raises(ValueError, match=r"weights\['b'\] should name a number of loss_fn. Found 'gamma' = None"):
+        decompose(loss, *step, weights={"a": "w_rec", "b": "gamma"})
+    part = decompose(loss, *step, weights={"a": "w_rec"})  # what is not named is no setting, but stays in the total
+    assert part.names == ("a", "rest") and part.adjustable == (True, False)
+
+
+class Lengthy:
+    """The variance of large numbers: E[x^2] - E[x]^2 rounds, E[(x - E[x])^2] does not."""
+
+    def __init__(self, extra=None):
+        self.extra = extra
+
+    def __call__(self, p, t):
+        x = p["x"].float() + 30.0
+        total = (x.square().mean() - x.mean().square()) + 0.1 * p["y"].float().abs().mean()
+        return total if self.extra is None else total + self.extra(p)
+
+    @staticmethod
+    def terms(p, t):
+        x = p["x"].float() + 30.0
+        return {"fit": (x - x.mean()).square().mean(), "size": p["y"].float().abs().mean()}
+
+    weights = {"fit": 1.0, "size": 0.1}  # noqa: RUF012 - read only
+
+
+def test_rounding_of_given_terms_is_no_rest(step):
+    given = {"terms": Lengthy.terms, "weights": Lengthy.weights}
+    missed = Lengthy()(*step).item() - sum(Lengthy.weights[n] * v.item() for n, v in Lengthy.terms(*step).items())
+    assert 1e-4 < abs(missed) / Lengthy()(*step).item() < 1e-3, "more than a sum of terms rounds"
+    assert decompose(Lengthy(), *step, **given).names == ("fit", "size")
+
+
+@pytest.mark.parametrize(
+    "extra", [lambda p: 5e-5 * p["y"].sum(), lambda p: torch.tensor(3e-3), lambda p: 0.01 * p["x"].square().mean()]
+)
+def test_a_real_rest_stays_and_is_explained_in_one_sentence(step, extra):
+    given = {"terms": Lengthy.terms, "weights": Lengthy.weights}
+    found = decompose(Lengthy(extra), *step, **given)
+    assert found.names == ("fit", "size", "rest")
+    (note,) = [note for note in found.notes if "rest" in note]
+    assert "is what the given terms and weights leave of the total" in note and "weight or formula differs" in note
+
+
+def test_given_terms_keep_their_names_as_weights(step):
+    def loss(p, t):
+        L = cases.terms(p, t)
+        return L["a"] + 0.1 * L["b"]
+
+    found = decompose(
+        loss, *step, terms=lambda p, t: dict(list(cases.terms(p, t).items())[:2]), weights={"a": 1, "b": 0.1}
+    )
+    assert found.weight_names == found.names == ("a", "b")
