@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -30,9 +31,30 @@ def shipped(name: str, command: str = "python -m kit data") -> Path:
 def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
     """Write under a temporary name beside the target, then rename: the file is complete or not there.
 
-    Folders are made. Raises OSError as the file system gives it; the temporary file does not stay.
+    Folders are made. Raises OSError of the kind that the file system gives, with this path; the temporary file does not
+    stay.
     """
     path = Path(path)
+    try:
+        return _write(path, content)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def check_ending(path: str | os.PathLike, *endings: str) -> Path:
+    """ValueError for a path with another ending."""
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        better = path.with_suffix(endings[0]).as_posix() if path.name else f"name{endings[0]}"
+        raise ValueError(f"path should end in {endings[0]}. Found path = {str(path)!r}; {better!r} would do.")
+    return path
+
+
+def _write(path: Path, content: str | bytes) -> Path:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is a device, no file")  # a rename would replace it
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     data = content.encode("utf-8") if isinstance(content, str) else content
@@ -45,6 +67,19 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _refused(path: Path, error: OSError) -> OSError:
+    """The same kind of error about the path that was asked for: no temporary name, no number."""
+    why = error.strerror or str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        file = next((str(folder) for folder in path.parents if folder.exists() and not folder.is_dir()), path.parent)
+        why = f"{file} is no folder"
+    refused = type(error)(
+        f"path should be a place for a file. Found path = {str(path)!r}: {why[:1].lower()}{why[1:]}. Choose another."
+    )
+    refused.errno = error.errno
+    return refused
 
 
 def save_record(path: str | os.PathLike, kind: str, version: int, content: Mapping[str, Any]) -> Path:

@@ -22,6 +22,7 @@ CORNERS = 16  # up to 2^16 corners are listed one by one
 
 def settle(report: Any, weights: Weights = None) -> np.ndarray:
     """Weights [m] float64. Names that are missing keep the probed value; fixed terms keep theirs (1)."""
+    _check(report)
     probed = np.asarray(report.weights, dtype=np.float64)
     if weights is None:
         return probed.copy()
@@ -143,7 +144,15 @@ def max_grad_norm(report: Any, upper: float = 2.0, group: str | None = None) -> 
     return float(np.sqrt(np.maximum(np.einsum("ci,ci->c", W @ G, W), 0.0).max()))
 
 
+def _check(report: Any) -> None:
+    if not hasattr(report, "weight_names") or not hasattr(report, "L"):
+        inside = hasattr(report, "report") and hasattr(report, "weights")
+        what = "pass panel.report and panel.weights" if inside else "pass kit.probe(model, loss_fn, batch)"
+        raise TypeError(f"report should be a ProbeReport. Found {type(report).__name__}; {what}.")
+
+
 def _gram(report: Any, group: str | None) -> np.ndarray:
+    _check(report)
     if group is None:
         return np.asarray(report.G, dtype=np.float64)
     if group not in report.groups:

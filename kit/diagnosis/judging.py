@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from kit.diagnosis.result import Cause, Diagnosis, Finding
 from kit.hypotheses import ALL, POLICY, Answer, Check, Hypothesis, Observed, Policy, all_checks
 from kit.hypotheses.likelihoods import NONE, Likelihoods, shipped_likelihoods
+from kit.watch import Trace
+from kit.watch.watching import Watch
 
 # any of these answered yes means that something is to be explained
 SYMPTOMS = ("train_reads_zero", "validation_level", "loss_zero", "loss_nonfinite", "parameters_unmoved")
@@ -31,13 +34,18 @@ def diagnose(
     Checks that were not measured are silent and move nothing.
 
     Args:
-        evidence: a trace of ``kit.watch``, a ``TrainingHistory``, or anything with the tables ``.steps`` and ``.epochs``.
+        evidence: a watched run or its trace, the path of a saved trace, a ``TrainingHistory``, or anything with the tables
+            ``.steps`` and ``.epochs``.
         hypotheses: the causes to weigh.
         likelihoods: counted answers; the shipped table unless given.
         policy: thresholds.
     Raises:
         TypeError: evidence without these tables.
     """
+    if isinstance(evidence, Watch):
+        evidence = evidence.trace
+    elif isinstance(evidence, str | os.PathLike):
+        evidence = Trace.load(evidence)
     hypotheses = tuple(hypotheses)
     observed = Observed.of(evidence)
     answers = {entry: entry(observed, policy) for entry in all_checks(hypotheses)}

@@ -106,8 +106,8 @@ def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
     """HTML fragments, one a panel, of live panels on one page that need no kernel, no network and no other script.
 
     Each panel is a mapping with `data` (of `kit.panel.panel_data`), `weights` (weight name -> value, the setting shown
-    first), `case` (title of the probed state shown first), `element_id` (unique on the page) and optionally `title` and
-    `still` (of `Panel.still_html`: HTML, already escaped, that readers without JavaScript see).
+    first), `case` (title of the probed state shown first), `element_id` (unique on the page) and optionally `title`, `note`
+    and `still` (of `Panel.still_html`: HTML, already escaped, that readers without JavaScript see).
     The style sheet comes with the first fragment, the module with the last one, so a page holds them once.
 
     Works under `default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:`.
@@ -124,6 +124,25 @@ def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
     return fragments
 
 
+def panel_page(record: Mapping[str, Any], still: str) -> str:
+    """A whole page with one panel, of `Panel.to_record` and `Panel.still_html`; nothing in it has an address."""
+    shown = standalone_panel(
+        *(record[key] for key in ("data", "weights", "case")),
+        "panel",
+        title=record["title"],
+        note=record["note"],
+        still=still,
+    )
+    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{html.escape(record['title'])}</title>\n</head>\n<body>\n{shown}</body>\n</html>\n"
+    )
+
+
 def standalone_panel(
     data: Mapping[str, Any],
     weights: Mapping[str, float],
@@ -131,11 +150,12 @@ def standalone_panel(
     element_id: str,
     *,
     title: str = "",
+    note: str = "",
     still: str = "",
 ) -> str:
     """The fragment of a page with one panel; see `standalone_panels`."""
-    panel = {"data": data, "weights": weights, "case": case, "element_id": element_id, "title": title, "still": still}
-    return standalone_panels([panel])[0]
+    texts = {"title": title, "note": note, "still": still}
+    return standalone_panels([{"data": data, "weights": weights, "case": case, "element_id": element_id, **texts}])[0]
 
 
 def _place(
@@ -144,6 +164,7 @@ def _place(
     case: str,
     element_id: str,
     title: str = "",
+    note: str = "",
     still: str = "",
 ) -> str:
     """Where one panel is drawn, and its state as JSON."""
@@ -158,7 +179,7 @@ def _place(
         "weights": {name: float(value) for name, value in weights.items()},
         "case": case,
         "title": title,
-        "note": "",
+        "note": note,
         "status": "",
         "can_export": False,
     }

@@ -43,11 +43,11 @@ def as_cases(reports: Any) -> dict[str, Any]:
     for title, report in cases.items():
         if not isinstance(title, str) or not title.strip():
             raise ValueError(f"titles of reports should be texts that are not empty. Found {title!r}.")
-        missing = [name for name in _NEEDED if not hasattr(report, name)]
-        if missing:
+        if not all(hasattr(report, name) for name in _NEEDED):
+            found = f"a mapping with {type(report).__name__} for {title!r}" if isinstance(reports, Mapping) else ""
             raise TypeError(
-                f"reports should be a ProbeReport or a mapping title -> ProbeReport. Found "
-                f"{type(report).__name__} for {title!r}, without {', '.join(missing)}."
+                "reports should be a ProbeReport or a mapping title -> ProbeReport. Found "
+                f"{found or type(report).__name__}. Call kit.probe first: kit.Panel(kit.probe(model, loss_fn, batch))."
             )
     first_title, first = next(iter(cases.items()))
     for title, report in cases.items():

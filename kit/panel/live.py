@@ -108,4 +108,5 @@ class LivePanel(Training, anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         planned = "" if self.session.planned is None else f" of {self.session.planned}"
-        return f"<LivePanel {self.title!r}: {self.state}, batch {self.session.step}{planned}>"
+        what = "to see it, open in Jupyter; without one, .steps(n) trains and .evidence() is the picture"
+        return f"<LivePanel {self.title!r}: {self.state}, batch {self.session.step}{planned}; {what}>"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-from kit.panel.assets import module_source, stylesheet
+from kit.files import check_ending, write_atomically
+from kit.panel.assets import module_source, panel_page, stylesheet
 from kit.panel.data import as_cases, panel_data
 from kit.panel.presets import Preset
 from kit.panel.recorded import cases_of, presets_in
@@ -53,13 +56,18 @@ class Panel(anywidget.AnyWidget):
     def __init__(
         self,
         reports: Any,
-        *,
+        *more: Any,
         presets: Sequence[Preset] = (),
         upper: float = 2.0,
         on_export: Callable[[Panel], object] | None = None,
         title: str = "What if the weights were different?",
         note: str = "",
     ) -> None:
+        if more:
+            raise TypeError(
+                f"Panel should be given one report, or a mapping title -> report. Found {1 + len(more)} arguments. Call "
+                "kit.probe first: kit.Panel(kit.probe(model, loss_fn, batch))."
+            )
         self._reports = as_cases(reports)
         first = next(iter(self._reports))
         data = panel_data(self._reports, tuple(presets), upper)
@@ -209,6 +217,16 @@ class Panel(anywidget.AnyWidget):
         else:
             self.status = f"wrote {path}"
 
+    def write(self, path: str | os.PathLike) -> Path:
+        """Write a page with this panel as it is left: live in any browser, without a notebook and without a network.
+
+        A ``Finding`` with the panel as evidence writes a page with its question and answer as well.
+
+        Raises:
+            ValueError: a path that does not end in .html. OSError: the file cannot be written.
+        """
+        return write_atomically(check_ending(path, ".html", ".htm"), panel_page(self.to_record(), self.still_html()))
+
     def still_html(self) -> str:
         """The present setting as a figure with alt text and a table, for a page read without JavaScript."""
         return static_html(
@@ -226,4 +244,4 @@ class Panel(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         setting = ", ".join(f"{name}={value:g}" for name, value in self.weights.items())
-        return f"<Panel {self.case!r}: {setting}>"
+        return f"<Panel {self.case!r}: {setting}; to see it, open in Jupyter or panel.write('panel.html')>"

@@ -3,7 +3,7 @@
 from kit.plots.bench import confusion, confusion_evidence, reliability, reliability_evidence
 from kit.plots.curves import compare_runs, compare_runs_evidence, curve, symptom, symptom_evidence
 from kit.plots.displayed import displayed, displayed_evidence
-from kit.plots.evidence import Evidence, evidence, new_axes, png_of
+from kit.plots.evidence import Evidence, evidence, new_axes, own_evidence, png_of
 from kit.plots.heatmap import layer_heatmap, layer_heatmap_evidence, layer_norms
 from kit.plots.palette import palette, palette_text
 
@@ -21,6 +21,7 @@ __all__ = [
     "layer_heatmap_evidence",
     "layer_norms",
     "new_axes",
+    "own_evidence",
     "palette",
     "palette_text",
     "png_of",

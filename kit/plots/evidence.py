@@ -55,22 +55,46 @@ def new_axes(columns: int = 1, *, width: float = 7.2, height: float = 2.9) -> li
     return list(figure.subplots(1, columns, squeeze=False)[0])
 
 
-def evidence(axes: Axes, alt: str, caption: str = "", numbers: Mapping[str, Sequence] | None = None) -> Evidence:
-    """The figure of these axes as evidence; `numbers` is what was drawn, by column.
+def evidence(
+    drawn: Axes | Figure, alt: str, caption: str = "", numbers: Mapping[str, Sequence] | None = None
+) -> Evidence:
+    """A figure, or that of these axes, as evidence; `numbers` is what was drawn, by column.
 
     Raises:
         ValueError: no alt text: a picture without words is evidence for some readers only.
     """
     if not alt.strip():
         raise ValueError("alt should say what the figure shows. Found an empty text.")
-    figure = axes.get_figure()
+    figure = drawn.get_figure().figure  # of a part of a figure, the whole
     return Evidence(png_of(figure), alt, caption, width=round(figure.get_figwidth() * 100), numbers=numbers or {})
+
+
+def own_evidence(drawn: Axes | Figure) -> Evidence:
+    """A figure that somebody drew, with the words that stand in it; `evidence` takes better ones."""
+    figure = drawn.get_figure().figure
+    title = figure.get_suptitle()
+    parts = [part for axes in figure.axes if (part := _words(axes))]
+    alt = ". ".join(filter(None, [title, *parts])) or f"A figure without words, with {len(figure.axes)} axes"
+    return evidence(figure, f"{alt}.", title or next((axes.get_title() for axes in figure.axes), ""))
+
+
+def _words(axes: Axes) -> str:
+    """Title, labels of the axes and of what is drawn."""
+    named = axes.get_legend_handles_labels()[1]
+    scales = [f"{name}: {text}" for name, text in (("x", axes.get_xlabel()), ("y", axes.get_ylabel())) if text]
+    return "; ".join([*filter(None, [axes.get_title()]), *scales, *([f"shown: {', '.join(named)}"] if named else [])])
 
 
 def png_of(figure: Figure) -> bytes:
     """The figure as a PNG of at most 128 colours: a third of the bytes, and charts have fewer colours than that."""
-    figure.canvas.draw()
-    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    buffer = io.BytesIO()
+    if isinstance(figure.canvas, FigureCanvasAgg):
+        figure.canvas.draw()
+        drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))
+    else:
+        figure.savefig(buffer, format="png")  # another backend's canvas has no picture of its own
+        drawn = Image.open(buffer)
+    picture = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn.convert("RGBA")).convert("RGB")
     buffer = io.BytesIO()
     picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()

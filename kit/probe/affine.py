@@ -5,7 +5,6 @@ f(lam) = L_0 + sum_i lam_i L_i        at the weights in use, at two random posit
 
 from __future__ import annotations
 
-import numbers
 import random
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kit.probe import returned
+from kit.probe.graph import leaves
 from kit.probe.sandbox import Sandbox
 from kit.probe.slider import UPPER, Setting, listed, slider_settings
 from kit.probe.tree import Fresh, tensors
-from kit.probe.weights import REFUSALS, holder_of, original, set_weight
+from kit.probe.weights import REFUSALS, holder_of, original, set_weight, weight_attributes
 
 TOLERANCE = 1e-5  # measured: <= 2e-7 for affine float32 losses, 2e-4 to 0.5 for the others
+SMALL, FAINT = 1e-3, 1e-4  # share of the total and of its gradient that the caller's terms may miss: they round too
 TINY = 1e-30  # passes `lam > 0`, normal in float32, and vanishes beside any other term
 CLEAN, DUST, ROUNDING = 0.0, 1e-20, 1e-5  # see Terms.floors
 
@@ -77,16 +79,35 @@ class Terms:
 class Case:
     """A loss on one prediction and target, evaluated under the same random state and loss state every time.
 
+    `named`: term -> attribute that weighs it, if they are not `lam_*`.
     `checked`: the same loss was verified on the same step before, so `verify` has nothing left to do.
     """
 
-    def __init__(self, loss_fn: Any, prediction: Any, target: Any, box: Sandbox, *, checked: bool = False) -> None:
+    def __init__(
+        self,
+        loss_fn: Any,
+        prediction: Any,
+        target: Any,
+        box: Sandbox,
+        *,
+        named: Mapping[str, str] | None = None,
+        checked: bool = False,
+    ) -> None:
         self.loss_fn, self.holder, self._box, self._checked = original(loss_fn), holder_of(loss_fn), box, checked
+        self.named = named
+        self._placed, self._place, self.note = False, None, ""
         self._prediction, self._target = Fresh(prediction, attached=True), Fresh(target, attached=True)
         self.actual = self.total()  # a loss that fails at its own weights fails here, with its own words
         self._draws = box.drew()
         self._eps = _coarsest([self.actual, *tensors(prediction)])
         self.tolerance = max(TOLERANCE, 4 * self._eps)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Attributes that weigh the terms, with their values."""
+        if self.named is None:
+            return weight_attributes(self.holder)
+        return {name: float(getattr(self.holder, name)) for name in self.named.values()}
 
     def call(self, function: Any) -> Any:
         self._box.replay()
@@ -97,7 +118,11 @@ class Case:
         self._box.replay()
         for name, weight in (weights or {}).items():
             set_weight(self.holder, name, weight)
-        return scalar(self.loss_fn(self._prediction.get(), self._target.get()), "loss_fn(prediction, target)")
+        found = self.loss_fn(self._prediction.get(), self._target.get())
+        if not self._placed:  # at the first call, with the weights in use
+            self._placed, self._place = True, returned.where(found)
+            self.note = returned.note(found, self._place)
+        return returned.total(found, self._place)
 
     def attempt(self, weights: Mapping[str, float]) -> Tensor | str:
         """The total, or what the loss said against the setting; its warnings about a trial are not for the user."""
@@ -123,7 +148,21 @@ class Case:
                 terms.add("rest", "", 1.0, direct, DUST)
         elif abs(value) > allowed:
             parts = [w * v for w, v in zip(terms.weights, terms.values, strict=True) if w != 0]
-            terms.add("rest", "", 1.0, self.actual - sum(parts), ROUNDING)
+            rest = self.actual - sum(parts)
+            if settable or abs(value) > SMALL * scale or not self._faint(rest):
+                terms.add("rest", "", 1.0, rest, ROUNDING)
+
+    def _faint(self, rest: Tensor) -> bool:
+        """Whether a rest has next to no gradient: then it is rounding, of another formula for the same term."""
+        sources = [leaf for leaf in leaves(self.actual) if leaf.requires_grad]
+        if not sources or not rest.requires_grad:
+            return False
+        try:
+            grads = [torch.autograd.grad(v, sources, retain_graph=True, allow_unused=True) for v in (rest, self.actual)]
+        except RuntimeError:  # a graph that can be used once
+            return False
+        small, whole = (sum(g.abs().square().sum().item() for g in row if g is not None) for row in grads)
+        return small <= FAINT**2 * whole
 
     def _without(self, terms: Terms) -> Tensor | None:
         """The total with all weights off, if the loss can tell it."""
@@ -248,17 +287,6 @@ def _coarsest(found: Sequence[Tensor]) -> float:
     low = [torch.get_autocast_dtype(device) for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
     kinds = [tensor.dtype for tensor in found if tensor.is_floating_point() or tensor.is_complex()]
     return max(torch.finfo(dtype).eps for dtype in [*kinds, *low])
-
-
-def scalar(value: Any, what: str) -> Tensor:
-    """A real 0-d tensor; a plain number becomes a constant."""
-    if isinstance(value, numbers.Real):
-        return torch.tensor(float(value))
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{what} should be a scalar tensor. Found a {type(value).__name__}.")
-    if value.numel() != 1 or not value.is_floating_point():
-        raise ValueError(f"{what} should be a real scalar. Found shape {tuple(value.shape)}, {value.dtype}.")
-    return value.reshape(())
 
 
 def quote(error: BaseException) -> str:

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from kit.probe import ways
 from kit.probe.affine import Case, Refused, Terms
+from kit.probe.arguments import kind
 from kit.probe.sandbox import Sandbox
-from kit.probe.weights import REFUSALS, set_weight, trained_weights, weight_attributes
+from kit.probe.weights import PREFIX, REFUSALS, holder_of, is_weight, other_numbers, set_weight, trained_weights
 
 _ORDER = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe")
 
@@ -61,25 +62,31 @@ def decompose(
 ) -> Decomposition:
     """Terms, weights and values of `loss_fn(prediction, target)`; the loss is left as it was.
 
-    `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first. A part of the total
+    `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first; `weights` alone names
+    attributes of a loss whose weights are not called `lam_*`. A part of the total
     that no weight reaches becomes the term "rest" (weight name "", not adjustable, weight 1). `like` repeats an earlier
     decomposition of the same step on a new graph, without its checks.
     Raises DecompositionError if no way works, or if the total is not affine in its weights.
     """
     if not callable(loss_fn):
-        raise TypeError(
-            f"loss_fn should be a callable (prediction, target) -> scalar. Found a {type(loss_fn).__name__}."
-        )
+        raise TypeError(f"loss_fn should be a callable (prediction, target) -> scalar. Found {kind(loss_fn)}.")
     if terms is not None and not callable(terms):
-        raise TypeError(f"terms should be a callable (prediction, target) -> dict. Found a {type(terms).__name__}.")
+        raise TypeError(
+            f"terms should be a callable (prediction, target) -> dict. Found {kind(terms)}; "
+            "pass lambda prediction, target: {...}."
+        )
     if weights is not None and not isinstance(weights, Mapping):
-        raise TypeError(f"weights should be a dict of term -> number or name. Found a {type(weights).__name__}.")
+        raise TypeError(
+            f"weights should be a dict of term -> number or name. Found {kind(weights)}; "
+            'name the terms: weights={"fit": 1.0, "size": 0.1}.'
+        )
     with torch.inference_mode(False), torch.enable_grad(), Sandbox(loss_fn, terms) as box:
-        case = Case(loss_fn, prediction, target, box, checked=like is not None)
+        holder, named = holder_of(loss_fn), None
         if weights is not None and terms is None:
-            terms = getattr(case.holder, "components", None)
+            terms = getattr(holder, "components", None)
             if not callable(terms):
-                raise ValueError("weights should come with terms= or a loss that has components(). Found neither.")
+                terms, named = None, _attributes(holder, weights)
+        case = Case(loss_fn, prediction, target, box, named=named, checked=like is not None)
         if terms is not None:
             return _named("given", case, _given(case, terms, weights))
         reasons: dict[str, Refused] = {}
@@ -91,7 +98,22 @@ def decompose(
                 return _named(way, case, getattr(ways, way)(case))
             except Refused as reason:
                 reasons[way] = reason
-        raise DecompositionError(_message(reasons))
+        box.replay()  # the last trial left its weights behind
+        raise DecompositionError(_message(case, reasons)) from Refused(_tried(reasons))
+
+
+def _attributes(holder: Any, weights: Mapping[str, Any]) -> dict[str, str]:
+    """Term -> attribute of the loss, where the loss has weights under names of its own."""
+    for term, name in weights.items():
+        if not isinstance(name, str):
+            raise ValueError(
+                "weights should come with terms= or a loss that has components(). Found neither. Pass "
+                "terms=lambda prediction, target: {...} too, or name attributes of loss_fn: "
+                f'weights={{{str(term)!r}: "..."}}.'
+            )
+        if not is_weight(now := getattr(holder, name, None)):
+            raise ValueError(f"weights[{term!r}] should name a number of loss_fn. Found {name!r} = {now!r}.")
+    return {str(term): name for term, name in weights.items()}
 
 
 def _given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Terms:
@@ -103,13 +125,9 @@ def _given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Te
 
 def _settable(case: Case) -> None:
     """Refuse early and once where there are no weights, or none that can be assigned (frozen, read-only property)."""
-    now = weight_attributes(case.holder)
+    now = case.weights
     if not now:
-        learned = ", ".join(trained_weights(case.holder))
-        raise Refused(
-            "loss_fn has no numeric attribute lam_* (not looked into: variables of a function, keywords of a "
-            f"functools.partial, weights in a dict or list{learned and '; trained: ' + learned})"
-        )
+        raise Refused("loss_fn has no numeric attribute lam_*")
     for name, weight in now.items():
         try:
             set_weight(case.holder, name, weight)
@@ -118,6 +136,8 @@ def _settable(case: Case) -> None:
 
 
 def _named(way: str, case: Case, found: Terms) -> Decomposition:
+    if case.note:
+        found.notes.append(case.note)
     for name in trained_weights(case.holder):
         if name not in found.weight_names:
             found.notes.append(
@@ -136,16 +156,36 @@ def _named(way: str, case: Case, found: Terms) -> Decomposition:
     )
 
 
-def _message(reasons: Mapping[str, Refused]) -> str:
-    bent = any(not reason.affine for reason in reasons.values())
-    head = "The total of loss_fn should be affine in its weights: L_0 + sum lam_i L_i. " + (
-        "Found: it is not affine." if bent else "Found: its terms cannot be told apart."
+def _message(case: Case, reasons: Mapping[str, Refused]) -> str:
+    """What to pass, first for a loss whose weights are not visible: that is what most people meet."""
+    now, learned = case.weights, trained_weights(case.holder)
+    if not now:
+        found = f"none in {kind(case.loss_fn)}" + (f", but trained: {', '.join(learned)}" if learned else "")
+        own = type(case.holder).__module__.startswith("torch.")  # label_smoothing and the like weigh no term
+        numbers = {} if own else other_numbers(case.holder)
+        guess = ", ".join(f'"{name}": "{name}"' for name in numbers)
+        return (
+            f"loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found {found}. "
+            + (f"Did you mean weights {', '.join(numbers)}? Then pass weights={{{guess}}}. " if numbers else "")
+            + 'Pass the unweighted terms and their weights: terms=lambda prediction, target: {"fit": ..., "size": ...}, '
+            'weights={"fit": 1.0, "size": 0.1}; for a loss of one term terms=lambda prediction, target: '
+            '{"loss": loss_fn(prediction, target)}, weights={"loss": 1.0}. Not looked into: variables of a function, '
+            "keywords of a functools.partial, weights in a dict or list."
+        )
+    bent = [str(reason) for reason in reasons.values() if not reason.affine]
+    said = dict.fromkeys(bent[:1] or [str(reason) for way, reason in reasons.items() if way != "exposed"])
+    head = "it is not affine" if bent else "its terms cannot be told apart"
+    names = [name.removeprefix(PREFIX) for name in now]
+    return (
+        "The total of loss_fn should be affine in its weights: L_0 + sum lam_i L_i. "
+        f"Found: {head}; {'; '.join(said)}. Pass the unweighted terms and their weights: terms=lambda prediction, target: "
+        f"{{{', '.join(f'{name!r}: ...' for name in names)}}}, "
+        f"weights={{{', '.join(f'{name!r}: {weight:g}' for name, weight in zip(names, now.values(), strict=True))}}}."
     )
+
+
+def _tried(reasons: Mapping[str, Refused]) -> str:
     said: dict[str, list[str]] = {}  # a reason that several ways share is told once
     for way, reason in reasons.items():
         said.setdefault(str(reason), []).append(way)
-    tried = " ".join(f"{', '.join(found)}: {reason}." for reason, found in said.items())
-    return (
-        f"{head} Tried: {tried} Give the weights as attributes lam_* of loss_fn, or pass terms=callable(prediction, "
-        "target) -> dict of unweighted terms, and weights=dict of term -> number."
-    )
+    return "Tried: " + " ".join(f"{', '.join(found)}: {reason}." for reason, found in said.items())

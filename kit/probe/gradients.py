@@ -15,12 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.probe.affine import scalar
+from kit.probe import returned
+from kit.probe.arguments import kind
+from kit.probe.border import calling
 from kit.probe.components import Decomposition, decompose
+from kit.probe.graph import leaves, nodes
+from kit.probe.progress import Progress
 from kit.probe.sandbox import Sandbox
 from kit.probe.tree import Fresh, cut
 
 Row = list[Tensor | None]
+
+_SLOPES, _ROWS = "terms to the prediction", "gradients of the terms"
+_PAIR = ("prediction", "target")
+_PART = (
+    "Does loss_fn(model(inputs), target) work by itself? If loss_fn takes a part of the prediction, pass "
+    "predict=lambda model, batch: ... that returns this part."
+)
 
 # What torch says when a graph can only be used once, or only by `.backward()`.
 _ONE_USE = (
@@ -60,6 +71,7 @@ class Step:
     weights: Any
     parameters: list[nn.Parameter]
     box: Sandbox
+    progress: Progress
 
     def forward(self) -> tuple[Any, Fresh]:
         self.box.replay()
@@ -69,12 +81,18 @@ class Step:
         return decompose(self.loss_fn, prediction, target.get(), terms=self.terms, weights=self.weights, like=like)
 
     def total(self, prediction: Any, target: Fresh) -> Tensor:
+        given = Fresh(prediction, attached=True).get(), target.get()
         with Sandbox(self.loss_fn):  # the terms and the total must start from the same random and loss state
-            total = scalar(self.loss_fn(Fresh(prediction, attached=True).get(), target.get()), "loss_fn")
+            with calling(
+                "loss_fn should take the prediction and the target", dict(zip(_PAIR, given, strict=True)), _PART
+            ):
+                found = self.loss_fn(*given)
+            total = returned.total(found, returned.where(found))
         if not total.requires_grad:
+            plain = "" if isinstance(found, Tensor) else f" ({kind(found)})"
             raise ValueError(
-                "loss_fn(prediction, target) should hang on a graph to the parameters. Found a total without one: "
-                "is the prediction detached, or made under no_grad?"
+                f"loss_fn(prediction, target) should hang on a graph to the parameters. Found a total without one{plain}: "
+                "is the prediction detached, made under no_grad, or the total made a number by .item()?"
             )
         return total
 
@@ -86,11 +104,11 @@ def two_stage(step: Step) -> Measured:
         raise NeedsFresh(one_use)
     outputs, leaves, on_leaves = cut(prediction)
     terms = step.decompose(on_leaves, target)
-    slopes = [_slopes(value, leaves + step.parameters) for value in terms.values]
+    slopes = [_slopes(value, leaves + step.parameters) for value in step.progress.over(terms.values, _SLOPES)]
     if direct := [n for n, s in zip(terms.names, slopes, strict=True) if any(g is not None for g in s[len(leaves) :])]:
         raise NeedsOneStage(f"{', '.join(direct)} reach parameters past the prediction ({_past(prediction, outputs)})")
     slopes = without_traces([s[: len(leaves)] for s in slopes], terms.floors)
-    rows = [_through(outputs, slope, step.parameters) for slope in slopes]
+    rows = [_through(outputs, slope, step.parameters) for slope in step.progress.over(slopes, _ROWS)]
     return Measured("two_stage", terms, rows, _real(total, step.parameters), total.item())
 
 
@@ -107,7 +125,8 @@ def one_stage(step: Step) -> Measured:
     if one_use := _reentrant(total):
         raise NeedsFresh(one_use)
     terms = step.decompose(prediction, target)
-    rows = without_traces([_slopes(value, step.parameters) for value in terms.values], terms.floors)
+    rows = [_slopes(value, step.parameters) for value in step.progress.over(terms.values, _ROWS)]
+    rows = without_traces(rows, terms.floors)
     return Measured("one_stage", terms, rows, _real(total, step.parameters), total.item())
 
 
@@ -123,7 +142,7 @@ def fresh_forward(step: Step) -> Measured:
     real = _backward(total, step.parameters)
     rows: list[Row] = []
     terms = again = step.decompose(*step.forward())
-    for index in range(len(terms.names)):
+    for index in step.progress.over(range(len(terms.names)), _ROWS):
         if index:
             again = step.decompose(*step.forward(), like=terms)
         value = again.values[index]
@@ -176,7 +195,7 @@ def _real(total: Tensor, parameters: list[nn.Parameter]) -> Row:
 def _backward(value: Tensor, parameters: list[nn.Parameter]) -> Row:
     for parameter in parameters:
         parameter.grad = None
-    bystanders = [(leaf, leaf.grad) for leaf in _leaves(value) if not any(leaf is p for p in parameters)]
+    bystanders = [(leaf, leaf.grad) for leaf in leaves(value) if not any(leaf is p for p in parameters)]
     try:
         for leaf, _ in bystanders:
             leaf.grad = None
@@ -199,22 +218,8 @@ def _watching_reuse() -> Iterator[None]:
         raise
 
 
-def _nodes(value: Tensor) -> Iterator[Any]:
-    seen, todo = set(), [value.grad_fn]
-    while todo:
-        node = todo.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            yield node
-            todo.extend(parent for parent, _ in node.next_functions)
-
-
 def _reentrant(value: Tensor) -> str:
     """Such a node hides its parameters: autograd.grad would return None for them without a word."""
-    if any(node.name() == "CheckpointFunctionBackward" for node in _nodes(value)):
+    if any(node.name() == "CheckpointFunctionBackward" for node in nodes(value)):
         return "the model uses reentrant checkpoints, which autograd.grad cannot see through"
     return ""
-
-
-def _leaves(value: Tensor) -> list[Tensor]:
-    return [node.variable for node in _nodes(value) if node.name().endswith("AccumulateGrad")]

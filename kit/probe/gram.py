@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kit.probe.progress import Progress
+
 CHUNK = 512  # partial products in the gradients' precision, their sum in float64: error 3e-9 instead of 2e-4
 
 
@@ -28,11 +30,14 @@ class Gram:
         return self.groups.sum(axis=0)
 
 
-def gram(rows: Sequence[Sequence[Tensor | None]], owner: Sequence[int], n: int) -> Gram:
+def gram(
+    rows: Sequence[Sequence[Tensor | None]], owner: Sequence[int], n: int, progress: Progress | None = None
+) -> Gram:
     """`rows[i][p]` is the gradient of term i by parameter p (None: no path), `owner[p]` its group among n."""
     m = len(rows)
     groups, reached, nonfinite = np.zeros((n, m, m)), np.zeros((n, m), bool), np.zeros((n, m), np.int64)
-    for p, group in enumerate(owner):
+    steps = owner if progress is None else progress.over(owner, "products of gradients, by parameter")
+    for p, group in enumerate(steps):
         present = [i for i in range(m) if rows[i][p] is not None]
         if not present:
             continue

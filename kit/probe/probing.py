@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kit.probe.arguments import batch_refused, check_step, has_parameters, kind
+from kit.probe.border import calling
 from kit.probe.gradients import (
     Measured,
     NeedsFresh,
@@ -21,6 +23,7 @@ from kit.probe.gradients import (
 )
 from kit.probe.gram import Gram, gram, norm
 from kit.probe.layers import WHOLE, layer_groups
+from kit.probe.progress import Progress
 from kit.probe.report import ProbeReport
 from kit.probe.sandbox import Sandbox
 from kit.probe.tree import Fresh
@@ -36,7 +39,7 @@ def probe(
     model: nn.Module,
     loss_fn: Any,
     batch: Any,
-    *,
+    *more: Any,
     predict: Callable[[nn.Module, Any], Any] | None = None,
     terms: Callable[[Any, Any], Mapping[str, Tensor]] | None = None,
     weights: Mapping[str, Any] | None = None,
@@ -47,21 +50,24 @@ def probe(
     batch      has `.inputs` and `.target`, or is a pair (inputs, target); anything at all with predict=
     predict    predict(model, batch) -> prediction, instead of model(inputs). The target is `.target` of the batch, or
                the second of a pair; for any other batch predict returns the pair (prediction, target)
-    terms      terms(prediction, target) -> dict of unweighted terms, if the loss does not tell them by itself;
-    weights    then one entry a term: a number, or the name of an attribute of the loss
+    terms      terms(prediction, target) -> dict of unweighted terms, if the loss does not tell them by itself
+    weights    one entry a term: a number, or the name of an attribute of the loss; names suffice without terms
     groups     callable parameter name -> layer group, or a depth of module paths; default: at most 16 groups
 
     Costs one forward, about m + 2 backward passes, and the evaluations of the loss that tell its terms and check that
     it is affine where the sliders go: about 4 m, no network in them; where a graph serves one backward only, m + 2
-    forward passes too. The model runs in the mode it is in. Weights, `.grad`, buffers, attributes, hooks and random
-    state are afterwards bitwise what they were. Gradient hooks of the model run once for each of those passes; what
-    they keep in attributes and closures is put back, what they write elsewhere (a global, a file) stays.
-    Raises ValueError without trainable parameters or without a graph, DecompositionError if the terms cannot be told.
+    forward passes too. Memory: m + 1 gradients of the network. Time beside the passes, on a CPU: about 5 s for each term
+    and 100 million parameters; after three seconds a line on stderr says what it is at.
+    The model runs in the mode it is in. Weights, `.grad`, buffers, attributes, hooks and random state are afterwards
+    bitwise what they were. Gradient hooks of the model run once for each of those passes; what they keep in attributes
+    and closures is put back, what they write elsewhere (a global, a file) stays.
+    A loss that returns its total beside its parts (a tuple, a dict with "loss") is taken by its total.
+    Errors of the model and the loss come up as their kind, with what they were called with. Raises TypeError for
+    arguments of another kind or order, ValueError without trainable parameters or without a graph, DecompositionError if the terms cannot be told.
     """
-    if not callable(loss_fn):
-        raise TypeError(f"loss_fn should be a callable (prediction, target) -> scalar. Found a {_kind(loss_fn)}.")
+    check_step(model, loss_fn, batch, more)
     if predict is not None and not callable(predict):
-        raise TypeError(f"predict should be a callable (model, batch) -> prediction. Found a {_kind(predict)}.")
+        raise TypeError(f"predict should be a callable (model, batch) -> prediction. Found {kind(predict)}.")
     names, parameters = _parameters(model, loss_fn)
     forward = _forward(model, batch, predict)
     owners = _owners(names, groups)
@@ -72,8 +78,13 @@ def probe(
         notes.append("More than 16 modules at the top level: all parameters form one group; pass groups= for more.")
     if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in parameters):
         raise ValueError("model should have initialised parameters. Found lazy ones: run it once on a batch first.")
-    with torch.inference_mode(False), torch.enable_grad(), Sandbox(model, loss_fn, predict, terms) as box:
-        step = Step(forward, loss_fn, terms, weights, parameters, box)
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        Sandbox(model, loss_fn, predict, terms) as box,
+        Progress() as progress,
+    ):
+        step = Step(forward, loss_fn, terms, weights, parameters, box, progress)
         seen = _measure(step, index, len(labels), notes)
         sizes = [p.numel() * (2 if p.is_complex() else 1) for p in parameters]
     seen.note_checks(notes)
@@ -83,17 +94,17 @@ def probe(
 class _Seen:
     """A measurement with its Gram matrices and its self-check."""
 
-    def __init__(self, measured: Measured, index: Sequence[int], n: int, low: bool) -> None:
+    def __init__(self, measured: Measured, index: Sequence[int], n: int, low: bool, progress: Progress) -> None:
         self.measured = measured
         terms = measured.terms
         self.L = np.array([value.item() for value in terms.values])
         self.weights = np.array(terms.weights, dtype=np.float64)
-        self.gram: Gram = gram(measured.rows, index, n)
+        self.gram: Gram = gram(measured.rows, index, n, progress)
         for i, (value, row) in enumerate(zip(self.L, measured.rows, strict=True)):
             if not np.isfinite(value) and all(g is None for g in row):  # a value nobody could compute has no gradient
                 self.gram.groups[:, i, :] = self.gram.groups[:, :, i] = np.nan
         self.G = self.gram.whole
-        real = gram([measured.real], index, n)
+        real = gram([measured.real], index, n, progress)
         self.grad_norm = float(np.sqrt(real.whole[0, 0]))
         with np.errstate(invalid="ignore"):
             pulls = np.abs(self.weights) * np.sqrt(np.maximum(np.diag(self.G), 0.0))
@@ -140,7 +151,7 @@ def _measure(step: Step, index: Sequence[int], n: int, notes: list[str]) -> _See
     try:
         for way in (two_stage, one_stage):
             try:
-                tried.append(_Seen(way(step), index, n, low))
+                tried.append(_Seen(way(step), index, n, low, step.progress))
             except NeedsOneStage as reason:
                 notes.append(f"one_stage instead of two_stage: {reason}.")
                 continue
@@ -148,9 +159,9 @@ def _measure(step: Step, index: Sequence[int], n: int, notes: list[str]) -> _See
                 break
     except NeedsFresh as reason:
         notes.append(f"fresh_forward instead of {'one' if tried else 'two'}_stage: {reason}.")
-        return _Seen(fresh_forward(step), index, n, low)
+        return _Seen(fresh_forward(step), index, n, low, step.progress)
     if tried[-1].wrong and not has_accumulate_hooks(step.parameters):
-        tried.append(_Seen(fresh_forward(step), index, n, low))
+        tried.append(_Seen(fresh_forward(step), index, n, low, step.progress))
     best = min(tried, key=lambda seen: (seen.wrong, seen.residual if seen.wrong else 0.0))
     if best is not tried[0]:
         notes.append(
@@ -198,39 +209,47 @@ def _forward(
     pair = isinstance(batch, tuple | list) and len(batch) == 2
     if predict is None:
         if not pair and not (hasattr(batch, "inputs") and hasattr(batch, "target")):
-            raise ValueError(
-                f"batch should have .inputs and .target, or be a pair (inputs, target). Found a {_kind(batch)}. Pass "
-                '(inputs, target), or predict=, e.g. predict=lambda model, batch: (model(batch["x"]), batch["y"]).'
-            )
+            raise ValueError(batch_refused(batch))
         given, target = (Fresh(part) for part in (batch if pair else (batch.inputs, batch.target)))
-        return lambda: (model(given.get()), target)
+        return lambda: (_called(model, given.get()), target)
     whole = Fresh(batch)
     if pair or hasattr(batch, "target"):
         target = Fresh(batch[1] if pair else batch.target)
-        return lambda: (predict(model, whole.get()), target)
+        return lambda: (_predicted(predict, model, whole.get()), target)
 
     def both() -> tuple[Any, Fresh]:
-        answer = predict(model, whole.get())
+        answer = _predicted(predict, model, whole.get())
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise ValueError(
                 "predict(model, batch) should return the pair (prediction, target) where the batch has no .target and "
-                f"is no pair (here a {_kind(batch)}). Found a {_kind(answer)}."
+                f"is no pair (here {kind(batch)}). Found {kind(answer)}."
             )
         return answer[0], Fresh(answer[1], attached=True)  # a target made by the network keeps its graph
 
     return both
 
 
-def _kind(value: Any) -> str:
-    return f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
+def _called(model: nn.Module, inputs: Any) -> Any:
+    advice = (
+        "Does model(inputs) work by itself? If it takes more than the inputs, pass predict=lambda model, batch: ..."
+    )
+    with calling("model should take the inputs of the batch", {"inputs": inputs, "parameters": model}, advice):
+        return model(inputs)
+
+
+def _predicted(predict: Callable, model: nn.Module, batch: Any) -> Any:
+    advice = "Does predict(model, batch) work by itself?"
+    with calling("predict should take the model and the batch", {"batch": batch, "parameters": model}, advice):
+        return predict(model, batch)
 
 
 def _parameters(model: nn.Module, loss_fn: Any) -> tuple[list[str], list[nn.Parameter]]:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model should be a torch.nn.Module. Found a {type(model).__name__}.")
     found = {id(p): (name.replace("_orig_mod.", ""), p) for name, p in model.named_parameters() if p.requires_grad}
     if not found:
-        raise ValueError("model should have parameters that require grad. Found none: was it frozen?")
+        why = (
+            "was it frozen? model.requires_grad_(True)" if has_parameters(model) else f"{kind(model)} has no parameters"
+        )
+        raise ValueError(f"model should have parameters that require grad. Found none: {why}.")
     held = loss_fn if isinstance(loss_fn, nn.Module) else getattr(loss_fn, "__self__", None)
     if isinstance(held, nn.Module):
         known = {id(p) for p in model.parameters()}

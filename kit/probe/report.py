@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kit.files import write_atomically
+from kit.files import check_ending, write_atomically
 
 FORMAT, VERSION = "kit.ProbeReport", 1
 DECOMPOSITIONS = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe", "given")
@@ -151,22 +151,15 @@ class ProbeReport:
 
     def save(self, path: str | Path) -> Path:
         """Write as .json; a reader sees the old file or the new one, never half of it."""
-        return write_atomically(_json_path(path), json.dumps(self.to_dict(), allow_nan=False))
+        return write_atomically(check_ending(path, ".json"), json.dumps(self.to_dict(), allow_nan=False))
 
     @classmethod
     def load(cls, path: str | Path) -> ProbeReport:
-        path = _json_path(path)
+        path = check_ending(path, ".json")
         try:
             return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, RecursionError) as error:  # JSON, encoding and shape errors are all ValueErrors
             raise ValueError(f"{path.name} should be a file saved by ProbeReport.save. Found: {error}") from error
-
-
-def _json_path(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ".json":
-        raise ValueError(f"path should end in .json. Found path = {str(path)!r}.")
-    return path
 
 
 def _plain(value: Any) -> Any:

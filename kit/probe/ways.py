@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kit.probe.affine import CLEAN, DUST, ROUNDING, TINY, Case, Refused, Terms, quote, scalar
+from kit.probe.affine import CLEAN, DUST, ROUNDING, TINY, Case, Refused, Terms, quote
+from kit.probe.arguments import kind
+from kit.probe.border import calling
+from kit.probe.returned import scalar
 from kit.probe.traced_weight import TracedWeight
-from kit.probe.weights import PREFIX, REFUSALS, is_weight, weight_attributes, weight_names_of
+from kit.probe.weights import PREFIX, REFUSALS, is_weight, other_numbers, weight_names_of
 
 _UNVARIED = "The loss refused other weights, so the terms were checked at the weights in use only."
 
 
 def given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Terms:
     """Terms from the caller's own function; a weight is a number or the name of an attribute of the loss."""
-    values = _values(case.call(terms), "terms(prediction, target)")
+    values = _values(case.call(partial(_asked, terms)), "terms(prediction, target)")
     if weights is None:
         weights = weight_names_of(case.holder, list(values))
     if missing := [name for name in values if name not in weights]:
         raise ValueError(
             f"weights should have one entry for each term. Found none for {missing}; it has {sorted(weights)}. "
-            "An entry is a number or the name of an attribute of loss_fn."
+            f"An entry is a number or the name of an attribute of loss_fn: weights={{{missing[0]!r}: 1.0, ...}}"
+            f"{_also(other_numbers(case.holder))}."
         )
     found, settable = Terms.none(), True
     for name, value in values.items():
@@ -35,7 +40,7 @@ def given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Ter
             found.add(name, weight, float(now), value)
         elif is_weight(weight):
             settable = False
-            found.add(name, name if name.startswith(PREFIX) else PREFIX + name, float(weight), value)
+            found.add(name, name, float(weight), value)
         else:
             raise TypeError(f"weights[{name!r}] should be a number or an attribute name. Found {weight!r}.")
     return _finish(case, found, settable)
@@ -65,9 +70,10 @@ def _finish(case: Case, found: Terms, settable: bool) -> Terms:
     count = len(found.names)
     case.rest(found, settable)
     if len(found.names) > count and not settable:
+        rest, total = found.values[-1].item(), case.actual.item()
         found.notes.append(
-            f"The given terms leave {found.values[-1].item():.6g} of the total {case.actual.item():.6g} unexplained: "
-            "kept as the term 'rest'. Its independence of the weights was not checked."
+            f"The term 'rest' is what the given terms and weights leave of the total: {rest:.3g} of {total:.6g}. A term "
+            "was not given, or a weight or formula differs from the one in the loss. It is kept fixed, unchecked."
         )
     if not settable:
         return found
@@ -90,20 +96,20 @@ def _ignored(case: Case, found: Terms) -> bool:
 
 def float_subclass(case: Case) -> Terms:
     """L_i = d total / d lam_i from one call, with the weights replaced by floats that carry a tensor."""
-    now = weight_attributes(case.holder)
+    now = case.weights
     missing = _missing(case, now)
     traced = {name: weight for name, weight in now.items() if name not in missing}
     leaves = [torch.tensor(w or TINY, dtype=torch.float64, requires_grad=True) for w in traced.values()]
     carriers = {n: TracedWeight(leaf.item(), leaf) for n, leaf in zip(traced, leaves, strict=True)}
     total = _ask(case, carriers)
     if not total.requires_grad:
-        raise Refused("no lam_* attribute has an effect on the total (weights fixed at construction?)")
+        raise Refused("no weight has an effect on the total (fixed at construction?)")
     try:
         slopes = torch.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
     except RuntimeError as error:  # an operation without a second derivative, or values changed in place
         raise Refused(f"no derivative by the weights: {quote(error)}") from error
     if all(slope is None for slope in slopes):
-        raise Refused("no lam_* attribute has an effect on the total (weights fixed at construction?)")
+        raise Refused("no weight has an effect on the total (fixed at construction?)")
     _no_curvature(case, list(traced), slopes, leaves)
     found, dead = Terms.none(), []
     slope_of = dict(zip(traced, slopes, strict=True))
@@ -155,7 +161,7 @@ def zero_one_probe(case: Case) -> Terms:
 
 
 def _one_by_one(case: Case, off: float) -> Terms:
-    now = weight_attributes(case.holder)
+    now = case.weights
     base = case.attempt(dict.fromkeys(now, off))
     lone = {name: _ask(case, dict.fromkeys(now, off) | {name: 1.0}) for name in now}
     sick = [name for name, total in lone.items() if not torch.isfinite(total)]
@@ -170,7 +176,7 @@ def _one_by_one(case: Case, off: float) -> Terms:
         value, floor = (total, DUST) if rest is None else (total - rest, ROUNDING)
         found.add(_term(case, name), name, now[name], value, floor)
     if all(value.item() == 0 for value in found.values):
-        raise Refused("no lam_* attribute has an effect on the total (weights fixed at construction?)")
+        raise Refused("no weight has an effect on the total (fixed at construction?)")
     if rest is not None:
         found.add("rest", "", 1.0, rest, DUST if off else CLEAN)
     if not case.verify(found):
@@ -195,14 +201,24 @@ def _ask(case: Case, weights: Mapping[str, float]) -> Tensor:
 
 
 def _term(case: Case, weight_name: str) -> str:
-    own = getattr(case.holder, "weight_names", None)
+    own = getattr(case.holder, "weight_names", None) if case.named is None else case.named
     for term, name in own.items() if isinstance(own, Mapping) else ():
         if name == weight_name:
             return str(term)
     return weight_name.removeprefix(PREFIX)
 
 
+def _asked(terms: Callable, prediction: Any, target: Any) -> Any:
+    given, advice = {"prediction": prediction, "target": target}, "Does terms(prediction, target) work by itself?"
+    with calling("terms should take the prediction and the target", given, advice):
+        return terms(prediction, target)
+
+
+def _also(numbers: Mapping[str, float]) -> str:
+    return f" (loss_fn has the numbers {', '.join(numbers)})" if numbers else ""
+
+
 def _values(found: Any, what: str) -> dict[str, Tensor]:
     if not isinstance(found, Mapping) or not found:
-        raise TypeError(f"{what} should be a dict of unweighted scalar terms. Found a {type(found).__name__}.")
+        raise TypeError(f"{what} should be a dict of unweighted scalar terms, by name. Found {kind(found)}.")
     return {str(name): scalar(value, f"{what}[{name!r}]") for name, value in found.items()}

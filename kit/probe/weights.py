@@ -54,6 +54,20 @@ def _prefixed(holder: Any) -> Iterator[tuple[str, Any]]:
             yield name, getattr(holder, name, None)
 
 
+def other_numbers(holder: Any, most: int = 6) -> dict[str, float]:
+    """Public attributes that hold a number under another name, so may be weights; floats first."""
+    places = [getattr(holder, name, {}) for name in ("__dict__", "_buffers")]
+    if not isinstance(holder, types.FunctionType | types.BuiltinFunctionType | type):
+        places += [vars(cls) for cls in type(holder).__mro__ if cls not in (nn.Module, object)]
+    found = {}
+    for place in places:
+        for name, value in place.items():
+            if isinstance(name, str) and not name.startswith(("_", PREFIX)) and is_weight(value):
+                found.setdefault(name, value)
+    names = sorted(found, key=lambda name: isinstance(found[name], int))
+    return {name: float(found[name]) for name in names[:most]}
+
+
 def is_weight(value: Any) -> bool:
     """A real number, or a 0-d floating tensor that is not trained."""
     if isinstance(value, Tensor):

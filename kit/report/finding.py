@@ -6,11 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from kit.panel import Panel
-from kit.plots import Evidence
+from kit.plots import Evidence, own_evidence
 from kit.report.tables import render_table
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
@@ -47,6 +50,20 @@ class Written:
         return f"wrote {self} ({self.path.stat().st_size / 1024:.0f} KB)"
 
 
+def _piece(item: Any, place: int) -> Evidence | Table | Panel | str:
+    """A piece of evidence as the page shows it."""
+    if isinstance(item, (Evidence, Table, Panel, str)):
+        return item
+    if isinstance(item, (Figure, Axes)):
+        return own_evidence(item)
+    if isinstance(item, pd.DataFrame):
+        return Table(item)
+    raise ValueError(
+        "evidence should hold figures (of matplotlib, or kit.plots.evidence(figure, alt=..., caption=...)), tables "
+        f"(kit.Table or a DataFrame), panels (kit.Panel) and texts. Found a {type(item).__name__} at position {place}."
+    )
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one investigation step found, ready to be sent to a colleague.
@@ -56,8 +73,8 @@ class Finding:
         claim: what was said.
         verdict: "confirmed", "refuted", "partly" or "open".
         answer: the verdict in words, with its numbers.
-        evidence: figures (``kit.plots.Evidence``), ``Table``s, live ``Panel``s and paragraphs, in reading order; on the
-            page the panels, to play with, come after the rest.
+        evidence: figures (of matplotlib, or ``kit.plots.evidence`` with words of its own), ``Table``s, data frames, live
+            ``Panel``s and paragraphs, in reading order; on the page the panels, to play with, come after the rest.
         fix: what to do.
         remains: what this does not show.
         seed, command: how to see it again.
@@ -71,7 +88,7 @@ class Finding:
     claim: str
     verdict: str
     answer: str
-    evidence: Sequence[Evidence | Table | Panel | str] = ()
+    evidence: Sequence[Evidence | Figure | Axes | Table | pd.DataFrame | Panel | str] = ()
     fix: str = ""
     remains: str = ""
     seed: int | None = None
@@ -82,16 +99,12 @@ class Finding:
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict should be one of {', '.join(VERDICTS)}. Found verdict = {self.verdict!r}.")
-        if isinstance(self.evidence, (str, Evidence, Table, Panel)):
+        if not isinstance(self.evidence, Sequence) or isinstance(self.evidence, str):
             raise ValueError(
                 f"evidence should be a sequence. Found one {type(self.evidence).__name__}; put it in a list."
             )
-        for number, item in enumerate(self.evidence):
-            if not isinstance(item, (Evidence, Table, Panel, str)):
-                raise ValueError(
-                    "evidence should hold figures (kit.plots.Evidence), tables (kit.Table), panels (kit.Panel) and texts. "
-                    f"Found a {type(item).__name__} at position {number}."
-                )
+        pieces = tuple(_piece(item, place) for place, item in enumerate(self.evidence))
+        object.__setattr__(self, "evidence", pieces)
 
     @property
     def panels(self) -> list[Panel]:

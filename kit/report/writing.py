@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from kit.files import write_atomically
+from kit.files import check_ending, write_atomically
 from kit.report.finding import Finding, Written
 from kit.report.page import Shown, render_page
 
@@ -38,5 +37,4 @@ def write_page(path: str | os.PathLike, page: str) -> Written:
 
 
 def check_path(path: str | os.PathLike) -> None:
-    if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"path should end in .html. Found path = {os.fspath(path)!r}.")
+    check_ending(path, ".html", ".htm")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from torch import Tensor
 
 NAMES = ("train_loss", "val_loss")
+_LOGGED = ("epoch", *NAMES)
 
 
 class Shown:
@@ -51,6 +52,37 @@ class Shown:
         for place, row in enumerate(rows):
             self.add(row, *(None if values is None else values[place] for values in (train_loss, val_loss)))
         self.listed = max([self.listed, *rows])
+
+
+def check_names(more: tuple[Any, ...], other: Mapping[str, Any]) -> None:
+    """TypeError for what was given without a name, or under another one, with the name that was probably meant."""
+    if not more and not other:
+        return
+    head = f"run.log should be given {', '.join(f'{name}=' for name in _LOGGED[:-1])} or {_LOGGED[-1]}=."
+    if len(more) == 1 and isinstance(more[0], Mapping):
+        raise TypeError(f"{head} Found a {type(more[0]).__name__}; did you mean run.log(**values)?")
+    if more:
+        names = ", ".join(f"{name}={value}" for name, value in zip(_LOGGED, more, strict=False))
+        raise TypeError(f"{head} Found {len(more)} without a name; did you mean run.log({names})?")
+    meant = {name: _meant(name) for name in other}
+    known = list(dict.fromkeys(name for name in meant.values() if name))
+    unknown = [name for name, guess in meant.items() if not guess]
+    advice = f"did you mean {', '.join(known)}?" if known else ""
+    if unknown:
+        advice = f"{advice} Leave out {', '.join(unknown)}: only these losses are compared.".strip()
+    raise TypeError(f"{head} Found {', '.join(other)}; {advice[:1].lower()}{advice[1:]}")
+
+
+def _meant(name: str) -> str | None:
+    """The argument that another name stands for: epochs, loss, valid, validation_loss, test_loss, ..."""
+    low = name.lower().strip("_")
+    if "epoch" in low or low in ("e", "ep"):
+        return "epoch"
+    if any(word in low for word in ("acc", "score", "lr", "step", "time", "grad")):
+        return None
+    if any(word in low for word in ("val", "test", "dev")):
+        return "val_loss"
+    return "train_loss" if "train" in low or "loss" in low else None
 
 
 def read(name: str, value: Any) -> float | list[float | None] | None:

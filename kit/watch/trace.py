@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kit.files import check_ending
 from kit.watch import saved
 
 _SUMMED = (
     "batches", "eval_forwards", "side_forwards", "reached", "loss_calls", "eval_loss_calls", "backwards", "steps",
     "scaler_skips", "turns",
 )  # fmt: skip
+_COUNTED = {"batches": "batches", "backwards": "backward passes", "steps": "optimizer steps"}
 _LARGEST = ("lr", "drift", "eval_drift")
 
 
@@ -68,8 +70,7 @@ class Trace:
         lines.append("  " + ", ".join(totals))
         for name in ("train_loss", "val_loss", "loss_mean"):
             if epochs[name].notna().any():
-                shown = epochs[name].dropna()
-                lines.append(f"  {name} {shown.iloc[0]:.6g} -> {shown.iloc[-1]:.6g}")
+                lines.append(f"  {_change(epochs, name)}")
         return "\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())])
 
     def _repr_html_(self) -> str:
@@ -81,9 +82,7 @@ class Trace:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write one .npz file, atomically; equal content gives equal bytes. Raises ValueError for another ending."""
-        if Path(path).suffix != ".npz":
-            raise ValueError(f"path should end in .npz. Found path = {str(path)!r}.")
-        return saved.save(path, self._steps, self._epochs, self._facts)
+        return saved.save(check_ending(path, ".npz"), self._steps, self._epochs, self._facts)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trace:
@@ -111,6 +110,28 @@ class Trace:
         facts["ranks"] = [trace.facts for trace in traces]
         facts["not_seen"] = list(dict.fromkeys(note for trace in traces for note in trace._facts.get("not_seen", ())))
         return cls(steps, _merged([trace._epochs for trace in traces]), facts)
+
+
+def summary(trace: Trace, *, still_open: bool) -> str:
+    """A run in a few lines: what was watched, what happened, what was displayed, and how to ask about it."""
+    facts, epochs = trace._facts, trace._epochs
+    ended = "still open" if still_open else "ended" if facts["ended"] == "return" else f"ended by {facts['ended']}"
+    counts = [f"{epochs[name].sum():.0f} {word}" for name, word in _COUNTED.items() if epochs[name].notna().any()]
+    losses = [_change(epochs, name) for name in ("train_loss", "val_loss") if epochs[name].notna().any()]
+    lines = [
+        f"Watch of {facts['model'] or 'no model seen'} and {facts['loss'] or 'no loss object seen'}, {ended}",
+        f"  {len(epochs)} epoch{'s' if len(epochs) != 1 else ''}: {', '.join(counts)}",
+        f"  displayed losses: {', '.join(losses)}"
+        if losses
+        else "  displayed losses not seen: run.log(epoch=..., train_loss=..., val_loss=...)",
+    ]
+    lines += [f"  {sentence}" for sentence in facts["not_seen"][:2]]
+    return "\n".join([*lines, "  why it reads as it does: kit.diagnose(run.trace).explain()"])
+
+
+def _change(epochs: pd.DataFrame, name: str) -> str:
+    shown = epochs[name].dropna()
+    return f"{name} {shown.iloc[0]:.6g} -> {shown.iloc[-1]:.6g}"
 
 
 def _merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -10,12 +10,13 @@ from typing import Any, Self
 
 from torch import nn
 
+from kit.probe.arguments import has_parameters, kind, looks_like_loss
 from kit.watch import hooks, shown
 from kit.watch.observer import Observer
 from kit.watch.plain import quietly
 from kit.watch.shown import Shown
 from kit.watch.tables import Recorded
-from kit.watch.trace import Trace
+from kit.watch.trace import Trace, summary
 
 
 class Watch:
@@ -68,7 +69,12 @@ class Watch:
             raise RuntimeError(f"{what} after entering: with watch(...) as run: ... Found it not entered.")
         return self._seen
 
-    def log(self, *, epoch: Any = None, train_loss: Any = None, val_loss: Any = None) -> None:
+    def __repr__(self) -> str:
+        if self._seen is None and self._recorded is None:
+            return "Watch, not entered yet: with kit.watch(model, loss=loss) as run: ..."
+        return summary(self.trace, still_open=self._recorded is None)
+
+    def log(self, *more: Any, epoch: Any = None, train_loss: Any = None, val_loss: Any = None, **other: Any) -> None:
         """What the program displayed.
 
         Numbers: inside the block, of the epoch that runs; with ``epoch`` they also end it. After the block, of that epoch, or of the
@@ -76,12 +82,13 @@ class Watch:
         them stands for nothing displayed.
 
         Raises:
-            RuntimeError: not entered yet. TypeError: not a number. ValueError: lists of different lengths, lists and numbers
+            RuntimeError: not entered yet. TypeError: not a number, without a name, another name. ValueError: lists of different lengths, lists and numbers
             mixed, an epoch that is no whole number or before the first.
         """
         if self._recorded is None:
             self._entered("run.log should be called")
         given = {"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss}
+        shown.check_names(more, other)
         values = {name: value for name in given if (value := shown.read(name, given[name])) is not None}
         if not values:
             raise ValueError("run.log should be given epoch=, train_loss= or val_loss=. Found none of them.")
@@ -110,8 +117,8 @@ class Watch:
 
 def watch(
     model: nn.Module | None = None,
-    *,
     loss: Any = None,
+    *,
     every: int = 1,
     weights: Mapping[str, float] | None = None,
     terms: bool = True,
@@ -140,16 +147,31 @@ def watch(
     Raises:
         TypeError, ValueError: an argument of another kind.
     """
-    if model is not None and not isinstance(model, nn.Module):
-        raise TypeError(f"model should be a torch.nn.Module, or None. Found a {type(model).__name__}.")
+    _check_roles(model, loss)
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise ValueError(f"every should be a whole number >= 1. Found every = {every!r}.")
     return Watch(model, loss, every, None if weights is None else _weights(weights), bool(terms))
 
 
+def _check_roles(model: Any, loss: Any) -> None:
+    if model is not None and not isinstance(model, nn.Module):
+        raise TypeError(f"model should be a torch.nn.Module, or None. Found {kind(model)}.")
+    if model is not None and not has_parameters(model) and (looks_like_loss(model) or has_parameters(loss)):
+        raise TypeError(
+            f"model should be the network. Found {kind(model)}, which has no parameters: is this the loss? Pass "
+            "kit.watch(model, loss=loss)."
+        )
+    if loss is not None and (not callable(loss) or isinstance(loss, type)):
+        raise TypeError(
+            f"loss should be a loss object or function, or None. Found {kind(loss)}; pass kit.watch(model, loss=loss)."
+        )
+
+
 def _weights(weights: Any) -> dict[str, float]:
     if not isinstance(weights, Mapping):
-        raise TypeError(f"weights should be a mapping from names to numbers. Found a {type(weights).__name__}.")
+        raise TypeError(
+            f'weights should be a mapping from names to numbers. Found {kind(weights)}; pass weights={{"lam_kl": 0.1}}.'
+        )
     for name, value in weights.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or math.isnan(value):
             raise ValueError(f"weights[{name!r}] should be a number. Found {value!r}.")

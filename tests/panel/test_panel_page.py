@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.panel import Preset, panel_data, standalone_panel
+from kit.panel import Panel, Preset, panel_data, standalone_panel
 from tests.browser._paint import painted
 from tests.panel._panel_cases import HOSTILE, WEIGHT_NAMES, WEIGHTS, make_report
 from tests.panel._panel_page import write_page
@@ -252,4 +252,23 @@ def test_a_broken_panel_says_so(browser, tmp_path):
     page.goto(write_page(tmp_path / "x.html", standalone_panel(data, {}, "as probed", "one")).as_uri())
     page.wait_for_selector(".kit-problem")
     assert "could not be drawn" in page.locator(".kit-problem").inner_text()
+    page.close()
+
+
+def test_a_panel_writes_a_page_of_its_own(browser, tmp_path):
+    panel = Panel({"epoch 1": FIRST, HOSTILE[0]: SECOND}, presets=PRESETS[:1], title=HOSTILE[0], note=HOSTILE[1])
+    panel.weights = {"lam_cov": 0.5}
+    path = panel.write(tmp_path / "new" / "panel.html")
+    assert path == tmp_path / "new" / "panel.html"
+    page = browser.new_page()
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(path.as_uri())
+    expect_setting(page, FIRST, lam_cov=0.5)  # as it was left
+    assert page.title() == HOSTILE[0] and page.locator("textarea").input_value() == HOSTILE[1]
+    row(page, "lam_cov").focus()
+    page.keyboard.press("Home")
+    expect_setting(page, FIRST, lam_cov=0.0)
+    assert asked == [path.as_uri()] and errors == [] and page.evaluate("window.hit") is None
     page.close()

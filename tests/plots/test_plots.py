@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from PIL import Image
 
 import kit
 from kit.plots import compare_runs, evidence, layer_heatmap, layer_heatmap_evidence, layer_norms, new_axes, symptom
@@ -88,3 +94,44 @@ def test_no_figure_is_left_to_pyplot(history):
     kit.plots.symptom_evidence(history)
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+def drawn(canvas=FigureCanvasAgg, **figure):
+    made = Figure(figsize=(4, 3), dpi=100, **figure)
+    canvas(made)
+    axes = made.subplots()
+    axes.plot([1, 2, 3], [3, 2, 1], label="train")
+    axes.plot([1, 2, 3], [3, 3, 3], label="validation")
+    axes.set(title="Loss by epoch", xlabel="epoch", ylabel="loss")
+    return made
+
+
+@pytest.mark.parametrize("canvas", [FigureCanvasAgg, FigureCanvasSVG, FigureCanvasBase])
+@pytest.mark.parametrize("whole", [True, False], ids=["figure", "axes"])
+def test_a_figure_of_ones_own_is_evidence_as_it_is(canvas, whole):
+    figure = drawn(canvas)
+    before = (figure.canvas, figure.dpi, figure.get_facecolor(), tuple(figure.get_size_inches()))
+    shown = kit.plots.own_evidence(figure if whole else figure.axes[0])
+    assert (figure.canvas, figure.dpi, figure.get_facecolor(), tuple(figure.get_size_inches())) == before
+    assert shown.alt == "Loss by epoch; x: epoch; y: loss; shown: train, validation."
+    assert shown.caption == "Loss by epoch" and shown.width == 400
+    picture = np.asarray(Image.open(io.BytesIO(shown.png)).convert("RGB"))
+    assert picture.shape == (300, 400, 3)
+    assert np.array_equal(
+        picture, np.asarray(Image.open(io.BytesIO(kit.plots.own_evidence(drawn()).png)).convert("RGB"))
+    )
+
+
+def test_a_figure_without_a_ground_stands_on_white_and_one_in_parts_is_shown_whole():
+    clear = Image.open(io.BytesIO(kit.plots.own_evidence(drawn(facecolor=(0.0, 0.0, 0.0, 0.0))).png)).convert("RGB")
+    assert clear.getpixel((0, 0)) == (255, 255, 255)
+    figure = Figure(figsize=(4, 3))
+    FigureCanvasAgg(figure)
+    parts = figure.subfigures(1, 2)
+    figure.suptitle("Two")
+    for part, title in zip(parts, ("left", "right"), strict=True):
+        part.subplots().set_title(title)
+    assert kit.plots.own_evidence(parts[1].axes[0]).alt == "Two. left. right."
+    bare = Figure()
+    bare.subplots()
+    assert kit.plots.own_evidence(bare).alt == "A figure without words, with 1 axes."

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from kit import whatif
-from kit.probe import DecompositionError, probe
+from kit.probe import DecompositionError, gram, probe, progress
 from tests.probe import _probe_cases as cases
 
 FLOAT32 = 1e-6
@@ -472,7 +472,7 @@ def test_a_target_made_by_the_network_keeps_its_graph():
 
 def test_what_is_no_function_is_refused():
     model, batch = cases.make()
-    with pytest.raises(TypeError, match="loss_fn should be a callable .* Found a NoneType"):
+    with pytest.raises(TypeError, match="loss_fn should be a callable .* Found None"):
         probe(model, None, batch)
     with pytest.raises(TypeError, match="predict should be a callable .* Found a str"):
         probe(model, cases.Weighted(), batch, predict="model")
@@ -555,3 +555,86 @@ def test_a_given_weight_that_does_not_fit_is_noted_as_rest():
     report = probe(model, cases.Weighted(), batch, terms=cases.terms, weights={"a": 0.5, "b": 0.2, "c": 1.0})
     assert report.names[-1] == "rest" and report.residual < 1e-10
     assert report.norms[3] == pytest.approx(0.5 * report.norms[2], rel=1e-9)
+
+
+class Beside(cases.Weighted):
+    """Returns its total beside other things."""
+
+    def __init__(self, change, **lam):
+        super().__init__(**lam)
+        self.change = change
+
+    def forward(self, p, t):
+        return self.change(super().forward(p, t), cases.terms(p, t))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda total, L: (total, L), "a tuple of 2; its [0]"),
+        (lambda total, L: [0.5, total, L["a"].detach()], "a list of 3; its [1]"),
+        (lambda total, L: {"logits": torch.zeros(3), "loss": total}, "a dict with logits, loss; its ['loss']"),
+        (lambda total, L: {"total": total, "aux": L["b"].detach()}, "a dict with total, aux; its ['total']"),
+        (lambda total, L: SimpleNamespace(loss=total, logits=3), "a SimpleNamespace; its .loss"),
+    ],
+)
+def test_a_total_beside_other_things_is_the_total(change, what):
+    model, batch = cases.make()
+    want = probe(model, cases.Weighted(), batch)
+    found = probe(model, Beside(change), batch)
+    assert found.notes == (f"loss_fn returned {what} is taken as the total.",)
+    np.testing.assert_array_equal(found.G, want.G)
+    assert (found.names, found.total, found.residual) == (want.names, want.total, want.residual)
+
+
+def test_the_total_is_the_scalar_whose_graph_holds_the_others():
+    class Loss(cases.Weighted):
+        def forward(self, p, t):
+            L = cases.terms(p, t)
+            on = {name: L[name] for name in "abc" if getattr(self, f"lam_{name}") != 0}
+            return *L.values(), sum(getattr(self, f"lam_{name}") * value for name, value in on.items())
+
+    model, batch = cases.make()
+    found = probe(model, Loss(), batch)  # its trials at weight 0 leave terms out of the graph of the total
+    np.testing.assert_allclose(found.G, probe(model, cases.Weighted(), batch).G, rtol=1e-12)
+
+
+class Clock:
+    """Every look at it costs a second."""
+
+    def __init__(self, each=1.0):
+        self.now, self.each = 0.0, each
+
+    def __call__(self):
+        self.now += self.each
+        return self.now
+
+
+def test_a_long_probe_says_what_it_is_at_and_a_short_one_nothing(monkeypatch, capsys):
+    model, batch = cases.make()
+    monkeypatch.setattr(progress, "monotonic", Clock(1e-3))
+    want = probe(model, cases.Weighted(), batch)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(progress, "monotonic", Clock())
+    assert probe(model, cases.Weighted(), batch) == want
+    out, said = capsys.readouterr()
+    *lines, wiped, end = said.split("\r")[1:]
+    assert out == "" and "\n" not in said and wiped.strip() == end == ""
+    assert lines[0].startswith("kit.probe: ") and "3 s so far" in lines[0]
+    for part in ("gradients of the terms: 1 of 3", "products of gradients, by parameter: 8 of 8"):
+        assert any(part in line for line in lines)
+    monkeypatch.setattr("sys.stderr", None)  # a program without a console
+    assert probe(model, cases.Weighted(), batch) == want
+
+
+def test_a_probe_that_fails_wipes_its_line(monkeypatch, capsys):
+    model, batch = cases.make()
+    monkeypatch.setattr(progress, "monotonic", Clock(2.0))
+
+    def stop(*_):
+        raise ValueError("out of patience")
+
+    monkeypatch.setattr(gram, "products", stop)
+    with pytest.raises(ValueError, match="out of patience"):
+        probe(model, cases.Weighted(), batch)
+    assert capsys.readouterr().err.endswith("\r")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 import kit
 from kit.plots import evidence, new_axes
+from kit.report import finding_from_record, finding_record
 from tests.panel._panel_cases import HOSTILE, make_report
 from tests.report._pages import Page, record_of
 
@@ -35,6 +37,20 @@ def finding(**changes) -> kit.Finding:
         "command": "python -m kit investigate",
     }
     return kit.Finding(**{**parts, **changes})
+
+
+def test_own_figures_and_frames_are_evidence_as_they_are(tmp_path):
+    axes = new_axes()[0]
+    axes.set_title("Drawn by hand")
+    frame, panel = pd.DataFrame({"term": ["a"], "value": [0.123456]}), kit.Panel(make_report(1))
+    made = finding(evidence=[axes.get_figure(), axes, frame, panel, "words"])
+    assert [type(piece).__name__ for piece in made.evidence] == ["Evidence", "Evidence", "Table", "Panel", "str"]
+    assert made.evidence[0] == made.evidence[1] and made.evidence[2].frame is frame and made.evidence[3] is panel
+    page = Page(made.write(tmp_path / "page.html").path.read_text(encoding="utf-8"))
+    assert [image["alt"] for image in page.all("img")][:2] == ["Drawn by hand."] * 2 and "0.1235" in page.text
+    again = finding_from_record(json.loads(json.dumps(finding_record(made), allow_nan=False)))
+    assert again.evidence[0] == made.evidence[0] and again.evidence[2].frame.equals(frame)
+    assert finding_from_record(finding_record(finding(evidence=[]))).evidence == ()
 
 
 def test_a_page_holds_every_part():
