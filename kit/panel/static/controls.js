@@ -56,10 +56,10 @@ export function parseNumber(text) {
  * @property {number[]} own values the slider has to stop at: those probed, those of presets
  */
 
-/** Stops that the keys for a page go: a tenth of a decade and more. */
+/** Stops that a page key goes: an eighth of a decade. */
 const PAGE = 20;
 
-/** Slider, number box, "zero" and "only this" of one weight. The slider stands at the number of a stop, see scale.js. */
+/** Slider, number box, "zero" and "only this" of one weight. The slider itself counts from 0 to 1, see scale.js. */
 export class WeightRow {
   /** @type {HTMLInputElement} */ slider;
   /** @type {HTMLInputElement} */ box;
@@ -95,7 +95,7 @@ export class WeightRow {
       return;
     }
 
-    this.slider = h("input", { type: "range", id: `${id}-slider`, min: 0, max: this.stops.length - 1, step: 1, ...GUARD });
+    this.slider = h("input", { type: "range", id: `${id}-slider`, min: 0, max: 1, step: "any", ...GUARD });
     for (const event of ["input", "change"]) {
       this.slider.addEventListener(event, () => this.act.change(
         valueAt(this.stops, Number(this.slider.value), this.probed), event === "change"));
@@ -173,13 +173,11 @@ export class WeightRow {
     const place = placeOf(this.stops, value);
     if (this.drawn !== `${value} ${probed}`) {
       this.drawn = `${value} ${probed}`;
-      const part = (/** @type {number} */ at) => String(at / (this.stops.length - 1));
-      if (probed !== null) this.tick.style.setProperty("--kit-at", part(placeOf(this.stops, probed)));
-      this.slider.style.setProperty("--kit-at", part(place));
+      if (probed !== null) this.tick.style.setProperty("--kit-at", String(placeOf(this.stops, probed)));
+      this.slider.style.setProperty("--kit-at", String(place));
       this.slider.setAttribute("aria-valuetext", short(value));
     }
-    const at = String(Math.round(place));
-    if (this.slider.value !== at) this.slider.value = at;
+    if (Number(this.slider.value) !== place) this.slider.value = String(place);
     if (this.shown === value) return;
     this.shown = value;
     if (parseNumber(this.box.value) !== value) this.box.value = String(value);
