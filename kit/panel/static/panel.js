@@ -23,6 +23,7 @@ const SPEAK_MS = 700; // to screen readers, after the last change
  * @property {(name: string, act: () => void) => void} off
  * @property {() => void} save_changes
  * @property {(content: Object<string, any>) => void} send
+ * @property {unknown} [widget_manager] in a notebook only
  */
 
 let instances = 0;
@@ -198,7 +199,9 @@ class PanelView {
             h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)))),
         this.views.plots),
       this.presets.root, this.views.options, this.views.angles.root,
-      h("footer", { class: "kit-foot" }, this.caseNote, this.check, this.exportBox), this.live);
+      h("footer", { class: "kit-foot" }, this.caseNote, this.check,
+        h("p", { class: "kit-check kit-again", hidden: this.model.widget_manager === undefined,
+          text: "Live while the kernel runs. After a restart, run this cell again." }), this.exportBox), this.live);
   }
 
   makeExport() {
