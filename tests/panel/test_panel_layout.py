@@ -143,3 +143,10 @@ def test_where_there_are_columns_there_is_no_second_picture(visit):
     page = shown(visit, Panel(make_report(1)), viewport={"width": 1008, "height": 800})
     assert page.locator(".kit-small:visible").count() == 0
     assert page.locator(".kit-readout").evaluate("node => getComputedStyle(node).position") == "static"
+
+
+def test_on_paper_nothing_sticks_and_the_small_pictures_are_left_out(visit):
+    page = shown(visit, Panel(make_report(1)), viewport={"width": 360, "height": 640})
+    page.emulate_media(media="print")
+    assert page.locator(".kit-small:visible").count() == 0
+    assert page.locator(".kit-readout").evaluate("node => getComputedStyle(node).position") == "static"

@@ -57,6 +57,7 @@ def test_opens_as_probed(page):
     assert page.locator(".kit-badge").inner_text() == "as probed"
     assert page.locator("button.kit-export").is_hidden()
     assert "2.492" in page.locator(".kit-check").inner_text()
+    assert page.locator(".kit-again").is_hidden(), "a page needs no kernel"
 
 
 def test_home_key_sets_zero_and_the_number_is_gone_from_the_total(page):

@@ -200,7 +200,7 @@ class PanelView {
         this.views.plots),
       this.presets.root, this.views.options, this.views.angles.root,
       h("footer", { class: "kit-foot" }, this.caseNote, this.check,
-        h("p", { class: "kit-check kit-again", hidden: this.model.widget_manager === undefined,
+        h("p", { class: "kit-again", hidden: this.model.widget_manager === undefined,
           text: "Live while the kernel runs. After a restart, run this cell again." }), this.exportBox), this.live);
   }
 
