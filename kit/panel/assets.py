@@ -19,12 +19,12 @@ from kit.plots import palette
 
 # In the order of their imports: every name is defined above the place that uses it.
 MODULES: tuple[str, ...] = (
-    *("algebra.js", "drawing.js", "controls.js", "readings.js", "views.js", "frames.js"),
+    *("algebra.js", "drawing.js", "scale.js", "controls.js", "readings.js", "readout.js", "views.js", "frames.js"),
     "panel.js",
 )
-JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "controls.js", "journal.js")
+JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "journal.js")
 LIVE_MODULES: tuple[str, ...] = (
-    *("algebra.js", "drawing.js", "controls.js", "readings.js"),
+    *("algebra.js", "drawing.js", "scale.js", "controls.js", "readings.js", "readout.js"),
     *("live_curves.js", "live_charts.js", "live_wall.js", "live_acts.js", "live_controls.js", "live_kernel.js"),
     "frames.js",
     "live.js",

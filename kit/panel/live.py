@@ -104,7 +104,7 @@ class LivePanel(Training, anywidget.AnyWidget):
             return None
         data, metadata = bundle
         # where no widget runs this is what a reader sees; the curves stay out of the file
-        return {**data, "text/html": "<p>Training live: run the notebook to see it.</p>"}, metadata
+        return {**data, "text/html": "<p>Training live, while the kernel runs: run this cell to see it.</p>"}, metadata
 
     def __repr__(self) -> str:
         planned = "" if self.session.planned is None else f" of {self.session.planned}"

@@ -135,7 +135,7 @@ def static_html(
     *,
     title: str = "",
     case: str = "",
-    live: str = "live when the notebook is run",
+    live: str = "live while the kernel runs: run this cell",
 ) -> str:
     """HTML figure (PNG with alt text, caption) and table of one setting, escaped; no script, no address.
 

@@ -55,7 +55,12 @@ class Lab:
     root: Path
 
     def address(self, notebook: str) -> str:
-        return f"{self.base}/doc/tree/notebooks/{notebook}?token={self.token}"
+        """In JupyterLab as it opens: with the file browser beside the notebook, and nothing else."""
+        return f"{self.base}/lab/tree/notebooks/{notebook}?reset&token={self.token}"
+
+    def notebook7(self, notebook: str) -> str:
+        """In Notebook 7, where it is installed."""
+        return f"{self.base}/notebooks/notebooks/{notebook}?token={self.token}"
 
 
 @contextlib.contextmanager
@@ -98,6 +103,7 @@ def _start(root: Path, environment: dict[str, str], token: str, log) -> tuple[su
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"),
             *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"),
             *(f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"),
+            "--JupyterNotebookApp.expose_app_in_browser=True",
             *("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly"),
             *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
         ]

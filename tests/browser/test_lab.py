@@ -70,7 +70,7 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
     """Notebook 01, all cells run; nothing was asked of any other machine and no script failed."""
-    page = browser.new_page(viewport={"width": 1300, "height": 950})
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
     errors, outside = [], []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((lab.base, "data:", "blob:")) else None)
@@ -113,13 +113,14 @@ def test_the_whole_job(notebook, lab, browser):
     page, panel = notebook, PanelOnPage(notebook)
     panel.root.scroll_into_view_if_needed()
     expect(panel.total).to_contain_text("total = ")
+    assert "After a restart, run this cell again." in panel.root.locator(".kit-again").inner_text()
     before_total, before_gradient = panel.number(panel.total), panel.number(panel.gradient)
     assert before_total > 1
 
     # the keyboard, inside JupyterLab, which would like the arrow keys for itself
     panel.slider("lam_cov").focus()
     page.keyboard.press("ArrowRight")
-    expect(panel.box("lam_cov")).to_have_value("0.31")
+    expect(panel.box("lam_cov")).to_have_value("0.305")
     cells = page.locator(".jp-Cell").count()
     page.keyboard.press("d")
     page.keyboard.press("d")
@@ -138,8 +139,8 @@ def test_the_whole_job(notebook, lab, browser):
     # the mouse
     panel.root.locator("button.kit-reset").click()
     expect(panel.box("lam_cov")).to_have_value("0.3")
-    panel.drag("lam_cov", 0.75)
-    assert 1.2 < panel.weight("lam_cov") < 1.8
+    panel.drag("lam_cov", 0.93)
+    assert 1 < panel.weight("lam_cov") < 1.8
     assert panel.number(panel.total) > before_total
     panel.drag("lam_cov", -0.1)
     expect(panel.box("lam_cov")).to_have_value("0")
@@ -175,7 +176,7 @@ def _play_offline(exported, browser, left_at):
         expect(page.locator(".note")).to_have_text("Seen by <b>me</b> </script> & checked")
 
         without_aux = panel.number(panel.total)
-        panel.drag("lam_cov", 0.9)
+        panel.drag("lam_cov", 0.93)
         assert panel.number(panel.total) > without_aux
         panel.root.locator("button.kit-all-zero").click()
         expect(panel.total).to_have_text("total = 0 exactly")

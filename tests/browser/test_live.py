@@ -41,7 +41,7 @@ def notebook(tmp_path_factory, browser):
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
         book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(book, path)
-        page = browser.new_page(viewport={"width": 1300, "height": 950})
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
         errors, outside = [], []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(

@@ -13,6 +13,7 @@ import kit
 from kit.journal import Journal
 from kit.report import verify
 from tests.browser._axe import axe_source, violations
+from tests.browser._boxes import boxes, out_of_sight
 from tests.browser._findings import full_finding
 from tests.browser._latency import dragged, measured, spoken, spoken_drag
 from tests.browser._offline import opened_offline
@@ -108,6 +109,24 @@ def test_wcag_finds_nothing_and_nothing_is_wider_than_the_page(which, width, sch
         page.locator(".kit-copy-link").first.click()  # the link's field is looked at too
         assert violations(page, axe) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("which", ["one", "many", "two"])
+def test_on_a_telephone_the_numbers_stay_above_the_sliders(which, browser, request):
+    """Whatever the page puts a panel in: no box around it may scroll for itself."""
+    path = request.getfixturevalue(which)
+    with opened_offline(browser, path, viewport={"width": 360, "height": 640}, reduced_motion="reduce") as page:
+        painted(page)
+        for weight in ("lam_cov", "lam_K", "lam_peak_contrast"):
+            row = page.locator(f'#panel-1 .kit-row[data-weight="{weight}"]')
+            row.evaluate("node => node.scrollIntoView({ block: 'end' })")
+            painted(page)
+            seen = out_of_sight(
+                page, "#panel-1 .kit-panel", [".kit-total", ".kit-grad", ".kit-small-parts", ".kit-small-pulls"]
+            )
+            assert seen["out"] == [] and min(seen["counts"].values()) == 1
+            ((_, top, _, height),), (place,) = boxes(page.locator("#panel-1 .kit-readout")), boxes(row)
+            assert top + height <= place[1] + 1 and place[1] + place[3] <= 641
 
 
 def test_axe_would_notice(one, browser, axe):

@@ -143,7 +143,7 @@ def test_meaning_names_the_largest_part_and_the_strongest_pull():
 def test_a_gradient_that_is_not_finite_is_not_said_to_spoil_the_network_for_certain():
     (answer,) = evaluate(panel_data(make_report(0, broken=(3,))), [(0, {})])["answers"]
     assert answer["meaning"]["alarm"]
-    assert "would make the weights not finite, unless the loop refuses it" in answer["meaning"]["text"]
+    assert "would make the parameters not finite, unless the loop refuses it" in answer["meaning"]["text"]
 
 
 def test_a_negative_weight_counts_in_total_gradient_norms_and_angles():

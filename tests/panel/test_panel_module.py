@@ -53,7 +53,11 @@ def test_every_class_of_the_style_sheet_is_ours():
         "vscode-dark",
         "vscode-light",
         "vscode-high-contrast-light",
+        *("jp-OutputArea", "jp-OutputArea-output", "jp-OutputArea-child", "jp-Cell", "jp-Cell-outputArea"),
+        "jp-mod-outputsScrolled",
     }
+    theirs = [line for line in text.splitlines() if ".jp-" in line]
+    assert theirs and all(":has(.kit-readout)" in line for line in theirs), "only around what is ours"
 
 
 def test_colours_come_from_one_file():

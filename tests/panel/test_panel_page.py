@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,7 @@ def test_opens_as_probed(page):
     assert page.locator(".kit-badge").inner_text() == "as probed"
     assert page.locator("button.kit-export").is_hidden()
     assert "2.492" in page.locator(".kit-check").inner_text()
+    assert page.locator(".kit-again").is_hidden(), "a page needs no kernel"
 
 
 def test_home_key_sets_zero_and_the_number_is_gone_from_the_total(page):
@@ -64,12 +67,21 @@ def test_home_key_sets_zero_and_the_number_is_gone_from_the_total(page):
     assert page.locator(".kit-badge").inner_text() == "re-weighted at this step, not retrained"
 
 
-def test_arrow_keys_step_and_stay_in_the_panel(page):
+def test_keys_step_and_stay_in_the_panel(page):
     page.evaluate("window.leaked = []; document.addEventListener('keydown', e => window.leaked.push(e.key))")
     slider = row(page, "lam_cov")
     slider.press("ArrowRight")
-    slider.press("Shift+ArrowRight")
-    expect_setting(page, FIRST, lam_cov=0.311)
+    expect_setting(page, FIRST, lam_cov=0.305)
+    assert slider.get_attribute("aria-valuetext") == "0.305"
+    slider.press("ArrowDown")
+    expect_setting(page, FIRST)
+    slider.press("PageUp")
+    expect_setting(page, FIRST, lam_cov=0.4)
+    slider.press("PageDown")
+    slider.press("End")
+    expect_setting(page, FIRST, lam_cov=2.0)
+    slider.press("Home")
+    expect_setting(page, FIRST, lam_cov=0.0)
     slider.press("d")
     slider.press("Control+c")
     slider.press("Escape")
@@ -85,12 +97,49 @@ def test_mouse_drag(page):
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
+    painted(page)
+    half = float(row(page, "lam_aux", ".kit-box").input_value())
+    assert 0.015 < half < 0.03, "half way on a logarithmic scale from 0.0002 to 2"
     page.mouse.move(x + 60, y, steps=12)
     page.mouse.up()
     painted(page)
     value = float(row(page, "lam_aux", ".kit-box").input_value())
-    assert 1.2 < value < 1.8 and round(value, 2) == value
+    assert 3 * half < value < 30 * half and float(f"{value:.3g}") == value
     expect_setting(page, FIRST, lam_aux=value)
+
+
+@pytest.mark.parametrize(("weight", "probed"), [("lam_ortho", 0.001), ("lam_cov_pred", 0.03)])
+def test_a_small_weight_is_tuned_by_the_pixel_and_found_again(page, weight, probed):
+    slider, number = row(page, weight), row(page, weight, ".kit-box")
+    slider.scroll_into_view_if_needed()
+    place, tick = slider.bounding_box(), page.locator(f'.kit-row[data-weight="{weight}"] .kit-tick').bounding_box()
+    y, at = place["y"] + place["height"] / 2, round(tick["x"] + 1)
+    page.mouse.move(at, y)
+    page.mouse.down()
+    seen = {}
+    for x in range(-12, 13):
+        page.mouse.move(at + x, y)
+        painted(page)
+        seen[x] = float(number.input_value())
+    page.mouse.up()
+    assert probed in seen.values(), "the probed value is met again"
+    values = list(seen.values())
+    assert all(a <= b for a, b in pairwise(values)) and max(b / a for a, b in pairwise(values)) < 1.07
+    assert values[0] < 0.75 * probed and values[-1] > 1.3 * probed
+
+
+def test_what_is_marked_is_what_was_probed(page):
+    """The tick stands where the thumb stands for the probed value, also once the slider is elsewhere."""
+    place = "nodes => nodes.map(n => Number(n.style.getPropertyValue('--kit-at')))"
+    fills, ticks = (page.locator(f".kit-row {what}") for what in ("[type=range]", ".kit-tick"))
+    probed = ticks.evaluate_all(place)
+    assert probed == fills.evaluate_all(place) and len(set(probed)) == 7
+    page.click("button.kit-all-zero")
+    painted(page)
+    assert fills.evaluate_all(place) == [0] * 7 and ticks.evaluate_all(place) == probed
+    page.select_option("select.kit-case", label="epoch 9")
+    painted(page)
+    assert len(set(ticks.evaluate_all(place))) == 1, "0.1 for all of them"
 
 
 def test_all_zero_is_exactly_zero_and_reset_brings_the_probed_weights_back(page):
@@ -104,6 +153,17 @@ def test_all_zero_is_exactly_zero_and_reset_brings_the_probed_weights_back(page)
     expect_setting(page, FIRST)
 
 
+def test_reset_brings_the_first_state_back_as_well(page):
+    page.click('button.kit-preset[data-preset="late"]')
+    expect_setting(page, SECOND, lam_aux=0.0)
+    reset = page.locator("button.kit-reset")
+    assert reset.inner_text() == "reset" and "state" in reset.get_attribute("title")
+    reset.click()
+    expect_setting(page, FIRST)
+    assert page.locator("select.kit-case").input_value() == "0"
+    assert page.locator(".kit-badge").inner_text() == "as probed"
+
+
 def test_zero_and_only_this(page):
     line = page.locator('.kit-row[data-weight="lam_cov"]')
     line.locator("button.kit-only").click()
@@ -112,24 +172,58 @@ def test_zero_and_only_this(page):
     expect_setting(page, FIRST, **dict.fromkeys(WEIGHT_NAMES, 0.0))
 
 
-def test_number_box_takes_exact_values_flags_nonsense_and_cuts_at_the_end(page):
-    box = row(page, "lam_cov", ".kit-box")
-    message = page.locator('.kit-row[data-weight="lam_cov"] .kit-message')
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("abc", "a number, e.g. 0.5"),
+        ("-1", "0 to 2"),
+        ("5", "0 to 2"),
+        ("2.0001", "0 to 2"),
+        ("", "a number, e.g. 0.5"),
+        ("0,5,5", "a number, e.g. 0.5"),
+    ],
+)
+@pytest.mark.parametrize("leave", ["Enter", "Tab"])
+def test_a_number_that_is_refused_says_why_and_the_old_one_comes_back(page, typed, said, leave):
+    box, line = row(page, "lam_cov", ".kit-box"), page.locator('.kit-row[data-weight="lam_cov"]')
+    message = line.locator(".kit-message")
+    boxes = "nodes => nodes.map(n => { const r = n.getBoundingClientRect(); return [r.x, r.y, r.width, r.height] })"
+    things = page.locator(".kit-row, .kit-row input, .kit-plot, .kit-presets")
+    before = things.evaluate_all(boxes)
+    box.fill(typed)
+    if typed != "":  # it may be about to be typed
+        assert message.inner_text() == said and box.get_attribute("aria-invalid") == "true"
+    box.press(leave)
+    painted(page)
+    assert message.inner_text() == said and box.input_value() == "0.3"
+    assert box.get_attribute("aria-invalid") == "false", "what stands there now is right"
+    assert message.get_attribute("role") == "alert"
+    assert box.get_attribute("aria-describedby") == message.get_attribute("id")
+    assert things.evaluate_all(boxes) == before, "nothing moves"
+    place, end = message.bounding_box(), box.bounding_box()
+    assert abs(place["x"] + place["width"] - end["x"]) < 8 and place["y"] < end["y"] + end["height"] / 2
+    expect_setting(page, FIRST)
+    line.locator("button.kit-zero").click()  # the small buttons below the words can be pressed
+    expect_setting(page, FIRST, lam_cov=0.0)
+    assert message.is_hidden()
+
+
+def test_number_box_takes_exact_values(page):
+    box, message = row(page, "lam_cov", ".kit-box"), page.locator('.kit-row[data-weight="lam_cov"] .kit-message')
     box.fill("0.123456")
     expect_setting(page, FIRST, lam_cov=0.123456)
-    box.fill("-1")
-    painted(page)
-    assert "should be a number from 0 to 2" in message.inner_text() and box.get_attribute("aria-invalid") == "true"
-    assert page.locator(".kit-total").inner_text() == f"total = {FIRST.total + (0.123456 - 0.3) * 1.3:#.4g}"
-    box.fill("")
+    box.fill("x")
     assert message.is_visible()
-    box.fill("7")
-    box.press("Enter")
-    painted(page)
-    assert "ends at 2" in message.inner_text()
+    box.fill("2")
     expect_setting(page, FIRST, lam_cov=2.0)
-    box.fill("0.5")
     assert message.is_hidden()
+    slider = row(page, "lam_cov")
+    box.fill("0.123456")
+    slider.press("ArrowRight")
+    expect_setting(page, FIRST, lam_cov=0.124)
+    box.fill("0.123456")
+    slider.press("ArrowLeft")
+    expect_setting(page, FIRST, lam_cov=0.122)
 
 
 def test_presets_fill_in_weights_and_case(page):
@@ -169,7 +263,10 @@ def test_a_screen_reader_is_not_flooded_and_hears_the_last_numbers(page):
     }""")
     for _ in range(20):
         row(page, "lam_cov").press("ArrowRight")
-    page.wait_for_function("() => (window.spoken.at(-1) ?? '').startsWith('total = 2.752')", timeout=5000)
+    painted(page)
+    last = page.locator(".kit-total").inner_text()
+    assert last != f"total = {FIRST.total:#.4g}"
+    page.wait_for_function("last => (window.spoken.at(-1) ?? '').startsWith(last)", arg=last, timeout=5000)
     assert len(page.evaluate("window.spoken")) < 5
 
 

@@ -33,7 +33,7 @@ def row(page, name, what):
     return page.locator(f'.kit-row[data-weight="{name}"] {what}')
 
 
-def test_a_decimal_comma_is_a_decimal_point_and_nonsense_is_kept_and_named(show):
+def test_a_decimal_comma_is_a_decimal_point(show):
     page = show(Panel(make_report(1)))
     box, message = row(page, "lam_cov", "input.kit-box"), row(page, "lam_cov", ".kit-message")
     box.press("Control+a")
@@ -43,15 +43,11 @@ def test_a_decimal_comma_is_a_decimal_point_and_nonsense_is_kept_and_named(show)
     assert box.input_value() == "0,5" and message.is_hidden() and box.get_attribute("aria-invalid") == "false"
     total = make_report(1).total + 0.2 * 1.3
     page.wait_for_function(f"() => document.querySelector('.kit-total').textContent === 'total = {total:#.4g}'")
-    box.fill("0,5,5")
-    box.press("Tab")
-    painted(page)
-    assert box.input_value() == "0,5,5" and box.get_attribute("aria-invalid") == "true"
-    assert message.inner_text() == "lam_cov should be a number from 0 to 2. It stays 0.5."
     box.fill("7,5")
+    assert message.inner_text() == "0 to 2"
     box.press("Enter")
     painted(page)
-    assert "ends at 2. Set to 2" in message.inner_text() and box.input_value() == "2"
+    assert box.input_value() == "0.5", "the last number that could be set"
 
 
 def test_a_negative_weight_has_a_row_without_a_slider(show):
@@ -124,7 +120,7 @@ def test_the_matrix_uses_the_room_under_its_heading(show, width):
     page = show(Panel(make_report(1)), viewport={"width": width, "height": 900})
     plots, figure, matrix, head = (
         page.locator(place).bounding_box()
-        for place in (".kit-plots", ".kit-plot-cosines", ".kit-matrix", ".kit-plot-cosines figcaption")
+        for place in (".kit-play", ".kit-plot-cosines", ".kit-matrix", ".kit-plot-cosines figcaption")
     )
     assert abs(figure["width"] - plots["width"]) < 2 and matrix["width"] > 0.97 * plots["width"]
     assert abs(matrix["x"] - head["x"]) < 4 and 0 <= matrix["y"] - head["y"] - head["height"] < 16

@@ -202,7 +202,7 @@ def test_still_picture_has_alt_text_and_a_table(panel):
     data, _ = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     text = data["text/html"]
-    assert text.startswith('<figure><img alt="Two bar charts.') and "live when the notebook is run" in text
+    assert text.startswith('<figure><img alt="Two bar charts.') and "live while the kernel runs: run this cell" in text
     png = base64.b64decode(re.search(r"data:image/png;base64,([^\"]+)", text)[1])
     assert png.startswith(b"\x89PNG") and len(png) < 120_000
     assert text.count("<tr>") == 9 and "<script" not in text and "<svg" not in text and "http" not in text

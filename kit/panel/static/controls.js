@@ -1,6 +1,7 @@
 /** Controls: one row per weight, buttons for whole settings, presets under their hypothesis, labelled selects. */
 
 import { h, say, short, termColour } from "./drawing.js";
+import { placeOf, stepFrom, stopsOf, valueAt } from "./scale.js";
 
 /**
  * Jupyter binds arrows and letters at the document ("d d" deletes the cell). Keys typed into a control stay in it;
@@ -52,9 +53,13 @@ export function parseNumber(text) {
  * @property {boolean} adjustable
  * @property {boolean} negative fixed because it was probed with a negative weight
  * @property {number} upper
+ * @property {number[]} own values the slider has to stop at: those probed, those of presets
  */
 
-/** Slider, number box, "zero" and "only this" of one weight. */
+/** Stops that a page key goes: an eighth of a decade. */
+const PAGE = 20;
+
+/** Slider, number box, "zero" and "only this" of one weight. The slider itself counts from 0 to 1, see scale.js. */
 export class WeightRow {
   /** @type {HTMLInputElement} */ slider;
   /** @type {HTMLInputElement} */ box;
@@ -69,9 +74,12 @@ export class WeightRow {
     this.act = act;
     /** @type {number|null} the value both inputs show */
     this.shown = null;
+    /** @type {number|null} */
+    this.probed = null;
     /** Value and probed value that the marks stand for. */
     this.drawn = "";
     const { id, weight, term, upper } = spec;
+    this.stops = stopsOf(upper, spec.own);
     const swatch = h("span", { class: "kit-swatch", "aria-hidden": "true" });
     swatch.style.background = termColour(spec.index);
     const names = [h("span", { class: "kit-weight-name", dir: "auto", text: weight, title: weight }),
@@ -87,75 +95,56 @@ export class WeightRow {
       return;
     }
 
-    // step "any": with a coarser step the browser would round a weight of 0.001 to 0, and Home would do nothing.
-    this.slider = h("input", { type: "range", id: `${id}-slider`, min: 0, max: upper, step: "any", ...GUARD });
-    this.slider.addEventListener("input", () => this.act.change(this.snap(Number(this.slider.value), 0.01), false));
-    this.slider.addEventListener("change", () => this.act.change(this.snap(Number(this.slider.value), 0.01), true));
+    this.slider = h("input", { type: "range", id: `${id}-slider`, min: 0, max: 1, step: "any", ...GUARD });
+    for (const event of ["input", "change"]) {
+      this.slider.addEventListener(event, () => this.act.change(
+        valueAt(this.stops, Number(this.slider.value), this.probed), event === "change"));
+    }
     this.slider.addEventListener("keydown", (event) => this.press(event));
     this.tick = h("span", { class: "kit-tick", "aria-hidden": "true" });
     this.box = h("input", {
       type: "text", class: "kit-box", id: `${id}-box`, inputmode: "decimal", autocomplete: "off", spellcheck: "false",
       "aria-label": `${weight}, exact value`, "aria-describedby": `${id}-message`, ...GUARD,
     });
+    this.box.addEventListener("focus", () => this.flag(""));
     this.box.addEventListener("input", () => this.type(false));
     this.box.addEventListener("change", () => this.type(true));
     this.root = h("div", { class: "kit-row", "data-weight": weight },
       h("label", { class: "kit-row-name", for: `${id}-slider` }, swatch, index,
         h("span", { class: "kit-names" }, ...names)),
-      h("div", { class: "kit-slider" }, this.slider, this.tick), this.box,
       h("div", { class: "kit-row-buttons" },
-        button({ class: "kit-zero", text: "zero", "aria-label": `zero ${weight}` },
+        button({ class: "kit-zero", title: `zero ${weight}`, "aria-label": `zero ${weight}` },
           () => this.act.change(0, true)),
-        button({ class: "kit-only", text: "only this", "aria-label": `only this: ${weight}` }, this.act.only)),
-      this.message);
+        button({ class: "kit-only", title: `only this: ${weight}`, "aria-label": `only this: ${weight}` }, this.act.only)),
+      this.box, this.message, h("div", { class: "kit-slider" }, this.slider, this.tick));
   }
 
-  /** @param {number} value @param {number} step @returns {number} on the grid of the step, inside the slider */
-  snap(value, step) {
-    return Math.min(this.spec.upper, Math.max(0, Number((Math.round(value / step) * step).toFixed(6))));
-  }
-
-  /** Arrows step by 0.01, with Shift by 0.001, pages by 0.1; from the setting, as the row may be a frame behind it.
-   *  @param {KeyboardEvent} event */
+  /** From stop to stop; from the setting, as the row may be a frame behind it. @param {KeyboardEvent} event */
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = event.shiftKey ? 0.001 : 0.01;
     /** @type {Object<string, number>} */
-    const moves = { ArrowRight: step, ArrowUp: step, ArrowLeft: -step, ArrowDown: -step, PageUp: 0.1, PageDown: -0.1 };
-    let value;
-    if (event.key === "Home") value = 0;
-    else if (event.key === "End") value = this.spec.upper;
-    else if (Object.hasOwn(moves, event.key)) value = this.snap(this.act.value() + moves[event.key], 0.001);
-    else return;
+    const moves = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: PAGE, PageDown: -PAGE,
+      Home: -Infinity, End: Infinity };
+    if (!Object.hasOwn(moves, event.key)) return;
     event.preventDefault();
-    this.act.change(value, true);
+    this.act.change(stepFrom(this.stops, this.act.value(), moves[event.key]), true);
   }
 
-  /** Reads the box. Invalid text is named and changes nothing; a value beyond the slider is cut to its end.
+  /** Reads the box. What cannot be set is answered in a few words, and the value in force comes back.
    *  @param {boolean} done the user has left the box or pressed Enter */
   type(done) {
-    const { weight, upper } = this.spec;
+    const { upper } = this.spec;
     const value = parseNumber(this.box.value);
-    if (!Number.isFinite(value) || value < 0) {
-      this.flag(`${weight} should be a number from 0 to ${short(upper)}. It stays ${short(this.act.value())}.`);
+    if (value >= 0 && value <= upper) {
+      this.flag("");
+      // Remember what was typed, so that "0.50" is not rewritten to "0.5" under the cursor.
+      this.shown = value;
+      this.act.change(value, done);
       return;
     }
-    if (value > upper) {
-      const end = `${weight} ends at ${short(upper)}.`;
-      if (!done) {
-        this.flag(end);
-        return;
-      }
-      this.forget();
-      this.show(upper, null);
-      this.flag(`${end} Set to ${short(upper)}.`, false);
-      this.act.change(upper, true);
-      return;
-    }
-    this.flag("");
-    // Remember what was typed, so that "0.50" is not rewritten to "0.5" under the cursor.
-    this.shown = value;
-    this.act.change(value, done);
+    if (!done && this.box.value.trim() === "") return; // about to be typed
+    this.flag(Number.isNaN(value) ? "a number, e.g. 0.5" : `0 to ${short(upper)}`, !done);
+    if (done) this.box.value = String(this.act.value());
   }
 
   /** @param {string} text empty: nothing to say @param {boolean} invalid */
@@ -173,21 +162,22 @@ export class WeightRow {
 
   /** @param {number} value the setting @param {number|null} probed where the tick stands */
   show(value, probed) {
-    const { adjustable, upper } = this.spec;
+    const { adjustable } = this.spec;
     this.root.classList.toggle("kit-row-off", value === 0);
     if (!adjustable) {
       say(this.fixed, `fixed at ${short(value)}`);
       say(this.why, `${value < 0 ? "negative weight" : "negative in another probed state"}: shown, not adjustable`);
       return;
     }
-    const part = (/** @type {number} */ x) => Math.min(1, Math.max(0, x / upper));
+    this.probed = probed;
+    const place = placeOf(this.stops, value);
     if (this.drawn !== `${value} ${probed}`) {
       this.drawn = `${value} ${probed}`;
-      if (probed !== null) this.tick.style.setProperty("--kit-at", String(part(probed)));
-      this.slider.style.setProperty("--kit-at", String(part(value)));
+      if (probed !== null) this.tick.style.setProperty("--kit-at", String(placeOf(this.stops, probed)));
+      this.slider.style.setProperty("--kit-at", String(place));
       this.slider.setAttribute("aria-valuetext", short(value));
     }
-    if (Number(this.slider.value) !== value) this.slider.value = String(value);
+    if (Number(this.slider.value) !== place) this.slider.value = String(place);
     if (this.shown === value) return;
     this.shown = value;
     if (parseNumber(this.box.value) !== value) this.box.value = String(value);

@@ -25,7 +25,7 @@ export function h(tag, attributes = {}, ...children) {
 const heading = (level, text) => h(level === 3 ? "h3" : "h4", { class: "kit-question", text });
 
 /** @param {string} tag @param {Object<string, string|number>} attributes @returns {SVGElement} */
-function svg(tag, attributes) {
+export function svg(tag, attributes) {
   const node = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
   return node;
@@ -33,7 +33,7 @@ function svg(tag, attributes) {
 
 /** Attributes only where they differ, for the same reason.
  *  @param {Element} node @param {Object<string, string|number>} attributes */
-function tell(node, attributes) {
+export function tell(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     const text = String(value);
     if (node.getAttribute(name) !== text) node.setAttribute(name, text);
@@ -150,7 +150,7 @@ class BarRow {
   }
 }
 
-/** Horizontal bars with a question above and what healthy and sick look like below it. */
+/** Horizontal bars with a question above them, and below them what healthy and sick look like. */
 export class BarPlot {
   /** @param {{kind: string, level: number, question: string, caption: string}} words */
   constructor({ kind, level, question, caption }) {
@@ -160,10 +160,10 @@ export class BarPlot {
     this.list = h("div", { class: "kit-bars", role: "list" });
     this.axis = h("div", { class: "kit-axis", "aria-hidden": "true" });
     this.remark = h("p", { class: "kit-remark" });
+    // the rows stand beside those of the sliders: what is said about them comes below
     this.root = h("figure", { class: `kit-plot kit-plot-${kind}` },
-      h("figcaption", {}, heading(level, question),
-        h("p", { class: "kit-caption", text: caption })),
-      this.list, h("div", { class: "kit-axis-row" }, this.axis), this.remark);
+      h("figcaption", {}, heading(level, question)), this.list, this.axis, this.remark,
+      h("p", { class: "kit-caption", text: caption }));
   }
 
   /** @param {Bar[]} bars @param {[number, number]} axis @param {string} remark */

@@ -33,6 +33,7 @@ class LiveView {
   /** @type {HTMLElement} */ weights;
   /** @type {HTMLElement} */ menu;
   /** @type {HTMLElement} */ line;
+  /** @type {HTMLElement} */ said;
   /** @type {HTMLElement} */ aloud;
   /** @type {HTMLElement} */ status;
 
@@ -68,7 +69,7 @@ class LiveView {
   build() {
     const { id } = this;
     this.transport = new Transport(id, (type) => this.press(type));
-    this.line = h("p", { class: "kit-meaning kit-live-line", dir: "auto" });
+    this.line = h("p", { class: "kit-live-line", dir: "auto" });
     this.aloud = h("p", { class: "kit-hidden", role: "status", "aria-live": "polite" });
     this.status = h("p", { class: "kit-live-status", role: "status", dir: "auto" });
     this.weights = h("div", { class: "kit-rows" });
@@ -76,20 +77,25 @@ class LiveView {
     this.changes = new ChangeList(`${id}-changes`);
     this.wall = new ChartWall(id, () => this.later("curves"));
     this.acts = new TwoActs();
+    // of one height, whatever is said: nothing moves under the pointer. What is longer is scrolled to, with the keys as well.
+    this.said = h("div", { class: "kit-meaning kit-live-said", role: "group", "aria-label": "Diagnosis so far", tabindex: 0,
+      "data-lm-suppress-shortcuts": "true" }, this.status, this.line);
+    const [losses, ...curves] = this.wall.charts.map((chart) => chart.root);
     this.root = h("div", { class: "kit-panel kit-live", role: "group", "aria-label": "Training live" },
       h("div", { class: "kit-head" },
         h("h3", { class: "kit-title", dir: "auto", text: this.model.get("title") || "Training live" }),
-        this.transport.root, this.status, this.line),
-      h("div", { class: "kit-body" },
-        h("div", { class: "kit-controls" },
-          h("div", { class: "kit-toolbar" }, h("span", { class: "kit-toolbar-name", text: "Weights act twice" }),
-            button({ class: "kit-all-zero", text: "all zero" }, () => this.setAll(() => 0)),
-            button({ class: "kit-reset", text: "as at the start" }, () => this.setAll((row) => row.start))),
-          this.acts.words,
-          this.weights, this.menu, this.changes.root),
-        h("div", { class: "kit-views" },
-          this.wall.options, this.wall.root,
-          this.acts.plots)), this.aloud);
+        this.transport.root, this.said),
+      h("div", { class: "kit-play kit-live-play" },
+        h("div", { class: "kit-near" }, this.acts.readout.root,
+          h("div", { class: "kit-controls" },
+            h("div", { class: "kit-toolbar" }, h("span", { class: "kit-toolbar-name", text: "Weights" }),
+              button({ class: "kit-all-zero", text: "all zero" }, () => this.setAll(() => 0)),
+              button({ class: "kit-reset", text: "reset weights", title: "the weights that the run started with" },
+                () => this.setAll((row) => row.start))),
+            this.weights)),
+        losses, this.acts.words),
+      this.menu, this.changes.root, this.acts.plots, this.wall.options,
+      h("div", { class: "kit-plots kit-live-charts" }, ...curves, this.wall.lineInk), this.aloud);
     this.root.addEventListener("keydown", keepKeys);
     this.transport.show({ state: "", step: 0, epoch: 0, planned: null });
   }
@@ -176,8 +182,9 @@ class LiveView {
   equip(told) {
     const rows = told.rows ?? [];
     this.names = rows.map(({ weight }) => weight);
-    this.rows = rows.map(({ weight, term }, i) => new WeightRow({
+    this.rows = rows.map(({ weight, term, start }, i) => new WeightRow({
       id: `${this.id}-w${i}`, index: i, weight, term, adjustable: true, negative: false, upper: told.upper ?? 2,
+      own: [start],
     }, {
       value: () => this.setting[weight], change: (value, done) => this.change(weight, value, done), only: () => this.only(i),
     }));
@@ -238,8 +245,9 @@ class LiveView {
       const at = probe === null ? -1 : probe.weight_names.indexOf(name);
       row.show(setting[name], at < 0 || probe === null ? null : probe.cases[0].weights[at]);
       const kept = !this.pending && told.in_force[name] !== setting[name];
-      if (kept) row.flag(`in force: ${short(told.in_force[name])}, kept there by a fault`, false);
-      else if (row.message.textContent?.startsWith("in force: ")) row.flag("");
+      row.message.title = kept ? "a fault keeps it there" : "";
+      if (kept) row.flag(`kept at ${short(told.in_force[name])}`, false);
+      else if (row.message.textContent?.startsWith("kept at ")) row.flag("");
     });
     const change = this.marks.findLast(({ kind }) => kind === "weight");
     this.acts.draw(probe, setting);

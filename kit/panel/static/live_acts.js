@@ -2,15 +2,17 @@
 
 import { gradNorm, settle, total } from "./algebra.js";
 import { BarPlot, h, number, say } from "./drawing.js";
-import { partsPlot, pullsPlot } from "./readings.js";
+import { Readout } from "./readout.js";
+import { allZero, partsPlot, pullsPlot } from "./readings.js";
 
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./live_charts.js").Mark} Mark */
 /** @typedef {PanelData & {step: number}} Probed */
 
-/** Words beside the sliders, and the bars of the what-if. */
+/** Numbers and words beside the sliders, and the bars of the what-if. */
 export class TwoActs {
   constructor() {
+    this.readout = new Readout();
     this.now = h("p", { class: "kit-live-now", dir: "auto" });
     this.next = h("p", { class: "kit-live-next", dir: "auto" });
     this.words = h("div", { class: "kit-live-acts" },
@@ -29,7 +31,7 @@ export class TwoActs {
 
   /** What-if. @param {Probed|null} probe @param {Object<string, number>} setting */
   draw(probe, setting) {
-    this.plots.hidden = probe === null;
+    this.plots.hidden = this.readout.root.hidden = probe === null;
     if (probe === null) {
       say(this.now, "The network could not be probed here, so there is no what-if; training goes on.");
       return;
@@ -47,6 +49,7 @@ export class TwoActs {
     this.parts.update(parts.bars, parts.axis, parts.remark);
     const pulls = pullsPlot(probe, seen, w, -1, false);
     this.pulls.update(pulls.bars, pulls.axis, pulls.remark);
+    this.readout.show(value, norm, allZero(w), parts, pulls);
   }
 
   /** Training. @param {number} count of weights @param {boolean} pending not confirmed yet

@@ -53,7 +53,6 @@ export class ChartWall {
     this.options = h("div", { class: "kit-view-options" }, scales.root,
       h("div", { class: "kit-choice kit-live-read" },
         h("label", { for: `${id}-reader`, text: "Read the curves at batch" }), this.reader, this.readAt));
-    this.root = h("div", { class: "kit-plots kit-live-charts" }, ...this.charts.map((chart) => chart.root), this.lineInk);
   }
 
   /** @param {number|null} step */

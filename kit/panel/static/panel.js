@@ -2,8 +2,9 @@
 
 import { gradNorm, settle, total } from "./algebra.js";
 import { PresetList, WeightRow, button, choice, keepKeys } from "./controls.js";
-import { h, number, say } from "./drawing.js";
+import { h, say } from "./drawing.js";
 import { Frames } from "./frames.js";
+import { Readout } from "./readout.js";
 import { allZero, checkLine, meaning } from "./readings.js";
 import { Views } from "./views.js";
 
@@ -22,6 +23,7 @@ const SPEAK_MS = 700; // to screen readers, after the last change
  * @property {(name: string, act: () => void) => void} off
  * @property {() => void} save_changes
  * @property {(content: Object<string, any>) => void} send
+ * @property {unknown} [widget_manager] in a notebook only
  */
 
 let instances = 0;
@@ -29,8 +31,7 @@ let instances = 0;
 /** One view of one model. */
 class PanelView {
   /** @type {PanelData} */ data;
-  /** @type {HTMLElement} */ total;
-  /** @type {HTMLElement} */ grad;
+  /** @type {Readout} */ readout;
   /** @type {HTMLElement} */ badge;
   /** @type {HTMLElement} */ meaning;
   /** @type {HTMLElement} */ check;
@@ -40,7 +41,7 @@ class PanelView {
   /** @type {PresetList} */ presets;
   /** @type {HTMLSelectElement} */ caseSelect;
   /** @type {HTMLElement} */ caseNote;
-  /** @type {Views|undefined} */ views;
+  /** @type {Views} */ views;
   /** @type {HTMLTextAreaElement} */ note;
   /** @type {HTMLElement} */ exportStatus;
   /** @type {HTMLElement} */ exportBox;
@@ -114,7 +115,7 @@ class PanelView {
 
   /** @param {number} i */
   only(i) {
-    const own = this.setting[i] || this.probe.weights[i] || 1;
+    const own = this.setting[i] || this.probe.weights[i] || Math.min(1, this.data.upper);
     this.putAll(this.setting.map((w, j) => (j === i ? own : (this.data.adjustable[j] ? 0 : w))));
   }
 
@@ -156,9 +157,9 @@ class PanelView {
     const { data, id } = this;
     const title = this.model.get("title") || "";
     const level = title === "" ? 3 : 4;
-    this.total = h("output", { class: "kit-total" });
-    this.grad = h("output", { class: "kit-grad" });
     this.badge = h("p", { class: "kit-badge" });
+    this.readout = new Readout(this.badge);
+    // of one height, whatever it says: nothing moves under the pointer
     this.meaning = h("p", { class: "kit-meaning" });
     this.check = h("p", { class: "kit-check" });
     this.live = h("p", { class: "kit-hidden", role: "status" });
@@ -166,6 +167,7 @@ class PanelView {
     this.rows = data.weight_names.map((weight, i) => new WeightRow({
       id: `${id}-w${i}`, index: i, weight, term: data.names[i], adjustable: data.adjustable[i],
       negative: Boolean(data.negative?.[i]), upper: data.upper,
+      own: [...data.cases.map((probe) => probe.weights[i]), ...data.presets.map((preset) => preset.weights[weight] ?? 0)],
     }, {
       value: () => this.setting[i], change: (value, done) => this.change(i, value, done), only: () => this.only(i),
     }));
@@ -184,20 +186,22 @@ class PanelView {
     this.shownCase = null;
     this.root.replaceChildren(
       h("header", { class: "kit-head" },
-        title === "" ? null : h("h3", { class: "kit-title", dir: "auto", text: title }),
-        h("div", { class: "kit-readout" }, this.total, this.grad, this.badge), this.meaning, this.problem),
-      h("div", { class: "kit-body" },
-        h("div", { class: "kit-controls" },
-          h("div", { class: "kit-states" }, states.root, this.caseNote),
-          h("div", { class: "kit-toolbar" },
-            h("span", { class: "kit-toolbar-name", text: "Weights" }),
-            button({ class: "kit-all-zero", text: "all zero" },
-              () => this.putAll(this.setting.map((w, i) => (data.adjustable[i] ? 0 : w)))),
-            button({ class: "kit-reset", text: "reset", title: "back to the probed weights" },
-              () => this.putAll([...this.probe.weights]))),
-          h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)),
-          this.presets.root), this.views.root),
-      h("footer", { class: "kit-foot" }, this.check, this.exportBox), this.live);
+        title === "" ? null : h("h3", { class: "kit-title", dir: "auto", text: title }), states.root, this.problem),
+      h("div", { class: "kit-play" },
+        h("div", { class: "kit-near" }, this.readout.root, this.meaning,
+          h("div", { class: "kit-controls" },
+            h("div", { class: "kit-toolbar" },
+              h("span", { class: "kit-toolbar-name", text: "Weights" }),
+              button({ class: "kit-all-zero", text: "all zero" },
+                () => this.putAll(this.setting.map((w, i) => (data.adjustable[i] ? 0 : w)))),
+              button({ class: "kit-reset", text: "reset", title: "the first probed state, its weights as probed" },
+                () => this.show(data.cases[0], {}))),
+            h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)))),
+        this.views.plots),
+      this.presets.root, this.views.options, this.views.angles.root,
+      h("footer", { class: "kit-foot" }, this.caseNote, this.check,
+        h("p", { class: "kit-again", hidden: this.model.widget_manager === undefined,
+          text: "Live while the kernel runs. After a restart, run this cell again." }), this.exportBox), this.live);
   }
 
   makeExport() {
@@ -240,7 +244,6 @@ class PanelView {
     const same = (setting, state) => state === probe && settle(data, state, setting).every((x, i) => x === w[i]);
     this.presets.show((preset) => same(preset.weights, this.stateOf(preset)));
     this.drawReadout(w);
-    this.views?.draw(data, probe, w);
     this.exportBox.hidden = !model.get("can_export");
     say(this.exportStatus, model.get("status") ?? "");
     const note = model.get("note") ?? "";
@@ -254,29 +257,24 @@ class PanelView {
     this.caseSelect.value = String(this.data.cases.indexOf(probe));
     say(this.caseNote, probe.note ?? "");
     this.caseNote.hidden = !probe.note;
-    this.views?.showCase(probe);
+    this.views.showCase(probe);
     say(this.check, checkLine(probe));
     this.check.classList.toggle("kit-check-bad", probe.residual !== null && probe.residual > 1e-3);
   }
 
-  /** @param {number[]} w */
+  /** The charts and the two numbers. @param {number[]} w */
   drawReadout(w) {
-    const { probe } = this;
-    const value = total(probe, w);
-    const norm = gradNorm(probe, w);
-    const exact = allZero(w) ? " exactly" : "";
-    say(this.total, `total = ${number(value)}${exact}`);
-    say(this.grad, `|g| = ${number(norm)}${exact}`);
+    const { data, probe } = this;
+    const plots = this.views.draw(data, probe, w);
+    const spoken = this.readout.show(total(probe, w), gradNorm(probe, w), allZero(w), plots.parts, plots.pulls);
     const asProbed = w.every((w_i, i) => w_i === probe.weights[i]);
     say(this.badge, asProbed ? "as probed" : "re-weighted at this step, not retrained");
     this.badge.classList.toggle("kit-badge-changed", !asProbed);
-    const { text, alarm } = meaning(this.data, probe, w);
+    const { text, alarm } = meaning(data, probe, w);
     say(this.meaning, text);
     this.meaning.classList.toggle("kit-alarm", alarm);
     clearTimeout(this.speakTimer);
-    this.speakTimer = setTimeout(() => say(this.live,
-      `${this.total.textContent}, gradient norm ${number(norm)}${exact}, ${this.badge.textContent}. ${text}`),
-    SPEAK_MS);
+    this.speakTimer = setTimeout(() => say(this.live, `${spoken}, ${this.badge.textContent}. ${text}`), SPEAK_MS);
   }
 
   dispose() {

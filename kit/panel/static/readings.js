@@ -9,7 +9,8 @@ const CANCELLED = 1e-12;
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./algebra.js").Case} Case */
 /** @typedef {import("./drawing.js").Bar} Bar */
-/** @typedef {{bars: Bar[], axis: [number, number], remark: string}} Plot */
+/** @typedef {{bars: Bar[], axis: [number, number], terms: [number, number], remark: string}} Plot `terms`: the axis of the
+ *  terms alone, for a small picture */
 
 /** @param {number[]} w @returns {boolean} */
 export const allZero = (w) => w.every((w_i) => w_i === 0);
@@ -51,7 +52,7 @@ export function meaning(data, probe, w) {
   }
   if (norm === null) {
     return alarm("The gradient of a term in force is not finite: a step with this gradient would make the "
-      + "weights not finite, unless the loop refuses it.");
+      + "parameters not finite, unless the loop refuses it.");
   }
   if (value === 0 && norm === 0) {
     return alarm("The terms in force are 0 here and give no gradient: the loss reads 0 and nothing is learned.");
@@ -81,12 +82,13 @@ export function partsPlot(data, probe, w, fixed) {
     name: "total", detail: "sum of the bars above", value, sum: true, text: allZero(w) ? "0 exactly" : undefined,
   });
   const far = corner(data, probe);
-  const fits = [...parts, value, ...weighted(probe, probe.weights), total(probe, probe.weights)];
+  const own = [...parts, ...weighted(probe, probe.weights)];
+  const fits = [...own, value, total(probe, probe.weights)];
   if (fixed) {
     const ends = weighted(probe, far);
     fits.push(probe.axes.total, sum(ends.map((part) => Math.min(0, part ?? 0))), ...ends);
   }
-  return { bars, axis: axisEnds(fits), remark: "" };
+  return { bars, axis: axisEnds(fits), terms: axisEnds(own), remark: "" };
 }
 
 /** Weighted gradient norms per term, the norm of their sum and, as a diamond, the sum of the norms.
@@ -107,12 +109,13 @@ export function pullsPlot(data, probe, w, group, fixed) {
     text: allZero(w) ? "0 exactly" : undefined,
   });
   const before = termNorms(probe, probe.weights, group);
-  const fits = [...norms, norm, reach, ...before, sum(before)];
+  const own = [...norms, ...before];
+  const fits = [...own, norm, reach, sum(before)];
   if (fixed) {
     const limit = group === WHOLE ? probe.axes.gradient : probe.axes.gradient_groups[group];
     fits.push(limit, sum(termNorms(probe, corner(data, probe), group)));
   }
-  return { bars, axis: axisEnds(fits), remark: cancellation(norm, reach) };
+  return { bars, axis: axisEnds(fits), terms: axisEnds(own), remark: cancellation(norm, reach) };
 }
 
 /** @param {number|null} norm @param {number|null} reach @returns {string} */

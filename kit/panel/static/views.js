@@ -7,6 +7,7 @@ import { groupLabel, partsPlot, pullsPlot } from "./readings.js";
 
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./algebra.js").Case} Case */
+/** @typedef {import("./readings.js").Plot} Plot */
 
 /** Which term makes the total, which pulls, and which pull against each other. */
 export class Views {
@@ -44,9 +45,8 @@ export class Views {
     });
     this.groupSelect = groups.select;
     scale.select.value = this.wholeAxis ? "1" : "0";
-    this.root = h("div", { class: "kit-views" },
-      h("div", { class: "kit-view-options" }, groups.root, scale.root),
-      h("div", { class: "kit-plots" }, this.parts.root, this.pulls.root, this.angles.root));
+    this.plots = h("div", { class: "kit-plots" }, this.parts.root, this.pulls.root);
+    this.options = h("div", { class: "kit-view-options" }, groups.root, scale.root);
   }
 
   /** The layer groups of another probed state. @param {Case} probe */
@@ -57,7 +57,7 @@ export class Views {
     this.groupSelect.value = String(this.group + 1);
   }
 
-  /** @param {PanelData} data @param {Case} probe @param {number[]} w */
+  /** @param {PanelData} data @param {Case} probe @param {number[]} w @returns {{parts: Plot, pulls: Plot}} what was drawn */
   draw(data, probe, w) {
     const parts = partsPlot(data, probe, w, this.wholeAxis);
     this.parts.update(parts.bars, parts.axis, parts.remark);
@@ -66,8 +66,10 @@ export class Views {
     // an angle does not change with the size of a weight
     const signs = w.map(Math.sign).join();
     const { of, group } = this.turned;
-    if (of === probe && group === this.group && this.turned.signs === signs) return;
-    this.turned = { of: probe, group: this.group, signs };
-    this.angles.update(cosines(probe, w, this.group), w, gram(probe, this.group));
+    if (of !== probe || group !== this.group || this.turned.signs !== signs) {
+      this.turned = { of: probe, group: this.group, signs };
+      this.angles.update(cosines(probe, w, this.group), w, gram(probe, this.group));
+    }
+    return { parts, pulls };
   }
 }
