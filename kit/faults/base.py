@@ -19,10 +19,12 @@ class Fault:
 
     Undoing puts back the loop's parts, the weights of its loss, and the parameters that the fault overwrote, bitwise. What
     training did meanwhile to other parameters is training, and stays. ``hypothesis`` is the key of the claim that this fault makes true.
+    ``title`` (a few words) and ``what`` (a sentence) say what this very fault does, with its own names and numbers.
     """
 
     key: ClassVar[str]
     title: ClassVar[str]
+    what: ClassVar[str] = ""
     hypothesis: ClassVar[str]
 
     def applies_to(self, loop: TrainingLoop) -> str | None:

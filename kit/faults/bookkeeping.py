@@ -24,7 +24,10 @@ class LossCountedOnStepsOnly(Fault):
     """The loss is added to the running sum only when a step was taken: with every step skipped, the epoch reads exactly 0."""
 
     key: ClassVar[str] = "loss_counted_on_steps_only"
-    title: ClassVar[str] = "Loss added only in the branch of a taken step"
+    title: ClassVar[str] = "Loss added on taken steps only"
+    what: ClassVar[str] = (
+        "The running sum gets the loss only where a step was taken: with every step skipped, the epoch reads 0."
+    )
     hypothesis: ClassVar[str] = "wrong_number"
 
     def _apply(self, loop: TrainingLoop) -> None:
@@ -36,7 +39,10 @@ class LossOutsideLoop(Fault):
     """Loss, backward and step stand after the batch loop: one of each per epoch, on the last batch, divided by all batches."""
 
     key: ClassVar[str] = "loss_outside_loop"
-    title: ClassVar[str] = "Loss and step stand after the batch loop"
+    title: ClassVar[str] = "Loss and step after the batch loop"
+    what: ClassVar[str] = (
+        "One loss, one backward and one step an epoch, on the last batch; the sum is divided by all batches."
+    )
     hypothesis: ClassVar[str] = "loss_outside_loop"
 
     def _apply(self, loop: TrainingLoop) -> None:
@@ -57,7 +63,10 @@ class WarmUpAtZero(Fault):
     """The warm-up starts at a learning rate of 0 and never leaves it: every batch steps, and nothing moves."""
 
     key: ClassVar[str] = "warm_up_at_zero"
-    title: ClassVar[str] = "The warm-up never leaves a learning rate of 0"
+    title: ClassVar[str] = "Learning rate stays 0"
+    what: ClassVar[str] = (
+        "The warm-up starts at a learning rate of 0 and never leaves it: every batch steps, and nothing moves."
+    )
     hypothesis: ClassVar[str] = "zero_learning_rate"
 
     def _apply(self, loop: TrainingLoop) -> None:

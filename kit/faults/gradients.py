@@ -19,8 +19,16 @@ class NanGradients(Fault):
 
     prefix: str = ""
     key: ClassVar[str] = "nan_gradients"
-    title: ClassVar[str] = "NaN gradients, replaced by 0"
     hypothesis: ClassVar[str] = "nan_gradients"
+
+    @property
+    def title(self) -> str:
+        return f"NaN gradients{self.prefix and f' in {self.prefix}'}, replaced by 0"
+
+    @property
+    def what(self) -> str:
+        place, then = ("all parameters", " and takes no step") if not self.prefix else (f"{self.prefix}*", "")
+        return f"Every backward pass leaves NaN in the gradients of {place}; the loop replaces NaN by 0{then}."
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
         names = [name for name, _ in loop.model.named_parameters()]
@@ -54,7 +62,8 @@ class NanLossReadAsZero(Fault):
     """Training outputs and so the training loss are NaN, and whatever displays the loss replaces NaN by 0."""
 
     key: ClassVar[str] = "nan_loss_read_as_zero"
-    title: ClassVar[str] = "A NaN loss is displayed as 0"
+    title: ClassVar[str] = "NaN loss displayed as 0"
+    what: ClassVar[str] = "The training outputs and the training loss are NaN, and the display replaces NaN by 0."
     hypothesis: ClassVar[str] = "nan_gradients"
 
     def _apply(self, loop: TrainingLoop) -> None:

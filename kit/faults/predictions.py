@@ -32,6 +32,7 @@ class BlendMissing(Fault):
 
     key: ClassVar[str] = "blend_missing"
     title: ClassVar[str] = "R_blend is not passed"
+    what: ClassVar[str] = "The loss gets no R_blend and builds R_hat from the two factors."
     hypothesis: ClassVar[str] = "missing_prediction"
 
     def _apply(self, loop: TrainingLoop) -> None:
@@ -43,7 +44,8 @@ class FactorHeadsZero(Fault):
     """The heads of both factors are exactly 0: a saddle of the loss, which they never leave."""
 
     key: ClassVar[str] = "factor_heads_zero"
-    title: ClassVar[str] = "The factor heads are zero"
+    title: ClassVar[str] = "Factor heads are 0"
+    what: ClassVar[str] = "The heads of both factors are exactly 0, a saddle of the loss that they never leave."
     hypothesis: ClassVar[str] = "zero_outputs"
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
@@ -62,7 +64,8 @@ class BlendMissingFactorsZero(FactorHeadsZero):
     """Hypothesis 3 in full: no R_blend, and both factors are 0."""
 
     key: ClassVar[str] = "blend_missing_factors_zero"
-    title: ClassVar[str] = "R_blend is not passed and the factors are zero"
+    title: ClassVar[str] = "No R_blend, factors are 0"
+    what: ClassVar[str] = "The loss gets no R_blend, and the heads of both factors are exactly 0."
     hypothesis: ClassVar[str] = "missing_prediction"
 
     def _apply(self, loop: TrainingLoop) -> None:
@@ -75,7 +78,8 @@ class HeadsStartAtZero(Fault):
     """Every head starts at 0: the outputs are 0 in value, but not cut off (a range of 0 becomes softplus(0) = 0.69 m)."""
 
     key: ClassVar[str] = "heads_start_at_zero"
-    title: ClassVar[str] = "All heads start at zero"
+    title: ClassVar[str] = "All heads start at 0"
+    what: ClassVar[str] = "Every head is set to 0 once: its output is 0, a gradient still passes."
     hypothesis: ClassVar[str] = "zero_outputs"
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
@@ -93,7 +97,8 @@ class AllOutputsZero(Fault):
     """Every output is multiplied by 0, as a dead activation or an empty mask would: no gradient passes either."""
 
     key: ClassVar[str] = "all_outputs_zero"
-    title: ClassVar[str] = "All model outputs are zero"
+    title: ClassVar[str] = "All outputs are 0"
+    what: ClassVar[str] = "Every output is multiplied by 0, as by a dead activation: no gradient passes either."
     hypothesis: ClassVar[str] = "zero_outputs"
 
     def _apply(self, loop: TrainingLoop) -> None:

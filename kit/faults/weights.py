@@ -31,6 +31,7 @@ class AllWeightsZero(Fault):
 
     key: ClassVar[str] = "all_weights_zero"
     title: ClassVar[str] = "All loss weights are 0"
+    what: ClassVar[str] = "Every lam_* is 0 in every epoch, so the loss is 0 and so is its gradient."
     hypothesis: ClassVar[str] = "loss_weights"
 
     def _apply(self, loop: TrainingLoop) -> None:
@@ -43,6 +44,7 @@ class LamCovZero(Fault):
 
     key: ClassVar[str] = "lam_cov_zero"
     title: ClassVar[str] = "lam_cov is 0"
+    what: ClassVar[str] = "lam_cov is 0 in every epoch; the other six weights stay as they are."
     hypothesis: ClassVar[str] = "loss_weights"
 
     def _apply(self, loop: TrainingLoop) -> None:
@@ -64,7 +66,10 @@ class TermsCancel(Fault):
     """
 
     key: ClassVar[str] = "terms_cancel"
-    title: ClassVar[str] = "Two terms cancel by a sign error"
+    title: ClassVar[str] = "Two terms cancel"
+    what: ClassVar[str] = (
+        "A sign error: loss_nmse minus loss_nmse_pred, equal without R_blend, and no other term. The total is exactly 0."
+    )
     hypothesis: ClassVar[str] = "loss_weights"
 
     def _apply(self, loop: TrainingLoop) -> None:
@@ -87,8 +92,15 @@ class WeightNotPassed(Fault):
 
     name: str = "lam_cov"
     key: ClassVar[str] = "weight_not_passed"
-    title: ClassVar[str] = "A weight is not passed at construction"
     hypothesis: ClassVar[str] = "loss_initialisation"
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} is not passed"
+
+    @property
+    def what(self) -> str:
+        return f"{self.name} is not passed to the constructor: its default {CLASS_DEFAULT.get(self.name, 'value')} is in force."
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
         return None if self.name in WEIGHT_NAMES.values() else f"the loss has no weight {self.name!r}."
@@ -102,7 +114,8 @@ class SearchSetsLamCovZero(Fault):
     """Search weights, applied when the run begins, overwrite lam_cov with 0."""
 
     key: ClassVar[str] = "search_sets_lam_cov_zero"
-    title: ClassVar[str] = "Search weights overwrite lam_cov with 0"
+    title: ClassVar[str] = "Search sets lam_cov to 0"
+    what: ClassVar[str] = "The weights of a search are applied when the run begins and overwrite lam_cov with 0."
     hypothesis: ClassVar[str] = "loss_initialisation"
 
     def _apply(self, loop: TrainingLoop) -> None:
@@ -114,7 +127,10 @@ class ScheduleOmitsLamCov(Fault):
     """The report's suspicion: the schedule sets two weights and not lam_cov. What is not set keeps its value."""
 
     key: ClassVar[str] = "schedule_omits_lam_cov"
-    title: ClassVar[str] = "The schedule sets other weights, not lam_cov"
+    title: ClassVar[str] = "Schedule leaves lam_cov out"
+    what: ClassVar[str] = (
+        "The schedule sets lam_subspace_align and lam_peak_contrast; lam_cov keeps the value that it had."
+    )
     hypothesis: ClassVar[str] = "loss_initialisation"
 
     def _apply(self, loop: TrainingLoop) -> None:

@@ -24,7 +24,7 @@ from kit.investigation.fault_runs import (
 )
 from kit.loss import CLASS_DEFAULT, TRAINER_AFTER_FIX
 from kit.panel import Panel
-from kit.plots import Evidence, compare_runs_evidence, evidence, new_axes
+from kit.plots import Evidence, compare_runs_evidence, evidence, look, new_axes
 from kit.probe import ProbeReport
 from kit.report import Finding, Table
 
@@ -51,9 +51,9 @@ def lam_cov_evidence(seen: ProbeReport, values: tuple[float, ...] = (0.0, 0.3, 1
     readings = {"total of the step": whatif.total, "gradient norm of the step": whatif.grad_norm}
     said = []
     for ax, (title, read) in zip(axes, readings.items(), strict=True):
-        ax.plot(lam, [read(seen, {"lam_cov": x}) for x in lam], color="#0072B2")
+        ax.plot(lam, [read(seen, {"lam_cov": x}) for x in lam], color=look(0)["color"])
         marked = [float(read(seen, {"lam_cov": x})) for x in values]
-        ax.plot(values, marked, "o", color="#D55E00")
+        ax.plot(values, marked, "o", color=look(5)["color"])
         ax.set_title(title, fontsize=10, loc="left")
         ax.set_xlabel("lam_cov")
         ax.set_ylim(bottom=0)

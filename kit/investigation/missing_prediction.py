@@ -28,7 +28,8 @@ from kit.investigation.fault_runs import (
     spoken_steps,
 )
 from kit.panel import Panel
-from kit.plots import Evidence, compare_runs_evidence, evidence, layer_heatmap_evidence, new_axes
+from kit.plots import Evidence, compare_runs_evidence, evidence, layer_heatmap_evidence, look, new_axes
+from kit.plots.curves import legend_below
 from kit.report import Finding, Table
 from kit.training import Patient
 
@@ -94,12 +95,12 @@ def near_zero_evidence(study: ZeroFactors) -> Evidence:
     s, g = study.near["scale of the factors"], study.near["gradient norm"]
     beside = (s > 0) & (g > 0)
     ax = new_axes()[0]
-    ax.loglog(s[beside], g[beside], marker="o", color="#0072B2", label="measured")
+    ax.loglog(s[beside], g[beside], label="measured", **look(0))
     ax.loglog(s[beside], g[0] / s[beside], linestyle=":", color="#666666", label="1 / scale")
     ax.set_xlabel("scale of the factors")
     ax.set_ylabel("gradient norm")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    legend_below([ax])
     points = "; ".join(f"at scale {a:g} the gradient norm is {b:.3g}" for a, b in zip(s, g, strict=True))
     caption = (
         "How hard does the covariance term pull on the factors just beside zero? The dotted line is the law 1 / scale; it ends where "

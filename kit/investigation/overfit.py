@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from kit.plots import Evidence, evidence, new_axes
-from kit.plots.curves import curve
+from kit.plots import Evidence, evidence, new_axes, role
+from kit.plots.curves import curve, legend_below
 from kit.report import Finding, Table
 from kit.training import OverfitResult
 
 
 def overfit_evidence(result: OverfitResult) -> Evidence:
     history = result.history
-    ax = curve(new_axes()[0], history.train_loss, "train", 0)
-    curve(ax, history.val_loss, "validation (same scenes)", 1)
+    ax = curve(new_axes()[0], history.train_loss, "train", role("train"))
+    curve(ax, history.val_loss, "validation (same scenes)", role("validation"))
     ax.axhline(0.5, color="#666666", linewidth=0.9, linestyle=":")
     ax.text(1, 0.52, "0.5: the protocol's limit for the last epoch", fontsize=8, color="#444444")
     ax.set_ylim(bottom=0)
     ax.set_ylabel("covariance NMSE")
-    ax.legend(frameon=False)
+    legend_below([ax])
     alt = (
         f"Line chart over {len(history.train_loss)} epochs. Train falls from {history.train_loss[0]:.3f} to {history.train_loss[-1]:.3f}, "
         f"validation on the same scenes from {history.val_loss[0]:.3f} to {history.val_loss[-1]:.3f}."

@@ -25,8 +25,8 @@ MODULES: tuple[str, ...] = (
 JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "journal.js")
 LIVE_MODULES: tuple[str, ...] = (
     *("algebra.js", "drawing.js", "scale.js", "controls.js", "readings.js", "readout.js"),
-    *("live_curves.js", "live_charts.js", "live_wall.js", "live_acts.js", "live_controls.js", "live_kernel.js"),
-    "frames.js",
+    *("live_curves.js", "live_legend.js", "live_charts.js", "live_wall.js", "live_acts.js", "live_controls.js"),
+    *("live_kernel.js", "frames.js"),
     "live.js",
 )
 PAGE_MODULES: tuple[str, ...] = ("standalone.js", "link.js", "csv.js", "page.js")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 LIMIT = 1200  # points of a curve; beyond, it is thinned to half of them or fewer
 MARKS = 200
+Points = tuple[list[int], list[float | None], list[int]]  # steps, values, parts
 _SIX = 6  # of six points in a row three stay at most: the smallest, the largest, and one that is not finite
 
 
@@ -22,19 +23,36 @@ class Mark:
 
 
 class Curve:
-    """Points of one quantity over the steps. Thinning keeps every extreme, so that no spike is lost, and every gap."""
+    """Points of one quantity over the steps. Thinning keeps every extreme, so that no spike is lost, and every gap.
+
+    ``parts``: for every point the number of changes before it. No line is drawn across a change, where nothing was measured.
+    """
 
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.values: list[float] = []
+        self.parts: list[int] = []
 
-    def add(self, step: int, value: float) -> None:
+    def add(self, step: int, value: float, part: int = 0) -> None:
         self.steps.append(step)
         self.values.append(value)
+        self.parts.append(part)
         if len(self.steps) > LIMIT:
             kept = list(thinned(self.values))
             self.steps = [self.steps[i] for i in kept]
             self.values = [self.values[i] for i in kept]
+            self.parts = [self.parts[i] for i in kept]
+
+    def joined(self, i: int) -> bool:
+        """Whether a line leads to point `i` from the one before: no change lies between, or no batch."""
+        if i == 0 or not (math.isfinite(self.values[i - 1]) and math.isfinite(self.values[i])):
+            return False
+        return self.parts[i] == self.parts[i - 1] or self.steps[i] - self.steps[i - 1] <= 1
+
+    @property
+    def sparse(self) -> bool:
+        """Measured at some batches only, an epoch's end or a probe: then every point is marked."""
+        return len(self.steps) < 2 or self.steps[-1] - self.steps[0] > 1.5 * (len(self.steps) - 1)
 
     @property
     def last(self) -> float:
@@ -63,25 +81,30 @@ class Curves:
     def __init__(self) -> None:
         self.curves: dict[str, Curve] = {}
         self.marks: list[Mark] = []
-        self._fresh: dict[str, tuple[list[int], list[float | None]]] = {}
+        self.part = 0  # changes so far
+        self._fresh: dict[str, Points] = {}
 
-    def add(self, name: str, step: int, value: float | None) -> None:
-        """`value` None: not measured, no point. Not finite: a gap."""
+    def add(self, name: str, step: int, value: float | None, part: int | None = None) -> None:
+        """`value` None: not measured, no point. Not finite: a gap. `part`: of the time before a change, if not of now."""
         if value is None:
             return
-        self.curves.setdefault(name, Curve()).add(step, value)
-        steps, values = self._fresh.setdefault(name, ([], []))
-        steps.append(step)
-        values.append(_plain(value))
+        part = self.part if part is None else part
+        self.curves.setdefault(name, Curve()).add(step, value, part)
+        for column, entry in zip(self._fresh.setdefault(name, ([], [], [])), (step, _plain(value), part), strict=True):
+            column.append(entry)
 
-    def take(self) -> dict[str, tuple[list[int], list[float | None]]]:
-        """Name -> (steps, values) added since the last call, ready for `json.dumps`; null = not finite."""
+    def take(self) -> dict[str, Points]:
+        """Name -> (steps, values, parts) added since the last call, ready for `json.dumps`; null = not finite."""
         fresh, self._fresh = self._fresh, {}
         return fresh
 
-    def everything(self) -> dict[str, tuple[list[int], list[float | None]]]:
-        """Name -> (steps, values) of all that is kept."""
-        return {name: (list(c.steps), [_plain(v) for v in c.values]) for name, c in self.curves.items()}
+    def everything(self) -> dict[str, Points]:
+        """Name -> (steps, values, parts) of all that is kept."""
+        return {name: (list(c.steps), [_plain(v) for v in c.values], list(c.parts)) for name, c in self.curves.items()}
+
+    def change(self) -> None:
+        """From here on something is different: no line leads across."""
+        self.part += 1
 
     def mark(self, mark: Mark, *, goes_on: bool) -> None:
         """goes_on: the change continues the last one of the same name (a drag), which it takes the place of."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from kit import whatif
 from kit.panel.data import slider_end
 from kit.panel.live_curves import Curves
 from kit.panel.live_evidence import live_evidence
 from kit.panel.live_messages import changed_weights, fault_marks, snapshot, state_of
+from kit.panel.live_probes import probe_points
 from kit.panel.live_running import Home, Slices
 from kit.panel.live_session import Session, Turn
 from kit.plots import Evidence
@@ -51,11 +51,16 @@ class Training:
         self.upper = slider_end({"": start}, (), upper)
         self.report: Any = None
         self.probed_at = 0
+        self._fresh = False  # nothing but weights has changed since the report
+        self._look_due, self._look_cost = False, 0.0
+        self._before: tuple[dict[str, float], int] | None = (
+            None  # weights and part of the curves before the first change
+        )
         self.seq: str | int = 0  # of the last setting that a view sent
         self.epoch = 0
         self._news: set[str] = set()
         self._dragged_from: dict[str, float] = {}
-        self._last = dict.fromkeys(("flush", "tick", "drag", "line"), -1e9)
+        self._last = dict.fromkeys(("flush", "tick", "drag", "line", "look"), -1e9)
         self._unheard = self._line_cost = 0.0
         self._slices = Slices(self._tick, self._interrupted)
         self._home = Home()
@@ -107,6 +112,7 @@ class Training:
         self.session.reset()
         self.curves, self.error, self.report, self.epoch = Curves(), None, None, 0
         self._dragged_from.clear()
+        self._fresh, self._look_due, self._before = False, False, None
         self._last["line"] = -1e9
         self.line = ""
         self._look()
@@ -133,6 +139,9 @@ class Training:
         self.session.set_faults(tuple(keys))
         for mark in fault_marks(self.session, before):
             self.curves.mark(mark, goes_on=False)
+        if self.faults != before:
+            self.curves.change()
+            self._before, self._fresh = None, False
         self._news.add("marks")
         self._look()
         self._say(self.state)
@@ -177,6 +186,7 @@ class Training:
     def _one(self) -> bool:
         """One batch; False if it was the last, or failed."""
         try:
+            self._see_change()
             turn = self.session.advance()
         except Exception as error:  # noqa: BLE001  a step of the user's own may raise anything
             self._slices.stop()
@@ -185,6 +195,7 @@ class Training:
             self._rest(f"Stopped before batch {self.session.step + 1}: {type(error).__name__}{said and f': {said}'}.")
             return False
         self.error = None
+        self._fresh = False
         self._add(turn)
         if self.session.finished:
             self._slices.stop()
@@ -210,11 +221,16 @@ class Training:
         if report is self.report:
             return
         self.report, self.probed_at = report, self.session.step
+        self._fresh, self._look_due = True, False
         self._news.add("probe")
-        for term, value in zip(report.names, whatif.term_grad_norms(report), strict=True):
-            self.curves.add(f"pull:{term}", self.probed_at, float(value))
-        for group in report.groups:
-            self.curves.add(f"group:{group}", self.probed_at, float(whatif.grad_norm(report, None, group)))
+        if self._before is not None:  # the same network under the weights before: the other side of the change
+            self._points(*self._before)
+            self._before = None
+        self._points()
+
+    def _points(self, weights: Mapping[str, float] | None = None, part: int | None = None) -> None:
+        for name, value in probe_points(self.report, weights):
+            self.curves.add(name, self.session.step, value, part)
 
     def _rest(self, why: str, state: str = "paused") -> None:
         self._look()
@@ -222,9 +238,25 @@ class Training:
         self._say(state, why)
 
     def _look(self) -> None:
+        started = time.monotonic()
         report = self.session.look()
+        self._last["look"] = time.monotonic()
+        self._look_cost = self._last["look"] - started
         if report is not None:
             self._probed(report)
+
+    def _see_change(self) -> None:
+        """Before the next batch: what was changed since the last one becomes points, at the batch where it was changed.
+
+        By algebra where the network was probed just now; else by a probe, as often as a third of the time allows.
+        """
+        if self._look_due and self._fresh:
+            self._points(self.session.weights)
+            self._look_due = False
+        elif self._look_due and time.monotonic() - self._last["look"] >= 2 * self._look_cost:
+            self._look()
+            self._look_due = False
+        self._before = None
 
     def _speak(self, now: float | None) -> None:
         """The diagnosis line; while running seldom enough to cost a twentieth of the time at most. None: now."""
@@ -246,14 +278,17 @@ class Training:
     # What the views are told.
 
     def _set_weights(self, weights: Mapping[str, float], done: bool) -> None:
-        before = self.weights
+        before, in_force, dragged = self.weights, dict(self.session.weights), bool(self._dragged_from)
         self._refuse_if_retired()
         self.session.set_weights(weights)
         mark, goes_on = changed_weights(self.session.step, before, self.weights, self._dragged_from)
         if mark is not None:
             self.curves.mark(mark, goes_on=goes_on)
             self._news.add("marks")
+            self._before = self._before or (in_force, self.curves.part)
+            self.curves.change()
         if done:
+            self._look_due |= mark is not None or dragged
             self._dragged_from.clear()
         self._say(self.state)
 

@@ -5,7 +5,6 @@ Inline SVG and frames are dropped there; a PNG inside an HTML figure and a plain
 
 from __future__ import annotations
 
-import base64
 import html
 import math
 import warnings
@@ -18,7 +17,7 @@ from matplotlib.figure import Figure
 
 from kit import whatif
 from kit.panel.data import as_set
-from kit.plots import palette, png_of
+from kit.plots import figure_html, look, palette, png_of
 
 _LONGEST_NAME = 26
 
@@ -36,10 +35,9 @@ def _cut(name: str) -> str:
 
 def _bars(ax: Any, names: list[str], values: np.ndarray, last: str, last_value: float, heading: str) -> None:
     """Horizontal bars of the terms, then the heavier one of the sum; the number stands beside each bar."""
-    colours = palette()["terms"]
     shown = np.append(values, last_value)
     finite = np.where(np.isfinite(shown), shown, 0.0)
-    hues = [colours[i % len(colours)] for i in range(len(names))] + [palette()["total"]]
+    hues = [look(i)["color"] for i in range(len(names))] + [palette()["total"]]
     ax.barh(range(len(shown)), finite, color=hues, edgecolor="#00000080", linewidth=0.6, height=0.62)
     low, high = min(0.0, finite.min()), max(0.0, finite.max())
     span = (high - low) or 1.0
@@ -76,11 +74,11 @@ def bar_figure(report: Any, weights: Mapping[str, float]) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> str:
+def _png(figure: Figure) -> bytes:
     with warnings.catch_warnings():
         # A name in a script the font lacks is drawn as boxes; the table beside the picture has it in full.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        return base64.b64encode(png_of(figure)).decode("ascii")
+        return png_of(figure)
 
 
 def alt_text(report: Any, weights: Mapping[str, float]) -> str:
@@ -143,9 +141,5 @@ def static_html(
     """
     texts = (title.strip(), case.strip() and f"State: {case.strip()}", f"Still picture; {live.strip()}")
     caption = " ".join(html.escape(_sentence(text)) for text in texts if text)
-    return (
-        f'<figure><img alt="{html.escape(alt_text(report, weights))}" '
-        f'src="data:image/png;base64,{_png(bar_figure(report, weights))}">'
-        f"<figcaption>{caption}</figcaption></figure>\n"
-        f"{_table(report, weights)}"
-    )
+    picture = figure_html(_png(bar_figure(report, weights)), alt_text(report, weights), caption)
+    return f"{picture}\n{_table(report, weights)}"

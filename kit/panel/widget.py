@@ -18,6 +18,7 @@ from kit.panel.presets import Preset
 from kit.panel.recorded import cases_of, presets_in
 from kit.panel.setting import Setting
 from kit.panel.static_view import static_html
+from kit.plots import figure_style
 
 
 class PanelValueError(ValueError, traitlets.TraitError):
@@ -240,7 +241,7 @@ class Panel(anywidget.AnyWidget):
         data, metadata = bundle
         # Where no widget runs (a page on the web, an untrusted notebook) this is what a reader sees.
         fallback = static_html(self.report, self.weights, title=self.title, case=self.case)
-        return {**data, "text/html": fallback}, metadata
+        return {**data, "text/html": fallback + figure_style()}, metadata
 
     def __repr__(self) -> str:
         setting = ", ".join(f"{name}={value:g}" for name, value in self.weights.items())

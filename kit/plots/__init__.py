@@ -3,9 +3,9 @@
 from kit.plots.bench import confusion, confusion_evidence, reliability, reliability_evidence
 from kit.plots.curves import compare_runs, compare_runs_evidence, curve, symptom, symptom_evidence
 from kit.plots.displayed import displayed, displayed_evidence
-from kit.plots.evidence import Evidence, evidence, new_axes, own_evidence, png_of
+from kit.plots.evidence import Evidence, evidence, figure_html, figure_style, new_axes, own_evidence, png_of
 from kit.plots.heatmap import layer_heatmap, layer_heatmap_evidence, layer_norms
-from kit.plots.palette import palette, palette_text
+from kit.plots.palette import look, palette, palette_text, role
 
 __all__ = [
     "Evidence",
@@ -17,9 +17,12 @@ __all__ = [
     "displayed",
     "displayed_evidence",
     "evidence",
+    "figure_html",
+    "figure_style",
     "layer_heatmap",
     "layer_heatmap_evidence",
     "layer_norms",
+    "look",
     "new_axes",
     "own_evidence",
     "palette",
@@ -27,6 +30,7 @@ __all__ = [
     "png_of",
     "reliability",
     "reliability_evidence",
+    "role",
     "symptom",
     "symptom_evidence",
 ]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
 from kit.plots.evidence import Evidence, evidence, new_axes
-from kit.plots.palette import palette
+from kit.plots.palette import look
 
 
 def confusion(score: Any, ax: Axes | None = None) -> Axes:
@@ -47,10 +47,9 @@ def reliability(score: Any, ax: Axes | None = None) -> Axes:
     """The probability given to the first cause against how often it was right. Healthy: points on the diagonal."""
     ax = new_axes(width=4.6, height=3.6)[0] if ax is None else ax
     table = score.reliability
-    colours = palette()["okabe_ito"]
     ax.plot([0, 1], [0, 1], color="#888888", linestyle=":", linewidth=1.2)
     sizes = 20 + 180 * table["runs"] / table["runs"].max()
-    ax.scatter(table["probability"], table["right"], s=sizes, color=next(iter(colours.values())), zorder=3)
+    ax.scatter(table["probability"], table["right"], s=sizes, color=look(0)["color"], zorder=3)
     for row in table.itertuples():
         ax.annotate(
             f"{row.runs}",

@@ -5,36 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kit.plots.evidence import Evidence, evidence, new_axes
-from kit.plots.palette import palette
+from kit.plots.palette import look, role
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_DASHES = ("-", "--", "-.", ":")
+_SAME = 0.01  # of the height of a chart: curves that are nearer than this in every epoch lie on one another
+_WIDTH, _WIDER = 1.6, 2.2  # points; of curves on one another the first drawn is the widest, so that each is seen
 
 
-def curve(ax: Axes, values: Sequence[float], label: str, number: int = 0) -> Axes:
-    """One line per epoch, told apart by colour, marker and dash, with its name at its end."""
-    colour = palette()["terms"][number % len(palette()["terms"])]
-    epochs = range(1, len(values) + 1)
-    style = {"marker": _MARKERS[number % len(_MARKERS)], "linestyle": _DASHES[number % len(_DASHES)]}
-    ax.plot(epochs, values, color=colour, markersize=4.5, linewidth=1.6, label=label, **style)
+def curve(ax: Axes, values: Sequence[float], label: str, drawn: Mapping[str, Any]) -> Axes:
+    """One line per epoch; `drawn` is its colour, marker and dash (`look` or `role`)."""
+    ax.plot(range(1, len(values) + 1), values, label=label, **{"markersize": 4.5, "linewidth": _WIDTH, **drawn})
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
+def legend_below(axes: Sequence[Axes], handles: Mapping[str, Any] | None = None, columns: int = 3) -> None:
+    """One legend for all axes, under them, where no curve is."""
+    if handles is None:
+        handles = {label: one for ax in axes for one, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    axes[0].get_figure().legend(
+        handles.values(),
+        handles,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+        handlelength=3.2,
+    )
+
+
 def symptom(history: Any, ax: Axes | None = None) -> Axes:
     """Do the two displayed numbers move? Healthy: both fall. The symptom: train lies on 0, validation is level."""
     ax = new_axes()[0] if ax is None else ax
-    curve(ax, history.train_loss, "train", 0)
-    curve(ax, history.val_loss, "validation", 1)
+    curve(ax, history.train_loss, "train", role("train"))
+    curve(ax, history.val_loss, "validation", role("validation"))
     ax.set_ylabel("displayed loss")
     ax.set_ylim(bottom=min(0.0, *history.train_loss) - 0.15)
-    ax.legend(frameon=False, loc="center right")
+    legend_below([ax])
     return ax
 
 
@@ -52,16 +66,57 @@ def symptom_evidence(history: Any) -> Evidence:
 
 
 def compare_runs(runs: Mapping[str, Any], axes: Sequence[Axes] | None = None) -> list[Axes]:
-    """Same network, same data, same seed, other weights: train left, validation right."""
-    axes = new_axes(2, height=3.1) if axes is None else list(axes)
+    """Same network, same data, same seed, other weights: train left, validation right.
+
+    Curves that lie on one another are drawn narrower and narrower, so that the hidden ones are seen beside the last.
+    """
+    axes = new_axes(2, height=3.4) if axes is None else list(axes)
     for ax, attribute, title in zip(axes, ("train_loss", "val_loss"), ("train loss", "validation loss"), strict=True):
-        for number, (label, history) in enumerate(runs.items()):
-            curve(ax, getattr(history, attribute), label, number)
+        values = {label: getattr(history, attribute) for label, history in runs.items()}
+        groups = coinciding(values)
+        for number, label in enumerate(runs):
+            group = next(group for group in groups if label in group)
+            above = len(group) - 1 - group.index(label)
+            width = _WIDTH + _WIDER * min(above, 3)
+            band = {"linestyle": "-", "marker": None} if above else {}  # dashes over dashes would hide
+            curve(ax, values[label], label, {**look(number), "linewidth": width, **band})
         ax.set_title(title, fontsize=10, loc="left")
         high = ax.get_ylim()[1]
         ax.set_ylim(-0.05 * high, 1.05 * high)  # level lines have hardly a margin, and would be cut at the top
-    axes[-1].legend(frameon=False, fontsize=8)
+    handles = {label: Line2D([], [], linewidth=_WIDTH, markersize=4.5, **look(i)) for i, label in enumerate(runs)}
+    legend_below(axes, handles, 2 if max(map(len, runs), default=0) > 30 else 3)
     return axes
+
+
+def coinciding(curves: Mapping[str, Sequence[float]]) -> list[list[str]]:
+    """Names in groups whose curves lie on one another in a chart of all of them; what is not a number lies on its like."""
+    heights = [abs(v) for values in curves.values() for v in values if np.isfinite(v)]
+    near = _SAME * max(heights, default=0.0)
+    groups: list[list[str]] = []
+    for name, values in curves.items():
+        for group in groups:
+            first = curves[group[0]]
+            if len(first) == len(values) and np.allclose(first, values, rtol=0.0, atol=near, equal_nan=True):
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return groups
+
+
+def on_one_line(runs: Mapping[str, Any]) -> str:
+    """ "Train: 3 runs identical (a; b; c)." Empty if every curve stands alone."""
+    said = []
+    for what, attribute in (("Train", "train_loss"), ("Validation", "val_loss")):
+        curves = {label: getattr(history, attribute) for label, history in runs.items()}
+        for group in coinciding(curves):
+            first, *others = (curves[name] for name in group)
+            exact = all(np.allclose(first, other, rtol=1e-6, atol=0.0, equal_nan=True) for other in others)
+            if others:
+                said.append(
+                    f"{what}: {len(group)} runs {'identical' if exact else 'on one line'} ({'; '.join(group)})."
+                )
+    return " ".join(said)
 
 
 def compare_runs_evidence(runs: Mapping[str, Any]) -> Evidence:
@@ -72,8 +127,8 @@ def compare_runs_evidence(runs: Mapping[str, Any]) -> Evidence:
     )
     caption = (
         "Which setting makes the train loss 0, and what does the validation loss do then? Same network, same data, same seed. "
-        "Healthy: both fall. The symptom would be train on 0 and validation level above 0."
-    )
+        f"Healthy: both fall. The symptom would be train on 0 and validation level above 0. {on_one_line(runs)}"
+    ).rstrip()
     columns = {
         f"{label}: {what}": values
         for label, history in runs.items()

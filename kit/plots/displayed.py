@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from kit.plots.evidence import Evidence, evidence, new_axes
-from kit.plots.palette import palette
+from kit.plots.palette import role
 
 _CAPTION = (
     "Which number of the symptom does each fault make? Left, train: the filled square is displayed, the ring is the mean of what was "
@@ -21,16 +21,17 @@ _CAPTION = (
 def displayed(counts: pd.DataFrame, axes: Sequence[Axes] | None = None) -> list[Axes]:
     """One row per fault, the first on top; a loss that is not a number has no ring."""
     left, right = axes = new_axes(2, width=9.2, height=3.5) if axes is None else list(axes)
-    colours, rows = palette()["terms"], np.arange(len(counts))[::-1]
+    rows = np.arange(len(counts))[::-1]
+    train, batch, validation = (role(name)["color"] for name in ("train", "batch", "validation"))
     computed, shown, moved = _drawn(counts)
     left.hlines(rows, 0, np.nan_to_num(np.fmax(computed, shown)), color="0.85", linewidth=1)
-    left.scatter(computed, rows, s=90, facecolors="none", edgecolors=colours[0], linewidths=1.6, label="computed")
-    left.scatter(shown, rows, s=22, marker="s", color=colours[1], label="displayed", zorder=3)
+    left.scatter(computed, rows, s=90, facecolors="none", edgecolors=batch, linewidths=1.6, label="computed")
+    left.scatter(shown, rows, s=22, marker="s", color=train, label="displayed", zorder=3)
     left.set_yticks(rows, counts.index, fontsize=8)
     left.set_title("train loss, last epoch", fontsize=10, loc="left")
     left.legend(frameon=False, fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.07))
     right.axvline(0, color="0.6", linewidth=1)
-    right.scatter(moved, rows, s=26, marker="D", color=colours[2])
+    right.scatter(moved, rows, s=26, marker="D", color=validation)
     right.set_yticks(rows, [])
     right.xaxis.set_major_locator(MaxNLocator(3))  # small differences have long labels
     right.set_title("validation loss, last minus first", fontsize=10, loc="left")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.patches import Patch, Rectangle
 
 from kit.plots.evidence import Evidence, evidence, new_axes
+
+_RED = "#B3261E"
+_NO_PATH = {"facecolor": "#e8eaed", "edgecolor": "#9aa0a6", "hatch": "////", "linewidth": 0.0}
+_ZERO = {"facecolor": "white", "edgecolor": _RED, "linewidth": 1.6}
+_LOST = {"facecolor": "#fbe3e1", "edgecolor": _RED, "linewidth": 1.6, "linestyle": (0, (2, 1.5))}
 
 
 def layer_norms(report: Any) -> np.ndarray:
@@ -18,29 +25,59 @@ def layer_norms(report: Any) -> np.ndarray:
 
 
 def layer_heatmap(report: Any, ax: Axes | None = None) -> Axes:
-    """Gradient norm per layer group (rows) and term (columns). Empty: no path. 0: a path, but an exactly zero gradient."""
+    """Gradient norm per layer group (rows) and term (columns). Pale: small. Hatched: no path. Framed 0: a path, but a gradient of 0."""
     norms, paths = layer_norms(report), np.asarray(report.paths, dtype=bool)
     n, m = norms.shape
-    ax = new_axes(height=1.5 + 0.34 * n)[0] if ax is None else ax
+    names = [in_lines(name) for name in report.names]
+    lines = max(name.count("\n") + 1 for name in names)
+    ax = new_axes(width=8.4, height=1.2 + 0.34 * n + 0.13 * lines)[0] if ax is None else ax
     shown = np.where(paths & (norms > 0) & np.isfinite(norms), norms, np.nan)
     positive = shown[np.isfinite(shown)]
-    limits = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
-    image = ax.imshow(shown, aspect="auto", cmap="cividis", norm=LogNorm(limits[0] * 0.999, limits[1] * 1.001))
-    middle = float(np.sqrt(limits[0] * limits[1]))
-    for row in range(n):
-        for column in range(m):
-            value = norms[row, column]
-            text = "" if not paths[row, column] else ("nan" if not np.isfinite(value) else f"{value:.2g}")
-            dark = np.isfinite(shown[row, column]) and value < middle
-            ax.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
-    ax.set_xticks(range(m), report.names, rotation=30, ha="right", fontsize=8, parse_math=False)
+    low, high = (positive.min() * 0.999, positive.max() * 1.001) if positive.size else (0.999, 1.001)
+    scale = LogNorm(low, high)
+    image = ax.imshow(shown, aspect="auto", cmap="YlGnBu", norm=scale)
+    ax.set_facecolor("white")
+    for row, column in np.ndindex(n, m):
+        _cell(ax, row, column, norms[row, column], paths[row, column], scale)
+    ax.set_xticks(range(m), names, fontsize=8, parse_math=False)
+    ax.xaxis.tick_top()
     ax.set_yticks(range(n), report.groups, fontsize=8, parse_math=False)
     ax.set_xticks(np.arange(m + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(n + 1) - 0.5, minor=True)
     ax.grid(which="minor", color="#cccccc", linewidth=0.6)
     ax.tick_params(which="both", length=0)
-    ax.get_figure().colorbar(image, ax=ax, label="gradient norm", shrink=0.85)
+    figure = ax.get_figure()
+    figure.colorbar(image, ax=ax, label="gradient norm", shrink=0.85)
+    marks = {"no path": Patch(**_NO_PATH), "a path, but exactly 0": Patch(**_ZERO), "not finite": Patch(**_LOST)}
+    figure.legend(marks.values(), marks, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return ax
+
+
+def _cell(ax: Axes, row: int, column: int, value: float, path: bool, scale: LogNorm) -> None:
+    """The number of one cell, or the mark of what is no positive number."""
+    mark, text, ink = None, f"{float(f'{value:.2g}'):g}", "black"
+    if not path:
+        mark, text = _NO_PATH, ""
+    elif not np.isfinite(value):
+        mark, text = _LOST, "nan"
+    elif value == 0:
+        mark, text, ink = _ZERO, "0", _RED
+    elif scale(value) > 0.55:
+        ink = "white"
+    if mark is not None:
+        inset = 0.5 if mark is _NO_PATH else 0.44  # a frame stays inside its own cell
+        ax.add_patch(Rectangle((column - inset, row - inset), 2 * inset, 2 * inset, **mark))
+    ax.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
+
+
+def in_lines(name: str, width: int = 13) -> str:
+    """The name in lines of about `width` letters, broken before an underscore, a dot or a blank: level text is read at once."""
+    lines = [""]
+    for part in re.findall(r"[_. ]?[^_. ]*", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def layer_heatmap_evidence(report: Any) -> Evidence:
@@ -55,7 +92,7 @@ def layer_heatmap_evidence(report: Any) -> Evidence:
         parts += f". Not finite: {', '.join(sick)}"
     caption = (
         "Which layer learns from which term? Unweighted gradient norms. Healthy: every layer has a number from some term. "
-        "Empty: the term has no path to the layer. 0: it has a path, but pulls exactly nothing."
+        "Pale: small. Hatched: the term has no path to the layer. A framed 0: it has a path, but its gradient is exactly 0."
     )
     shown = np.where(paths, norms.astype(object), None)  # no path is no number, not a 0
     numbers = {"layer": list(report.groups), **{name: list(shown[:, i]) for i, name in enumerate(report.names)}}

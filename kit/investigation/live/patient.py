@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -233,9 +232,10 @@ class PatientSession:
 
     def _offer(self, fault: Fault) -> FaultOffer:
         group = next((h.title for h in ALL if h.key == fault.hypothesis), fault.hypothesis)
-        what = re.sub("``(.*?)``", "\u201c\\1\u201d", inspect.getdoc(type(fault)).partition("\n")[0])
         unfit = fault.applies_to(self.loop) or ""
-        return FaultOffer(fault.key, fault.title, group, what, unfit, not unfit and fault.hypothesis in self._about)
+        return FaultOffer(
+            fault.key, fault.title, group, fault.what, unfit, not unfit and fault.hypothesis in self._about
+        )
 
 
 def _every_fault() -> list[Fault]:

@@ -74,6 +74,9 @@ export function termColour(i) {
   return palette.terms[i % palette.terms.length];
 }
 
+/** Colours, dashes and markers, the same as in still pictures. */
+export const table = palette;
+
 /**
  * @typedef {Object} Bar
  * @property {string} name

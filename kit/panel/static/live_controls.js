@@ -74,27 +74,30 @@ export class FaultMenu {
     /** @type {Map<string, HTMLElement[]>} */
     const groups = new Map();
     offers.forEach((offer, i) => {
+      const what = offer.unfit === "" ? offer.what : `Not possible here: ${offer.unfit}`;
       const box = h("input", {
-        type: "checkbox", id: `${id}-${i}`, "aria-describedby": `${id}-${i}-what`, disabled: offer.unfit !== "",
-        "data-lm-suppress-shortcuts": "true",
+        type: "checkbox", id: `${id}-${i}`, title: what, disabled: offer.unfit !== "", "data-lm-suppress-shortcuts": "true",
       });
       box.addEventListener("change", () => {
         const others = (this.asked ?? this.active).filter((key) => key !== offer.key);
         ask(box.checked ? [...others, offer.key] : others);
       });
       this.boxes.set(offer.key, box);
-      const row = h("div", { class: "kit-live-fault" }, box,
-        h("label", { for: `${id}-${i}`, dir: "auto", text: offer.title }),
-        h("p", { class: "kit-live-what", id: `${id}-${i}-what`, dir: "auto",
-          text: offer.unfit === "" ? offer.what : `Not possible here: ${offer.unfit}` }));
-      groups.set(offer.group, [...(groups.get(offer.group) ?? []), row]);
+      const chip = h("label", { class: "kit-live-fault", title: what }, box, h("span", { dir: "auto", text: offer.title }));
+      // what it does, also for a finger and for the keyboard
+      for (const event of ["pointerenter", "focusin", "change"]) {
+        chip.addEventListener(event, () => say(this.what, what || offer.title));
+      }
+      groups.set(offer.group, [...(groups.get(offer.group) ?? []), chip]);
     });
+    this.what = h("p", { class: "kit-live-what", dir: "auto", "aria-hidden": "true" });
     this.count = h("span", { class: "kit-live-count" });
     this.off = button({ class: "kit-live-no-fault", text: "no fault" }, () => ask([]));
     this.root = h("details", { class: "kit-live-faults", hidden: offers.length === 0 },
       h("summary", { "data-lm-suppress-shortcuts": "true" }, h("span", { class: "kit-toolbar-name", text: "Faults" }), this.count),
       h("div", { class: "kit-live-groups" }, ...[...groups].map(([name, rows]) => h("fieldset", {},
-        h("legend", { dir: "auto", text: name }), ...rows))), this.off);
+        h("legend", { dir: "auto", text: name }), h("div", { class: "kit-live-chips" }, ...rows)))),
+      h("div", { class: "kit-live-foot" }, this.off, this.what));
   }
 
   /** @param {string[]} active */

@@ -30,26 +30,42 @@ export function thinned(values) {
   return kept;
 }
 
-/** Points of one quantity over the steps. */
+/** Points of one quantity over the steps; `parts` counts the changes before each. The same rules as on the Python side. */
 export class Curve {
   constructor() {
     /** @type {number[]} */
     this.steps = [];
     /** @type {(number|null)[]} */
     this.values = [];
+    /** @type {number[]} */
+    this.parts = [];
   }
 
-  /** @param {number[]} steps @param {(number|null)[]} values */
-  add(steps, values) {
+  /** @param {number[]} steps @param {(number|null)[]} values @param {number[]} [parts] none: nothing was ever changed */
+  add(steps, values, parts = []) {
     for (let i = 0; i < steps.length; i += 1) {
       this.steps.push(steps[i]);
       this.values.push(values[i]);
+      this.parts.push(parts[i] ?? 0);
       if (this.steps.length > CURVE_LIMIT) {
         const kept = thinned(this.values);
         this.steps = kept.map((k) => this.steps[k]);
         this.values = kept.map((k) => this.values[k]);
+        this.parts = kept.map((k) => this.parts[k]);
       }
     }
+  }
+
+  /** Whether a line leads to point i from the one before: no change lies between, or no batch. @param {number} i */
+  joined(i) {
+    if (!(i > 0 && i < this.steps.length) || this.values[i - 1] === null || this.values[i] === null) return false;
+    return this.parts[i] === this.parts[i - 1] || this.steps[i] - this.steps[i - 1] <= 1;
+  }
+
+  /** Measured at some batches only, an epoch's end or a probe: then every point is marked. */
+  get sparse() {
+    const { steps } = this;
+    return steps.length < 2 || steps[steps.length - 1] - steps[0] > 1.5 * (steps.length - 1);
   }
 
   /** The last point at or before a step. @param {number} step @returns {number|null|undefined} undefined: none yet */
@@ -71,13 +87,21 @@ export class Curve {
 export function ticks(low, high, count) {
   const raw = (high - low) / Math.max(1, count);
   if (!(raw > 0) || !Number.isFinite(raw)) return [low];
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = /** @type {number} */ ([1, 2, 5, 10].find((s) => s * power >= raw * (1 - 1e-9)) ?? 10) * power;
+  const power = Math.floor(Math.log10(raw));
+  const [digit, more] = [1, 2, 5, 10].map((s) => [s, s * 10 ** power]).find(([, step]) => step >= raw * (1 - 1e-9)) ?? [10, raw];
+  const decimals = Math.min(100, Math.max(0, digit === 10 ? -power - 1 : -power));
   const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) {
-    found.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / more - 1e-9); i * more <= high + 1e-9 * more; i += 1) {
+    found.push(Number((i * more).toFixed(decimals)) + 0); // + 0: no minus zero
   }
   return found;
+}
+
+/** A tick in full: ticks are round, so the shortest text that is exact is short. @param {number} x @returns {string} */
+export function tickText(x) {
+  const size = Math.abs(x);
+  const text = x !== 0 && (size >= 1e5 || size < 1e-3) ? x.toExponential().replace("e+", "e") : String(x);
+  return text.replaceAll("-", "\u2212");
 }
 
 /**
@@ -109,14 +133,15 @@ export function scaleOf(values, log, fromZero) {
     const room = zero ? 0.12 : 0;
     const every = Math.ceil((last - first) / 5);
     const decades = [];
-    for (let d = first; d <= last; d += every) decades.push(10 ** d);
+    for (let d = first; d <= last; d += every) decades.push(Number(`1e${d}`));
     return {
       log: true, ticks: zero ? [0, ...decades] : decades,
       place: (v) => (v <= 0 ? 0 : Math.max(room, room + (1 - room) * (Math.log10(v) - first) / (last - first))),
     };
   }
   if (fromZero) low = Math.min(0, low);
-  if (high === low) [low, high] = low === 0 ? [0, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
+  // what differs by less than the numbers beside it can show is level
+  if (high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high))) [low, high] = low === 0 ? [0, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
   const room = 0.05 * (high - low);
   const bottom = fromZero && low === 0 ? 0 : low - room;
   const top = high + room;
@@ -140,4 +165,38 @@ export function spread(wishes, gap, end) {
     next = placed[i] - gap;
   }
   return placed;
+}
+
+const LABEL_ROOM = 4; // pixels between two labels
+
+/**
+ * The numbers of the marks above a chart, none over another: those that would be share a label.
+ * @param {number[]} places of the marks, ascending @param {boolean[]} faults which of them are faults
+ * @param {(text: string) => number} width of a text @param {[number, number]} ends
+ * @returns {{text: string, place: number}[]} `place` is the middle
+ */
+export function markLabels(places, faults, width, ends) {
+  /** @param {number[]} group first and last mark */
+  const label = ([first, last]) => {
+    const sign = faults.slice(first, last + 1).some(Boolean) ? "\u25b2" : "";
+    const text = sign + (first === last ? String(first + 1) : `${first + 1}\u2013${last + 1}`);
+    const half = width(text) / 2;
+    return { text, half, place: Math.max(ends[0] + half, Math.min((places[first] + places[last]) / 2, ends[1] - half)) };
+  };
+  /** @type {number[][]} */
+  const groups = [];
+  places.forEach((_, i) => {
+    let group = [i, i];
+    for (let before = groups.at(-1); before !== undefined; before = groups.at(-1)) {
+      const [left, right] = [label(before), label(group)];
+      if (left.place + left.half + LABEL_ROOM <= right.place - right.half) break;
+      group = [before[0], group[1]];
+      groups.pop();
+    }
+    groups.push(group);
+  });
+  return groups.map((group) => {
+    const { text, place } = label(group);
+    return { text, place };
+  });
 }

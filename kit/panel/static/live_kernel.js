@@ -7,7 +7,7 @@
 /**
  * @typedef {Object} Told what the kernel says; the last four only in the first message to a view
  * @property {"all"|"more"} type
- * @property {Object<string, [number[], (number|null)[]]>} curves
+ * @property {Object<string, [number[], (number|null)[], number[]]>} curves steps, values, parts
  * @property {string} state
  * @property {string} status
  * @property {boolean} failed

@@ -4,11 +4,15 @@ import { choice } from "./controls.js";
 import { h, say } from "./drawing.js";
 import { LineChart } from "./live_charts.js";
 import { Curve } from "./live_curves.js";
+import { lookOf, roleLook } from "./live_legend.js";
 
-/** @typedef {import("./live_charts.js").Line} Line */
+/** @typedef {import("./live_legend.js").Look} Look */
+/** @typedef {import("./live_legend.js").Line} Line */
 /** @typedef {import("./live_charts.js").Mark} Mark */
 
 const NO_CURVE = new Curve();
+/** @type {Look} */
+const WHOLE_NETWORK = { colour: "", dash: [], marker: "o", width: 2.4 };
 
 const CHARTS = [
   { kind: "losses", question: "Do the displayed losses move?", unit: "loss", fromZero: true,
@@ -16,7 +20,7 @@ const CHARTS = [
   { kind: "terms", question: "What becomes of each term?", unit: "unweighted value", log: true,
     caption: "Healthy: the terms you care about fall. Sick: a term stays where it was, or rises once its weight is 0." },
   { kind: "pulls", question: "Which term pulls?", unit: "weighted gradient norm", log: true,
-    caption: "At the probed batches. Healthy: no term is lost. Sick: one lies on 0 or towers above the others." },
+    caption: "Probed at the markers. Healthy: no term is lost. Sick: one lies on 0 or towers above the others." },
   { kind: "groups", question: "Where does a gradient arrive?", unit: "gradient norm", log: true,
     caption: "Healthy: every layer group gets one. Sick: a group on 0 learns nothing; \u00d7 is not finite." },
   { kind: "taken", question: "Are steps taken?", unit: "steps", fromZero: true,
@@ -62,22 +66,22 @@ export class ChartWall {
     this.later();
   }
 
-  /** @param {Object<string, [number[], (number|null)[]]>} points */
+  /** @param {Object<string, [number[], (number|null)[], number[]]>} points */
   add(points) {
-    for (const [name, [steps, values]] of Object.entries(points)) {
+    for (const [name, [steps, values, parts]] of Object.entries(points)) {
       const curve = this.curves.get(name) ?? new Curve();
-      curve.add(steps, values);
+      curve.add(steps, values, parts);
       this.curves.set(name, curve);
     }
   }
 
   /** @param {number} end the newest batch @param {Mark[]} marks @param {HTMLElement} root whose colours hold */
   draw(end, marks, root) {
-    const { color, colorScheme } = getComputedStyle(root);
+    const { color } = getComputedStyle(root);
     const inks = {
       ink: color, muted: getComputedStyle(this.charts[0].empty).color, line: getComputedStyle(this.lineInk).color,
     };
-    const how = { end, marks, cursor: this.cursor, inks, dark: colorScheme === "dark" };
+    const how = { end, marks, cursor: this.cursor, inks };
     const lines = this.lines(end);
     CHARTS.forEach((words, i) => {
       const chart = this.charts[i];
@@ -95,21 +99,21 @@ export class ChartWall {
   /** @param {number} end @returns {Line[][]} lines of every chart */
   lines(end) {
     const of = (/** @type {string} */ name) => this.curves.get(name) ?? NO_CURVE;
-    const named = (/** @type {string} */ prefix, /** @type {number} */ first) => [...this.curves.keys()]
+    const named = (/** @type {string} */ prefix) => [...this.curves.keys()]
       .filter((name) => name.startsWith(prefix))
-      .map((name, i) => ({ name: name.slice(prefix.length), curve: of(name), look: i + first }));
+      .map((name, i) => ({ name: name.slice(prefix.length), curve: of(name), look: lookOf(i) }));
     const every = new Curve();
     every.add([0, end], [0, end]);
     return [
-      [{ name: "train", curve: of("train"), look: 0, dots: true },
-        { name: "validation", curve: of("val"), look: 5, dots: true },
-        { name: "each batch", curve: of("batch"), look: 4, faint: true }],
-      named("term:", 0),
-      named("pull:", 0),
-      [{ name: "whole network", curve: of("grad"), look: 0 }, ...named("group:", 1)],
-      [{ name: "steps taken", curve: of("taken"), look: 0 },
-        { name: "one for every batch", curve: every, look: 4, faint: true }],
-      [{ name: "learning rate", curve: of("lr"), look: 0 }],
+      [{ name: "train", curve: of("train"), look: roleLook("train") },
+        { name: "validation", curve: of("val"), look: roleLook("validation") },
+        { name: "each batch", curve: of("batch"), look: roleLook("batch") }],
+      named("term:"),
+      named("pull:"),
+      [{ name: "whole network", curve: of("grad"), look: WHOLE_NETWORK }, ...named("group:")],
+      [{ name: "steps taken", curve: of("taken"), look: lookOf(0) },
+        { name: "one for every batch", curve: every, look: { ...roleLook("batch"), dash: [2, 2] }, beside: true }],
+      [{ name: "learning rate", curve: of("lr"), look: lookOf(0) }],
     ];
   }
 }
