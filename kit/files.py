@@ -15,6 +15,7 @@ _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 _INSTALLED = Path(__file__).resolve().parent / "_data"  # where a wheel puts data/
+NOTEBOOKS, WORKING_COPY = "notebooks", "my_notebooks"  # of a checkout; beside both lies findings/
 
 
 def shipped(name: str, command: str = "python -m kit data") -> Path:
@@ -27,10 +28,62 @@ def shipped(name: str, command: str = "python -m kit data") -> Path:
     )
 
 
+def shown(path: str | os.PathLike) -> str:
+    """A path as a reader finds it: relative if it lies in the working folder or beside it, else in full."""
+    try:
+        relative = Path(os.path.relpath(path))
+    except ValueError:  # another drive of Windows
+        return Path(path).as_posix()
+    return (Path(path).absolute() if relative.parts[:2] == ("..", "..") else relative).as_posix()
+
+
+def sentence(error: BaseException, verb: str = "read") -> str:
+    """An error in words. One of the file system: what could not be read (or written), and why."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"could not {verb} {shown(error.filename)}: {error.strerror[0].lower()}{error.strerror[1:]}."
+    return str(error)
+
+
+def check_file(path: str | os.PathLike, *endings: str) -> None:
+    """Refuse, before any work, a path that no file can be written to. Leaves nothing behind.
+
+    Raises:
+        ValueError: none of these endings. OSError: a folder, or a place where nothing can be written.
+    """
+    path = Path(path)
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"path should end in {endings[0]}. Found path = {os.fspath(path)!r}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"path should be a file. Found a folder: {shown(path)}.")
+    _check_writable(path.parent, path, f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def check_folder(path: str | os.PathLike) -> None:
+    """The same for a folder, which is made later if it is not there."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"path should be a folder. Found a file: {shown(path)}.")
+    _check_writable(path, path, f".{uuid.uuid4().hex}.tmp")
+
+
+def _check_writable(folder: Path, asked: Path, name: str) -> None:
+    """An empty file is made and removed in the folder, or in the nearest one above it that exists."""
+    trial = next(above for above in (folder, *folder.parents) if os.path.exists(above)) / name
+    try:
+        with open(trial, "xb"):
+            pass
+        trial.unlink()
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        why = str(getattr(error, "strerror", None) or error).lower()
+        kind = type(error) if isinstance(error, OSError) else OSError
+        raise kind(f"path should be one that can be written. Found path = {os.fspath(asked)!r}: {why}.") from error
+
+
 def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
     """Write under a temporary name beside the target, then rename: the file is complete or not there.
 
-    Folders are made. Raises OSError as the file system gives it; the temporary file does not stay.
+    Folders are made. Raises OSError as the file system gives it, with the path that was asked for; the temporary file
+    does not stay.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +95,10 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None:  # the temporary name says nothing to who asked for another
+            raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     return path

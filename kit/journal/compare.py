@@ -38,7 +38,7 @@ class Comparison:
 
     def write(self, path: str | os.PathLike) -> Written:
         """Write ``to_html``; see ``kit.write_html``."""
-        return write_page(path, self.to_html())
+        return write_page(path, self.to_html)
 
     def _repr_html_(self) -> str:
         columns = "".join(_column(kept) for kept in (self.first, self.second))
