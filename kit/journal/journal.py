@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from kit.files import NOTEBOOKS, WORKING_COPY
 from kit.journal.kept import Kept
 from kit.journal.replay import Entry, Replay
 from kit.journal.store import Store
@@ -25,9 +26,9 @@ _LONGEST_NAME = 200
 
 
 def default_folder() -> Path:
-    """`findings/` beside the notebooks: next to a working folder named `notebooks`, else inside the working folder."""
+    """`findings/` beside a folder of notebooks, which is where their `../findings/` leads; else inside the working folder."""
     here = Path.cwd()
-    return (here.parent if here.name == "notebooks" else here) / "findings"
+    return (here.parent if here.name in (NOTEBOOKS, WORKING_COPY) else here) / "findings"
 
 
 class Journal:
@@ -169,7 +170,7 @@ class Journal:
 
     def write_html(self, path: str | os.PathLike, title: str = "") -> Written:
         """Write ``to_html``: the file is complete or not there. ValueError for a path that does not end in .html."""
-        return write_page(path, self.to_html(title))
+        return write_page(path, lambda: self.to_html(title))
 
     def __len__(self) -> int:
         return len(self.entries)
