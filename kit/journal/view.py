@@ -8,7 +8,7 @@ from typing import Any
 from kit.journal.live import live_finding
 from kit.panel import JournalView
 from kit.panel.live_training import Training
-from kit.report import Finding
+from kit.report import Finding, Written
 
 PAGE, COMPARISON = "journal.html", "comparison.html"
 
@@ -56,13 +56,17 @@ def journal_view(journal: Any, findings: Sequence[Finding | Training] = ()) -> J
     def restore(message: dict[str, Any]) -> str:
         return f"Brought back \u201c{journal.restore(message['key']).name}\u201d."
 
+    def said_of(written: Written) -> str:
+        view.say_written(written, repr(written))
+        return view.status
+
     def export(_message: dict[str, Any]) -> str:
-        return repr(journal.write_html(journal.path.with_name(PAGE)))
+        return said_of(journal.write_html(journal.path.with_name(PAGE)))
 
     def compare(message: dict[str, Any]) -> str:
         comparison = journal.compare(message["first"], message["second"])
         view.compared = comparison._repr_html_()
-        said = repr(comparison.write(journal.path.with_name(COMPARISON)))
+        said = said_of(comparison.write(journal.path.with_name(COMPARISON)))
         for kept in (comparison.first, comparison.second):
             for panel in kept.finding.panels:
                 panel.close()

@@ -19,10 +19,11 @@ from kit.plots import palette
 
 # In the order of their imports: every name is defined above the place that uses it.
 MODULES: tuple[str, ...] = (
-    *("algebra.js", "drawing.js", "controls.js", "readings.js", "views.js", "frames.js"),
+    *("algebra.js", "drawing.js", "controls.js", "exported.js", "readings.js", "views.js", "frames.js"),
     "panel.js",
 )
-JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "controls.js", "journal.js")
+JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "controls.js", "exported.js", "journal.js")
+WRITTEN_MODULES: tuple[str, ...] = ("drawing.js", "controls.js", "exported.js", "written.js")
 LIVE_MODULES: tuple[str, ...] = (
     *("algebra.js", "drawing.js", "controls.js", "readings.js"),
     *("live_curves.js", "live_charts.js", "live_wall.js", "live_acts.js", "live_controls.js", "live_kernel.js"),
@@ -64,6 +65,12 @@ def module_source() -> str:
 def journal_source() -> str:
     """Text of the ES module of the journal's list."""
     return "\n\n".join(_joined(name) for name in JOURNAL_MODULES) + "\n"
+
+
+@functools.cache
+def written_source() -> str:
+    """Text of the ES module of the line that says where a page was written."""
+    return "\n\n".join(_joined(name) for name in WRITTEN_MODULES) + "\n"
 
 
 @functools.cache

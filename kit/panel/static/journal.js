@@ -2,6 +2,7 @@
 
 import { button, keepKeys } from "./controls.js";
 import { h, say } from "./drawing.js";
+import { Exported } from "./exported.js";
 
 /** @typedef {import("./panel.js").Model} Model */
 /** @typedef {{key: string, name: string, note: string, verdict: string, kept: string}} Entry */
@@ -10,7 +11,7 @@ const GUARDED = { "data-lm-suppress-shortcuts": "true" };
 const MARKS = /** @type {Object<string, string>} */ ({
   confirmed: "\u2713 confirmed", refuted: "\u2717 refuted", partly: "\u25d0 holds partly", open: "? open",
 });
-const FOLLOWED = ["entries", "status", "removed", "compared"];
+const FOLLOWED = ["entries", "status", "written", "removed", "compared"];
 const PAPER = "<!doctype html><html lang='en'><title>Comparison</title><style>body { margin: 12px; background: #fff;"
   + " color: #1b1f24; font: 14px/1.45 system-ui, sans-serif } table { border-collapse: collapse } th, td { padding: 3px 10px;"
   + " overflow-wrap: anywhere;"
@@ -83,7 +84,7 @@ class JournalList {
     this.shown = "";
     this.list = h("ol", { class: "kit-entries" });
     this.empty = h("p", { class: "kit-what", text: "Nothing is kept yet." });
-    this.status = h("p", { class: "kit-export-status", role: "status" });
+    this.exported = new Exported(model);
     this.back = button({ class: "kit-restore", text: "bring back" },
       () => this.act("restore", { key: this.model.get("removed") }));
     this.pair = [0, 1].map((i) => h("select", { id: `${this.id}-pair-${i}`, class: "kit-pair", ...GUARDED,
@@ -101,7 +102,7 @@ class JournalList {
     this.root = h("div", { class: "kit-panel kit-journal", role: "group", "aria-label": "Journal of findings" },
       h("h3", { class: "kit-title", text: "Findings kept" }), this.keeper(), this.empty, this.list,
       this.comparing, this.side,
-      h("div", { class: "kit-export-line" }, this.export, this.refresh, this.back, this.status));
+      h("div", { class: "kit-export-line" }, this.export, this.refresh, this.back, this.exported.root));
     this.root.addEventListener("keydown", keepKeys);
     this.draw = this.draw.bind(this);
     for (const name of FOLLOWED) model.on(`change:${name}`, this.draw);
@@ -163,7 +164,7 @@ class JournalList {
     this.export.hidden = entries.length === 0;
     this.offerPairs(entries);
     this.back.hidden = this.model.get("removed") === "";
-    say(this.status, this.model.get("status"));
+    this.exported.draw();
     // moving a node takes the focus away; removing the focused entry hands it to "bring back"
     if (focused !== null && document.activeElement !== focused) {
       (focused.isConnected ? focused : (this.back.hidden ? this.refresh : this.back)).focus();
