@@ -34,7 +34,7 @@ def shown(path: str | os.PathLike) -> str:
         relative = Path(os.path.relpath(path))
     except ValueError:  # another drive of Windows
         return Path(path).as_posix()
-    return (Path(path).absolute() if relative.parts[:2] == ("..", "..") else relative).as_posix()
+    return (Path(os.path.abspath(path)) if relative.parts[:2] == ("..", "..") else relative).as_posix()
 
 
 def sentence(error: BaseException, verb: str = "read") -> str:
@@ -53,7 +53,7 @@ def check_file(path: str | os.PathLike, *endings: str) -> None:
     path = Path(path)
     if endings and path.suffix.lower() not in endings:
         raise ValueError(f"path should end in {endings[0]}. Found path = {os.fspath(path)!r}.")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise IsADirectoryError(f"path should be a file. Found a folder: {shown(path)}.")
     _check_writable(path.parent, path, f".{path.name}.{uuid.uuid4().hex}.tmp")
 
@@ -61,7 +61,7 @@ def check_file(path: str | os.PathLike, *endings: str) -> None:
 def check_folder(path: str | os.PathLike) -> None:
     """The same for a folder, which is made later if it is not there."""
     path = Path(path)
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise NotADirectoryError(f"path should be a folder. Found a file: {shown(path)}.")
     _check_writable(path, path, f".{uuid.uuid4().hex}.tmp")
 

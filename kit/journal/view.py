@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kit.journal.live import live_finding
+from kit.journal.naming import training_name
 from kit.panel import JournalView
 from kit.panel.live_training import Training
 from kit.report import Finding, Written
@@ -28,12 +29,16 @@ def journal_view(journal: Any, findings: Sequence[Finding | Training] = ()) -> J
 
     def keep(message: dict[str, Any]) -> str:
         offered, note, name = findings[message["offer"]], message["note"], message.get("name", "")
+        before = {entry.key for entry in journal.entries}
         if isinstance(offered, Finding):
-            return f"Kept as \u201c{journal.keep(offered, note, name=name).name}\u201d."
-        shown = live_finding(offered)
-        kept = journal.keep(shown, note, name=name, diagnosis=offered.line or None)
-        for panel in shown.panels:
-            panel.close()
+            kept = journal.keep(offered, note, name=name)
+        else:
+            shown = live_finding(offered)
+            kept = journal.keep(shown, note, name=name or training_name(offered), diagnosis=offered.line or None)
+            for panel in shown.panels:
+                panel.close()
+        if kept.key in before:
+            return f"Nothing has changed since it was kept as \u201c{kept.name}\u201d."
         return f"Kept as \u201c{kept.name}\u201d."
 
     def rename(message: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from kit.plots.curves import compare_runs, compare_runs_evidence, curve, symptom
 from kit.plots.displayed import displayed, displayed_evidence
 from kit.plots.evidence import Evidence, evidence, new_axes, png_of
 from kit.plots.heatmap import layer_heatmap, layer_heatmap_evidence, layer_norms
+from kit.plots.overlaid import overlaid, overlaid_evidence
 from kit.plots.palette import palette, palette_text
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "layer_heatmap_evidence",
     "layer_norms",
     "new_axes",
+    "overlaid",
+    "overlaid_evidence",
     "palette",
     "palette_text",
     "png_of",

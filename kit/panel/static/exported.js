@@ -29,7 +29,7 @@ function addressOf(model, path) {
 }
 
 /** The kernel hands the page over, and the browser stores it. @param {Model} model */
-function download(model) {
+function askForPage(model) {
   /** @param {{type?: string, name: string, html: string}} message */
   const store = (message) => {
     if (message?.type !== "page") return;
@@ -49,7 +49,7 @@ export class Exported {
     this.model = model;
     this.status = h("p", { class: "kit-export-status", role: "status" });
     this.open = h("a", { class: "kit-open", target: "_blank", rel: "noopener", text: "Open in a new tab", hidden: true });
-    this.take = button({ class: "kit-download", text: "Download", hidden: true }, () => download(model));
+    this.take = button({ class: "kit-download", text: "Download", hidden: true }, () => askForPage(model));
     this.root = h("div", { class: "kit-exported" }, this.status, this.open, this.take);
   }
 

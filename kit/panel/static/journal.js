@@ -13,8 +13,8 @@ const MARKS = /** @type {Object<string, string>} */ ({
 });
 const FOLLOWED = ["entries", "status", "written", "removed", "compared"];
 const PAPER = "<!doctype html><html lang='en'><title>Comparison</title><style>body { margin: 12px; background: #fff;"
-  + " color: #1b1f24; font: 14px/1.45 system-ui, sans-serif } table { border-collapse: collapse } th, td { padding: 3px 10px;"
-  + " overflow-wrap: anywhere;"
+  + " color: #1b1f24; font: 14px/1.45 system-ui, sans-serif } main { overflow-x: auto } table { border-collapse: collapse }"
+  + " th, td { max-width: 26em; padding: 3px 10px; overflow-wrap: break-word; vertical-align: top;"
   + " border-bottom: 1px solid #d5d9de; text-align: left } img { max-width: 100% } figure { margin: 0 }</style><main>";
 let lists = 0;
 
@@ -91,7 +91,10 @@ class JournalList {
       "aria-label": i === 0 ? "Compare this finding" : "with this finding" }));
     /** What a person chose; until then the last two, also when more are kept. @type {string[]} */
     this.chosen = ["", ""];
-    this.pair.forEach((select, i) => select.addEventListener("change", () => { this.chosen[i] = select.value; }));
+    this.pair.forEach((select, i) => select.addEventListener("change", () => {
+      this.chosen[i] = select.value;
+      select.title = select.selectedOptions[0].text;
+    }));
     this.side = h("iframe", { class: "kit-compared", sandbox: "", title: "Two findings side by side", hidden: true });
     this.comparing = h("div", { class: "kit-comparing" }, this.pair[0], h("span", { text: "beside" }), this.pair[1],
       button({ class: "kit-compare", text: "Compare" },
@@ -125,7 +128,7 @@ class JournalList {
     const which = h("select", { id: `${this.id}-which`, ...GUARDED },
       ...offers.map((text, i) => h("option", { value: i, text })));
     const name = h("input", { id: `${this.id}-called`, type: "text", class: "kit-keep-name", maxlength: 200,
-      dir: "auto", placeholder: "without one: the question", ...GUARDED });
+      dir: "auto", placeholder: "without one: what is set, and the question", ...GUARDED });
     const note = h("textarea", { id: `${this.id}-keep`, class: "kit-note", rows: 2, dir: "auto", ...GUARDED });
     return h("div", { class: "kit-keep" },
       h("div", { class: "kit-choice", hidden: offers.length < 2 },
@@ -176,9 +179,11 @@ class JournalList {
     this.comparing.hidden = entries.length < 2;
     this.pair.forEach((select, i) => {
       const chosen = this.chosen[i];
-      select.replaceChildren(...entries.map(({ key, name }) => h("option", { value: key, text: name })));
+      select.replaceChildren(...entries.map(({ key, name }, place) =>
+        h("option", { value: key, text: `${place + 1}. ${name}` })));
       const wanted = entries.some(({ key }) => key === chosen) ? chosen : entries.at(i - 2)?.key;
       if (wanted !== undefined) select.value = wanted;
+      select.title = select.selectedOptions[0]?.text ?? "";
     });
     /** @type {string} */
     const compared = this.model.get("compared") ?? "";
