@@ -3,41 +3,71 @@
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+EXAMPLES = """examples:
+  python -m kit lab                                       the notebooks, in JupyterLab
+  python -m kit diagnose run.npz --out findings.html      why does my own run read 0?
+  python -m kit investigate --out findings/zero-loss.html
+  python -m kit verify findings/zero-loss.html
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m kit", description="Zero-Loss Investigation Kit")
+    parser = argparse.ArgumentParser(
+        prog="python -m kit",
+        description="Zero-Loss Investigation Kit: why does the train loss read 0?",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    lab = commands.add_parser("lab", help="open JupyterLab on the first notebook (arguments after -- go to JupyterLab)")
+    def command(name: str, run: Callable[[argparse.Namespace], int], what: str, more: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}. {more}")
+        added.set_defaults(run=run)
+        return added
+
+    lab = command(
+        *("lab", _lab, "open JupyterLab on the first notebook"),
+        "The notebooks are opened as a copy of yours, in my_notebooks/. Arguments after -- go to JupyterLab.",
+    )
     lab.add_argument("--no-browser", action="store_true", help="only serve; print the address")
-    lab.add_argument("--port", type=int, help="port to serve on")
+    lab.add_argument("--port", type=int, help="port to serve on (default: the first free one from 8888 on)")
     lab.add_argument("rest", nargs="*", help="further arguments of JupyterLab")
-    lab.set_defaults(run=_lab)
 
-    investigate = commands.add_parser("investigate", help="run every experiment and write one HTML page")
-    investigate.add_argument(
-        "--out", default="findings/zero-loss.html", help="the page to write (default: %(default)s)"
+    diagnose = command(
+        *("diagnose", _diagnose, "diagnose a recorded run"),
+        "It names the most likely cause, how sure that is, and what to do.",
     )
-    investigate.add_argument("--quick", action="store_true", help="shorten the overfit test, to try the page")
-    investigate.set_defaults(run=_investigate)
-
-    diagnose = commands.add_parser(
-        "diagnose", help="diagnose a recorded run: a trace (.npz) or a training history (.json)"
-    )
-    diagnose.add_argument("recorded", type=Path, help="what kit.watch or kit.train saved")
+    diagnose.add_argument("recorded", type=Path, help="what kit.watch (.npz) or kit.train (.json) saved")
     diagnose.add_argument("--out", type=Path, help="also write a page that opens offline")
     diagnose.add_argument("--json", action="store_true", help="print JSON instead of sentences")
-    diagnose.set_defaults(run=_diagnose)
 
-    bench = commands.add_parser("bench", help="run the fault bench: put known causes in, diagnose, score")
+    investigate = command(
+        *("investigate", _investigate, "run every experiment and write one HTML page"),
+        "The same as the notebooks, without one; it takes minutes.",
+    )
+    investigate.add_argument(
+        "--out", type=Path, default=Path("findings/zero-loss.html"), help="the page to write (default: %(default)s)"
+    )
+    investigate.add_argument("--quick", action="store_true", help="shorten the overfit test, to try the page")
+
+    verify = command(
+        *("verify", _verify, "check that an exported page is as it was written"),
+        "Exit status: 0 it is, 1 it is not.",
+    )
+    verify.add_argument("page", type=Path, help="the HTML page")
+    verify.add_argument("--extract", type=Path, metavar="FOLDER", help="also write its numbers as CSV and JSON files")
+
+    bench = command(
+        *("bench", _bench, "run the fault bench"),
+        "It puts known causes into training loops, diagnoses each run and scores the answers; it takes long.",
+    )
     bench.add_argument("--processes", type=int, help="runs at once (default: the number of cores)")
     bench.add_argument(
         "--store",
@@ -46,52 +76,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="keeps every run, so that a bench can be interrupted (default: %(default)s)",
     )
     bench.add_argument("--write", action="store_true", help="write the likelihoods and the runs to data/")
-    bench.set_defaults(run=_bench)
 
-    data = commands.add_parser("data", help="regenerate the shipped scenes and the recorded sick run")
+    data = command(
+        *("data", _data, "regenerate the shipped scenes and the recorded sick run"),
+        "Same bytes on every machine.",
+    )
     data.add_argument("--folder", type=Path, default=ROOT / "data", help="where to write (default: the data folder)")
-    data.set_defaults(run=_data)
-
-    verify = commands.add_parser("verify", help="check that an exported page is as it was written")
-    verify.add_argument("page", type=Path, help="the HTML page")
-    verify.add_argument("--extract", type=Path, metavar="FOLDER", help="also write its numbers as CSV and JSON files")
-    verify.set_defaults(run=_verify)
 
     options = parser.parse_args(arguments)
     return options.run(options)
 
 
+def _refuse(error: object) -> int:
+    """One line on the error stream; the exit status of what was not done."""
+    print(error, file=sys.stderr)
+    return 2
+
+
 def _lab(options: argparse.Namespace) -> int:
-    notebook = ROOT / "notebooks" / "00_start_here.ipynb"
-    if not notebook.is_file():
-        print(
-            f"notebooks/00_start_here.ipynb should be in {ROOT}. Found nothing; run this in a checkout.",
-            file=sys.stderr,
-        )
-        return 2
-    command = [
-        *(sys.executable, "-m", "jupyterlab", str(notebook.relative_to(ROOT)), f"--ServerApp.root_dir={ROOT}"),
-        # no news, no update check: nothing here goes online
-        *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
-    ]
-    if options.no_browser:
-        command.append("--no-browser")
-    if options.port is not None:
-        command.append(f"--ServerApp.port={options.port}")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")  # in a container there is often no other user
+    from kit import lab
+    from kit.files import NOTEBOOKS, WORKING_COPY, sentence
+
+    first = "00_start_here.ipynb"
+    if not (ROOT / NOTEBOOKS / first).is_file():
+        return _refuse(f"{NOTEBOOKS}/{first} should be in {ROOT}. Found nothing; run this in a checkout.")
     try:
-        return subprocess.call([*command, *options.rest], cwd=ROOT)
-    except KeyboardInterrupt:
-        return 130
+        port = lab.choose_port(options.port)
+        print(lab.working_copy(ROOT))
+    except (lab.PortError, OSError) as error:
+        return _refuse(sentence(error, "write"))
+    if options.port is None and port != lab.FIRST_PORT:
+        print(f"port {lab.FIRST_PORT} is in use; serving on port {port}.")
+    sys.stdout.flush()
+    notebook = f"{WORKING_COPY}/{first}"
+    return lab.serve(ROOT, notebook, port=port, browser=not options.no_browser, rest=options.rest)
 
 
 def _investigate(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from kit.files import sentence
     from kit.investigation import investigate, write_investigation
     from kit.investigation.whole import STAGES
+    from kit.report import check_path
 
+    try:
+        check_path(options.out)
+    except (OSError, ValueError) as error:
+        return _refuse(error)
     command = "python -m kit investigate" + (" --quick" if options.quick else "")
     with tqdm(total=STAGES, desc="investigating", unit="experiment", file=sys.stderr) as bar:
 
@@ -103,13 +135,11 @@ def _investigate(options: argparse.Namespace) -> int:
             findings = investigate(quick=options.quick, command=command, progress=progress)
         except FileNotFoundError as error:
             bar.close()
-            print(error, file=sys.stderr)
-            return 2
+            return _refuse(error)
     try:
         written = write_investigation(options.out, findings)
     except (OSError, ValueError) as error:
-        print(f"could not write the page: {error}", file=sys.stderr)
-        return 2
+        return _refuse(sentence(error, "write"))
     print(repr(written))
     return 0
 
@@ -118,15 +148,19 @@ def _diagnose(options: argparse.Namespace) -> int:
     import json
 
     from kit.diagnosis import diagnose
+    from kit.files import sentence
     from kit.training import TrainingHistory
     from kit.watch import Trace
 
     try:
+        if options.out is not None:
+            from kit.report import check_path
+
+            check_path(options.out)
         load = TrainingHistory.load if options.recorded.suffix == ".json" else Trace.load
         diagnosis = diagnose(load(options.recorded))
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        return _refuse(sentence(error))
     print(json.dumps(diagnosis.to_dict(), indent=1) if options.json else diagnosis.explain())
     if options.out is not None:
         from kit.investigation.diagnosed import diagnosis_finding
@@ -136,8 +170,7 @@ def _diagnose(options: argparse.Namespace) -> int:
             command = f"python -m kit diagnose {options.recorded.name}"
             written = write_html(options.out, diagnosis_finding(diagnosis, command=command))
         except (OSError, ValueError) as error:
-            print(f"could not write the page: {error}", file=sys.stderr)
-            return 2
+            return _refuse(sentence(error, "write"))
         print(repr(written), file=sys.stderr)
     return 0
 
@@ -146,9 +179,14 @@ def _bench(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from kit import bench
-    from kit.files import DATA, write_atomically
+    from kit.files import DATA, check_file, write_atomically
     from kit.hypotheses.likelihoods import FILE
 
+    try:
+        for path in (options.store, *((DATA / FILE, DATA / bench.RUNS_FILE) if options.write else ())):
+            check_file(path)
+    except OSError as error:
+        return _refuse(error)
     trials = list(bench.all_trials())
     with tqdm(total=len(trials), desc="bench", unit="run", file=sys.stderr) as bar:
 
@@ -168,20 +206,31 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _data(options: argparse.Namespace) -> int:
     from kit.datasets import regenerate
+    from kit.files import check_folder, sentence
 
-    written = regenerate(options.folder)
+    try:
+        check_folder(options.folder)
+        written = regenerate(options.folder)
+    except OSError as error:
+        return _refuse(sentence(error, "write"))
     print(f"wrote {written.scenes} and {written.sick_run}")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from kit.files import check_folder, sentence
     from kit.report import PageError, verify
 
+    try:
+        if options.extract is not None:
+            check_folder(options.extract)
+    except OSError as error:
+        return _refuse(error)
     try:
         page = verify(options.page)
         written = [] if options.extract is None else page.extract(options.extract)
     except (PageError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 1
     print(page)
     if options.extract is not None:

@@ -16,6 +16,7 @@ _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 _INSTALLED = Path(__file__).resolve().parent / "_data"  # where a wheel puts data/
+NOTEBOOKS, WORKING_COPY = "notebooks", "my_notebooks"  # of a checkout; beside both lies findings/
 
 
 def shipped(name: str, command: str = "python -m kit data") -> Path:
@@ -26,6 +27,55 @@ def shipped(name: str, command: str = "python -m kit data") -> Path:
     raise FileNotFoundError(
         f"data/{name} should be beside the kit package. Found nothing at {DATA / name}; run: {command}"
     )
+
+
+def shown(path: str | os.PathLike) -> str:
+    """A path as a reader finds it: relative if it lies in the working folder or beside it, else in full."""
+    try:
+        relative = Path(os.path.relpath(path))
+    except ValueError:  # another drive of Windows
+        return Path(path).as_posix()
+    return (Path(os.path.abspath(path)) if relative.parts[:2] == ("..", "..") else relative).as_posix()
+
+
+def sentence(error: BaseException, verb: str = "read") -> str:
+    """An error in words. One of the file system: what could not be read (or written), and why."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"could not {verb} {shown(error.filename)}: {error.strerror[0].lower()}{error.strerror[1:]}."
+    return str(error)
+
+
+def check_file(path: str | os.PathLike, *endings: str) -> None:
+    """Refuse, before any work, a path that no file can be written to. Leaves nothing behind.
+
+    Raises:
+        ValueError: none of these endings. OSError: a folder, or a place where nothing can be written.
+    """
+    path = check_ending(path, *endings) if endings else Path(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"path should be a file. Found a folder: {shown(path)}.")
+    _check_writable(path.parent, path, f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def check_folder(path: str | os.PathLike) -> None:
+    """The same for a folder, which is made later if it is not there."""
+    path = Path(path)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise NotADirectoryError(f"path should be a folder. Found a file: {shown(path)}.")
+    _check_writable(path, path, f".{uuid.uuid4().hex}.tmp")
+
+
+def _check_writable(folder: Path, asked: Path, name: str) -> None:
+    """An empty file is made and removed in the folder, or in the nearest one above it that exists."""
+    trial = next(above for above in (folder, *folder.parents) if os.path.exists(above)) / name
+    try:
+        with open(trial, "xb"):
+            pass
+        trial.unlink()
+    except ValueError as error:  # a null byte
+        raise _refused(asked, OSError(errno.EINVAL, str(error))) from error
+    except OSError as error:
+        raise _refused(asked, error) from error
 
 
 def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:

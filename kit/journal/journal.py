@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
+import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -12,7 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from kit.files import NOTEBOOKS, WORKING_COPY
 from kit.journal.kept import Kept
+from kit.journal.naming import finding_name
 from kit.journal.replay import Entry, Replay
 from kit.journal.store import Store
 from kit.report import Finding, Written
@@ -25,9 +29,9 @@ _LONGEST_NAME = 200
 
 
 def default_folder() -> Path:
-    """`findings/` beside the notebooks: next to a working folder named `notebooks`, else inside the working folder."""
+    """`findings/` beside a folder of notebooks, which is where their `../findings/` leads; else inside the working folder."""
     here = Path.cwd()
-    return (here.parent if here.name == "notebooks" else here) / "findings"
+    return (here.parent if here.name in (NOTEBOOKS, WORKING_COPY) else here) / "findings"
 
 
 class Journal:
@@ -70,26 +74,33 @@ class Journal:
     def keep(self, finding: Finding, note: str = "", *, name: str = "", diagnosis: Any = None) -> Kept:
         """Store a finding as it is now: evidence, figures, the setting of its panels, diagnosis and note.
 
+        The same finding is kept once: a cell that is run again changes the note, if it gives one, and adds nothing.
+        Another name, or anything else that differs, makes another entry.
+
         Args:
             finding: anything else is a ValueError.
             note: what you want to remember.
-            name: what to call it; without it the question, numbered if that is taken.
+            name: what to call it; without it what its panels are set to and the question, numbered if that is taken.
             diagnosis: a text, or an object with ``explain()`` -> text.
 
         Returns when the disk has it. OSError as the file system gives it; then nothing was stored.
         """
         if not isinstance(finding, Finding):
             raise ValueError(f"finding should be a kit.Finding. Found a {type(finding).__name__}.")
-        record = finding_record(finding)
-        self._refresh()
+        record, said, note = finding_record(finding), _said(diagnosis), _text("note", note)
+        asked, content = _name(name) if name else "", _digest(record, said)
+        for entry in self.entries:
+            if entry.content == content and asked in ("", entry.name):
+                return self.annotate(entry.key, note) if note not in ("", entry.note) else self._load(entry)
         event = {
             "event": "keep",
             "key": uuid.uuid4().hex[:12],
-            "name": self._free_name(_name(name) if name else _name(finding.question[:_LONGEST_NAME])),
-            "note": _text("note", note),
+            "name": self._free_name(asked or _name(finding_name(finding)[:_LONGEST_NAME])),
+            "note": note,
             "at": _now(),
             "finding": record,
-            "diagnosis": _said(diagnosis),
+            "diagnosis": said,
+            "content": content,
         }
         self._append(event)
         return self[event["key"]]
@@ -169,7 +180,7 @@ class Journal:
 
     def write_html(self, path: str | os.PathLike, title: str = "") -> Written:
         """Write ``to_html``: the file is complete or not there. ValueError for a path that does not end in .html."""
-        return write_page(path, self.to_html(title))
+        return write_page(path, lambda: self.to_html(title))
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -257,6 +268,10 @@ def _said(diagnosis: Any) -> str:
         return ""
     explain = getattr(diagnosis, "explain", None)
     return _text("diagnosis", str(explain()) if callable(explain) else diagnosis)
+
+
+def _digest(record: Any, said: str) -> str:
+    return hashlib.sha256(json.dumps([record, said], sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _now() -> str:

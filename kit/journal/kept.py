@@ -40,4 +40,4 @@ class Kept:
 
     def write(self, path: str | os.PathLike) -> Written:
         """Write ``to_html``; see ``kit.write_html``."""
-        return write_page(path, self.to_html())
+        return write_page(path, self.to_html)

@@ -16,8 +16,9 @@ def live_finding(training: Training) -> Finding:
     session = training.session
     titles = {offer.key: offer.title for offer in session.faults}
     start = training.weights_at_start
-    rows = [("batches trained", str(session.step)), ("state", training.state)]
-    rows += [("fault", titles.get(key, key)) for key in session.active]
+    faults = "; ".join(titles.get(key, key) for key in session.active)
+    rows = [("batches trained", str(session.step)), ("epoch", str(training.epoch)), ("training", training.state)]
+    rows.append(("faults", faults or "none"))
     rows += [
         (
             name,

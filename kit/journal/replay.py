@@ -22,6 +22,7 @@ class Entry:
     start: int
     end: int
     removed: bool = False
+    content: str = ""  # digest of finding and diagnosis; "" of one that an older kit kept
 
 
 class Replay:
@@ -58,9 +59,9 @@ class Replay:
 
     def _keep(self, event: Mapping[str, Any], start: int, end: int) -> None:
         finding = event["finding"]
-        entry = Entry(
-            event["key"], event["name"], event["note"], event["at"], finding["question"], finding["verdict"], start, end
-        )
+        of = finding["question"], finding["verdict"]
+        content = event.get("content", "")
+        entry = Entry(event["key"], event["name"], event["note"], event["at"], *of, start, end, content=content)
         self.entries[entry.key] = entry
         self._order.append(entry.key)
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kit.journal.live import live_finding
+from kit.journal.naming import training_name
 from kit.panel import JournalView
 from kit.panel.live_training import Training
-from kit.report import Finding
+from kit.report import Finding, Written
 
 PAGE, COMPARISON = "journal.html", "comparison.html"
 
@@ -28,12 +29,16 @@ def journal_view(journal: Any, findings: Sequence[Finding | Training] = ()) -> J
 
     def keep(message: dict[str, Any]) -> str:
         offered, note, name = findings[message["offer"]], message["note"], message.get("name", "")
+        before = {entry.key for entry in journal.entries}
         if isinstance(offered, Finding):
-            return f"Kept as \u201c{journal.keep(offered, note, name=name).name}\u201d."
-        shown = live_finding(offered)
-        kept = journal.keep(shown, note, name=name, diagnosis=offered.line or None)
-        for panel in shown.panels:
-            panel.close()
+            kept = journal.keep(offered, note, name=name)
+        else:
+            shown = live_finding(offered)
+            kept = journal.keep(shown, note, name=name or training_name(offered), diagnosis=offered.line or None)
+            for panel in shown.panels:
+                panel.close()
+        if kept.key in before:
+            return f"Nothing has changed since it was kept as \u201c{kept.name}\u201d."
         return f"Kept as \u201c{kept.name}\u201d."
 
     def rename(message: dict[str, Any]) -> str:
@@ -56,13 +61,17 @@ def journal_view(journal: Any, findings: Sequence[Finding | Training] = ()) -> J
     def restore(message: dict[str, Any]) -> str:
         return f"Brought back \u201c{journal.restore(message['key']).name}\u201d."
 
+    def said_of(written: Written) -> str:
+        view.say_written(written, repr(written))
+        return view.status
+
     def export(_message: dict[str, Any]) -> str:
-        return repr(journal.write_html(journal.path.with_name(PAGE)))
+        return said_of(journal.write_html(journal.path.with_name(PAGE)))
 
     def compare(message: dict[str, Any]) -> str:
         comparison = journal.compare(message["first"], message["second"])
         view.compared = comparison._repr_html_()
-        said = repr(comparison.write(journal.path.with_name(COMPARISON)))
+        said = said_of(comparison.write(journal.path.with_name(COMPARISON)))
         for kept in (comparison.first, comparison.second):
             for panel in kept.finding.panels:
                 panel.close()

@@ -19,10 +19,12 @@ from kit.plots import palette
 
 # In the order of their imports: every name is defined above the place that uses it.
 MODULES: tuple[str, ...] = (
-    *("algebra.js", "drawing.js", "scale.js", "controls.js", "readings.js", "readout.js", "views.js", "frames.js"),
+    *("algebra.js", "drawing.js", "scale.js", "controls.js", "exported.js", "readings.js", "readout.js", "views.js"),
+    "frames.js",
     "panel.js",
 )
-JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "journal.js")
+JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "exported.js", "journal.js")
+WRITTEN_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "exported.js", "written.js")
 LIVE_MODULES: tuple[str, ...] = (
     *("algebra.js", "drawing.js", "scale.js", "controls.js", "readings.js", "readout.js"),
     *("live_curves.js", "live_legend.js", "live_charts.js", "live_wall.js", "live_acts.js", "live_controls.js"),
@@ -64,6 +66,12 @@ def module_source() -> str:
 def journal_source() -> str:
     """Text of the ES module of the journal's list."""
     return "\n\n".join(_joined(name) for name in JOURNAL_MODULES) + "\n"
+
+
+@functools.cache
+def written_source() -> str:
+    """Text of the ES module of the line that says where a page was written."""
+    return "\n\n".join(_joined(name) for name in WRITTEN_MODULES) + "\n"
 
 
 @functools.cache

@@ -8,15 +8,17 @@ from typing import Any
 import anywidget
 import traitlets
 
+from kit.files import sentence
 from kit.panel.assets import journal_source, stylesheet
+from kit.panel.exported import Exporting
 
 
-class JournalView(anywidget.AnyWidget):
+class JournalView(Exporting, anywidget.AnyWidget):
     """A list to rename, order, annotate and prune.
 
     rows:    () -> one mapping an entry, in order: key, name, note, verdict, kept (texts)
     actions: name -> what a button does with its message, returning the sentence for `status`: keep, rename, note, move,
-             remove, restore, compare, export, refresh
+             remove, restore, compare, export, refresh. One that writes a page tells the view: `say_written`
     offers:  titles of what "Keep this" can keep; none: no such button
 
     Errors that an action can meet (OSError, ValueError, LookupError, RuntimeError) end in `status`, because a notebook
@@ -30,7 +32,6 @@ class JournalView(anywidget.AnyWidget):
     offers = traitlets.List().tag(sync=True)
     removed = traitlets.Unicode().tag(sync=True)
     compared = traitlets.Unicode().tag(sync=True)  # two entries side by side, as escaped HTML
-    status = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
@@ -47,19 +48,20 @@ class JournalView(anywidget.AnyWidget):
         """What pressing a button does; `message` holds `action` and what it needs."""
         action = message.get("action")
         if action not in self._actions:
-            self.status = f"could not act: unknown action {action!r}"
+            self.say_nothing_written(f"could not act: unknown action {action!r}")
             return
         try:
-            said, rows = self._actions[action](message), self._rows()
             with self.hold_sync():  # one message: the view moves the focus by what is left
-                self.status = said
+                self.say_nothing_written("")
+                self.status = self._actions[action](message)
+                rows = self._rows()
                 self.removed = message["key"] if action == "remove" else ""
                 self.entries = [dict(row) for row in rows]
         except (OSError, ValueError, LookupError, RuntimeError) as error:
-            self.status = f"could not {action}: {error}"
+            self.say_nothing_written(f"could not {action}: {sentence(error, 'write')}")
 
     def _receive(self, _widget: JournalView, content: Any, _buffers: Any) -> None:
-        if isinstance(content, Mapping) and "action" in content:
+        if not self.hear_download(content) and isinstance(content, Mapping) and "action" in content:
             self.act(content)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:

@@ -11,9 +11,10 @@ from typing import Any
 import anywidget
 import traitlets
 
-from kit.files import check_ending, write_atomically
+from kit.files import check_ending, sentence, write_atomically
 from kit.panel.assets import module_source, panel_page, stylesheet
 from kit.panel.data import as_cases, panel_data
+from kit.panel.exported import Exporting
 from kit.panel.presets import Preset
 from kit.panel.recorded import cases_of, presets_in
 from kit.panel.setting import Setting
@@ -25,7 +26,7 @@ class PanelValueError(ValueError, traitlets.TraitError):
     """A setting that the panel refuses. Also a TraitError, so that traitlets puts the old value back."""
 
 
-class Panel(anywidget.AnyWidget):
+class Panel(Exporting, anywidget.AnyWidget):
     """Which term makes the loss and which pulls on the network, for every setting of the weights.
 
     reports:   a ProbeReport, or a mapping title -> ProbeReport: the probed states to choose from, first one shown
@@ -49,7 +50,6 @@ class Panel(anywidget.AnyWidget):
     weights = traitlets.Dict().tag(sync=True)
     case = traitlets.Unicode().tag(sync=True)
     note = traitlets.Unicode().tag(sync=True)
-    status = traitlets.Unicode().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     can_export = traitlets.Bool(False).tag(sync=True)
     _wanted = _closed = False
@@ -179,7 +179,7 @@ class Panel(anywidget.AnyWidget):
             self.weights = self._probed(change["new"])
 
     def _receive(self, _widget: Panel, content: Any, _buffers: Any) -> None:
-        if not isinstance(content, Mapping) or content.get("type") != "export":
+        if self.hear_download(content) or not isinstance(content, Mapping) or content.get("type") != "export":
             return
         try:
             # The message carries the setting of the moment of the click; a state update may still be on its way.
@@ -187,7 +187,7 @@ class Panel(anywidget.AnyWidget):
             self.set_trait("weights", content.get("weights", self.weights))
             self.set_trait("note", content.get("note", self.note))
         except traitlets.TraitError as error:
-            self.status = f"could not export: {error}"
+            self.say_nothing_written(f"could not export: {error}")
             return
         self.export()
 
@@ -205,18 +205,19 @@ class Panel(anywidget.AnyWidget):
         notebook shows no exception of a button; any other error is named there and raised.
         """
         if self._export_to is None:
-            self.status = "could not export: nothing to write with; call panel.on_export first"
+            self.say_nothing_written("could not export: nothing to write with; call panel.on_export first")
             return
-        self.status = "writing \u2026"
+        self.say_nothing_written("writing \u2026")
         try:
             path = self._export_to(self)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            self.status = f"could not export: {error}" if str(error) else f"could not export: {type(error).__name__}"
+            said = sentence(error, "write") or type(error).__name__
+            self.say_nothing_written(f"could not export: {said}")
         except BaseException as error:
-            self.status = f"could not export: {type(error).__name__}: {error}"
+            self.say_nothing_written(f"could not export: {type(error).__name__}: {error}")
             raise
         else:
-            self.status = f"wrote {path}"
+            self.say_written(path)
 
     def write(self, path: str | os.PathLike) -> Path:
         """Write a page with this panel as it is left: live in any browser, without a notebook and without a network.

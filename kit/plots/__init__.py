@@ -5,6 +5,7 @@ from kit.plots.curves import compare_runs, compare_runs_evidence, curve, symptom
 from kit.plots.displayed import displayed, displayed_evidence
 from kit.plots.evidence import Evidence, evidence, figure_html, figure_style, new_axes, own_evidence, png_of
 from kit.plots.heatmap import layer_heatmap, layer_heatmap_evidence, layer_norms
+from kit.plots.overlaid import overlaid, overlaid_evidence
 from kit.plots.palette import look, palette, palette_text, role
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "layer_norms",
     "look",
     "new_axes",
+    "overlaid",
+    "overlaid_evidence",
     "own_evidence",
     "palette",
     "palette_text",

@@ -4,7 +4,7 @@ from kit.report.finding import VERDICTS, Finding, Table, Written
 from kit.report.page import Shown
 from kit.report.record import finding_from_record, finding_record
 from kit.report.verify import PageError, Verified, verify
-from kit.report.writing import to_html, write_html
+from kit.report.writing import check_path, to_html, write_html
 
 __all__ = [
     "VERDICTS",
@@ -14,6 +14,7 @@ __all__ = [
     "Table",
     "Verified",
     "Written",
+    "check_path",
     "finding_from_record",
     "finding_record",
     "to_html",

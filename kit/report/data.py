@@ -20,8 +20,8 @@ NO_DIGEST = "0" * 64
 WORDS = ("name", "note", "kept", "diagnosis")
 
 
-def page_data(shown: Sequence[Any], title: str, compared: Any = None) -> dict[str, Any]:
-    """The record of a page, ready for ``data_text``; ``compared``: the table above two findings side by side."""
+def page_data(shown: Sequence[Any], title: str, compared: Sequence[Any] = ()) -> dict[str, Any]:
+    """The record of a page, ready for ``data_text``; ``compared``: what stands above two findings side by side."""
     datasets: dict[str, int] = {}
     findings = []
     for item in shown:
@@ -33,7 +33,7 @@ def page_data(shown: Sequence[Any], title: str, compared: Any = None) -> dict[st
         "version": VERSION,
         "title": title,
         "datasets": [json.loads(text) for text in datasets],
-        "compared": None if compared is None else evidence_record(compared),
+        "compared": [_lean(evidence_record(piece), datasets) for piece in compared],
         "findings": findings,
     }
 

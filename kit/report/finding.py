@@ -12,7 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kit.files import shown
 from kit.panel import Panel
+from kit.panel.exported import WrittenView
 from kit.plots import Evidence, own_evidence
 from kit.report.tables import render_table
 
@@ -47,7 +49,12 @@ class Written:
         return self.path.as_posix()
 
     def __repr__(self) -> str:
-        return f"wrote {self} ({self.path.stat().st_size / 1024:.0f} KB)"
+        return f"wrote {shown(self.path)} ({self.path.stat().st_size / 1024:.0f} KB)"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """In a notebook: the same with a link that opens the page."""
+        data, metadata = WrittenView(self.path, repr(self))._repr_mimebundle_(**kwargs)
+        return {**data, "text/plain": repr(self)}, metadata
 
 
 def _piece(item: Any, place: int) -> Evidence | Table | Panel | str:

@@ -39,10 +39,10 @@ class Shown:
     diagnosis: str = ""
 
 
-def render_page(shown: Sequence[Shown], title: str, *, compared: Any = None) -> str:
+def render_page(shown: Sequence[Shown], title: str, *, compared: Sequence[Any] = ()) -> str:
     """The page with a digest of its data and of itself.
 
-    compared: a ``Table`` of what differs; two findings then stand side by side below it.
+    compared: tables and figures of what differs; two findings then stand side by side below them.
     """
     data = data_text(page_data(shown, title, compared))
     style = "\n".join([_template_text("page.css"), stylesheet()])
@@ -59,7 +59,7 @@ def render_page(shown: Sequence[Shown], title: str, *, compared: Any = None) -> 
         ]
     )
     numbers = {kind: itertools.count(1) for kind in ("figure", "table", "panel")}
-    differs = None if compared is None else _block(compared, numbers)  # before the findings: it stands above them
+    differs = [_block(piece, numbers) for piece in compared]  # before the findings: they stand above them
     page = (
         environment()
         .get_template("page.html.j2")

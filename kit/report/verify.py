@@ -98,8 +98,8 @@ def verify(path: str | os.PathLike) -> Verified:
         )
     data = _record(found[0], name)
     try:
-        shown = _complete(data, dict(_PICTURE.findall(text)))
-        return Verified(path, data["title"], sha256, shown, _tables(shown, data["compared"]))
+        compared, shown = _complete(data, dict(_PICTURE.findall(text)))
+        return Verified(path, data["title"], sha256, shown, _tables(shown, compared))
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise PageError(f"{name} should hold every part of its findings. Found {error!r}.") from error
 
@@ -118,13 +118,16 @@ def _record(text: str, name: str) -> dict[str, Any]:
     return data
 
 
-def _complete(data: Mapping[str, Any], pictures: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The findings with the pictures and the panels' data back in their places."""
+def _complete(
+    data: Mapping[str, Any], pictures: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is compared, and the findings, with the pictures and the panels' data back in their places."""
     place = 0
-    shown = []
-    for item in data["findings"]:
-        evidence = []
-        for piece in item["finding"]["evidence"]:
+
+    def whole(pieces: Sequence[Mapping[str, Any]]) -> list[Any]:
+        nonlocal place
+        found = []
+        for piece in pieces:
             if piece["kind"] == "panel":
                 piece = {**piece, "data": data["datasets"][piece["data"]]}
             elif piece["kind"] == "figure":
@@ -133,16 +136,23 @@ def _complete(data: Mapping[str, Any], pictures: Mapping[str, str]) -> list[dict
                 if digest(base64.b64decode(png)) != piece["sha256"]:
                     raise ValueError(f"figure {place} is not the one of the record")
                 piece = {**piece, "png": png}
-            evidence.append(piece)
-        shown.append({**item, "finding": {**item["finding"], "evidence": evidence}})
-    return shown
+            found.append(piece)
+        return found
+
+    compared = data["compared"] or []  # a page of version 0.1 of the kit holds one table, or null
+    compared = whole([compared] if isinstance(compared, dict) else compared)
+    shown = [
+        {**item, "finding": {**item["finding"], "evidence": whole(item["finding"]["evidence"])}}
+        for item in data["findings"]
+    ]
+    return compared, shown
 
 
-def _tables(shown: Sequence[Mapping[str, Any]], compared: Mapping[str, Any] | None) -> dict[str, str]:
+def _tables(shown: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Numbered as on the page."""
     tables: dict[str, str] = {}
     counts = {"figure": 0, "table": 0, "panel": 0, "text": 0}
-    pieces = [] if compared is None else [compared]
+    pieces = [*compared]
     pieces += [piece for item in shown for piece in item["finding"]["evidence"]]
     for piece in pieces:
         kind = piece["kind"]

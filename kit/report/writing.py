@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
-from kit.files import check_ending, write_atomically
+from kit.files import check_file, write_atomically
 from kit.report.finding import Finding, Written
 from kit.report.page import Shown, render_page
 
@@ -21,20 +22,20 @@ def to_html(*findings: Finding, title: str | None = None) -> str:
 
 
 def write_html(path: str | os.PathLike, *findings: Finding, title: str | None = None) -> Written:
-    """Write ``to_html(...)``: the file is complete or not there.
+    """Write ``to_html(...)``: the file is complete or not there. The path is checked before anything is drawn.
 
     Raises:
         ValueError: no finding, or a path that does not end in .html. OSError: the file cannot be written.
     """
-    check_path(path)
-    return write_page(path, to_html(*findings, title=title))
+    return write_page(path, lambda: to_html(*findings, title=title))
 
 
-def write_page(path: str | os.PathLike, page: str) -> Written:
-    """A page that is rendered already; refuses and writes as ``write_html`` does."""
+def write_page(path: str | os.PathLike, render: Callable[[], str]) -> Written:
+    """Write the page that ``render`` makes; refuses and writes as ``write_html`` does."""
     check_path(path)
-    return Written(write_atomically(path, page))
+    return Written(write_atomically(path, render()))
 
 
 def check_path(path: str | os.PathLike) -> None:
-    check_ending(path, ".html", ".htm")
+    """Where a page cannot be written: ValueError for another ending than .html, OSError for the rest."""
+    check_file(path, ".html", ".htm")

@@ -91,7 +91,7 @@ def test_two_open_journals_see_each_other(journal):
 
 def test_names_are_free_short_and_one_line(journal):
     journal.keep(small())
-    journal.keep(small())
+    journal.keep(small(answer="The loss is 3.5."))
     journal.keep(small(), name=" two\n words ")
     assert names(journal) == ["Is it the weight?", "Is it the weight? (2)", "two words"]
     with pytest.raises(ValueError, match="name should be free. Found another entry named 'two words'"):

@@ -41,7 +41,7 @@ def journal(tmp_path):
 
 
 def state_of(view):
-    return {name: getattr(view, name) for name in ("entries", "offers", "removed", "status", "compared")}
+    return {name: getattr(view, name) for name in ("entries", "offers", "removed", "status", "written", "compared")}
 
 
 @pytest.fixture
@@ -84,10 +84,10 @@ def shown(page):
 
 
 def test_python_does_what_the_buttons_say_and_says_what_went_wrong(journal):
-    view = journal.view(small())
+    view = journal.view(small("Another?"))
     assert isinstance(view, JournalView) and [entry["name"] for entry in view.entries] == ["one", "two", "three"]
     view._receive(view, {"action": "keep", "offer": 0, "note": "now"}, [])
-    assert view.status == "Kept as \u201cIs it the weight?\u201d." and len(view.entries) == 4
+    assert view.status == "Kept as \u201cAnother?\u201d." and len(view.entries) == 4
     first = view.entries[0]["key"]
     view.act({"action": "remove", "key": first})
     assert view.removed == first and first not in [entry["key"] for entry in view.entries]
@@ -117,8 +117,11 @@ def test_a_live_panel_is_kept_as_it_stands_with_its_diagnosis(journal):
     live.steps(6)
     live.faults = ["nan_gradients"]
     view.act({"action": "keep", "offer": 0, "note": "after", "name": ""})
-    assert view.status == "Kept as \u201cLive?\u201d."
-    early, late = journal["early"], journal["Live?"]
+    named = "lam_cov 0.5 + NaN gradients, 6 batches"
+    assert view.status == f"Kept as \u201c{named}\u201d."
+    view.act({"action": "keep", "offer": 0, "note": "", "name": ""})
+    assert view.status == f"Nothing has changed since it was kept as \u201c{named}\u201d." and len(journal) == 5
+    early, late = journal["early"], journal[named]
     assert early.note == "before" and "Nothing was trained" in early.finding.answer
     assert late.diagnosis == late.finding.answer == live.line
     assert late.finding.panels[0].weights["lam_cov"] == 0.5
@@ -151,12 +154,12 @@ def test_the_last_two_are_offered_for_comparison_until_others_are_chosen(tmp_pat
         page.locator(".kit-keep-name").fill(name)
         page.get_by_role("button", name="Keep this").click()
         act(page, view)
-    assert page.locator(".kit-pair").evaluate_all(names) == ["second", "third"]
-    page.get_by_label("Compare this finding").select_option("first")
+    assert page.locator(".kit-pair").evaluate_all(names) == ["2. second", "3. third"]
+    page.get_by_label("Compare this finding").select_option("1. first")
     page.locator(".kit-keep-name").fill("fourth")
     page.get_by_role("button", name="Keep this").click()
     act(page, view)
-    assert page.locator(".kit-pair").evaluate_all(names) == ["first", "fourth"]
+    assert page.locator(".kit-pair").evaluate_all(names) == ["1. first", "4. fourth"]
 
 
 @pytest.mark.browser
@@ -164,10 +167,10 @@ def test_two_are_compared_in_a_frame_that_runs_nothing(journal, show):
     view = journal.view()
     page = show(view)
     assert page.locator(".kit-pair").evaluate_all("nodes => nodes.map(n => n.selectedOptions[0].text)") == [
-        "two",
-        "three",
+        "2. two",
+        "3. three",
     ]
-    page.get_by_label("Compare this finding").select_option("one")
+    page.get_by_label("Compare this finding").select_option("1. one")
     page.get_by_role("button", name="Compare").click()
     act(page, view)
     frame = page.locator(".kit-compared")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit.panel.assets import JOURNAL_MODULES, LIVE_MODULES, MODULES, PAGE_MODULES
+from kit.panel.assets import JOURNAL_MODULES, LIVE_MODULES, MODULES, PAGE_MODULES, WRITTEN_MODULES
 from tests.panel._node import node
 from tests.panel._npm import npm_package
 
@@ -50,7 +50,7 @@ def test_the_check_notices_a_wrong_type(check):
 
 def test_every_module_is_part_of_a_page_or_a_widget():
     names = {path.name for path in (PACKAGE / "panel" / "static").glob("*.js")}
-    assert names == set(MODULES) | set(PAGE_MODULES) | set(JOURNAL_MODULES) | set(LIVE_MODULES)
+    assert names == {*MODULES, *PAGE_MODULES, *JOURNAL_MODULES, *LIVE_MODULES, *WRITTEN_MODULES}
 
 
 def test_modules_are_small_and_import_only_each_other():

@@ -2,6 +2,7 @@
 
 import { button, keepKeys } from "./controls.js";
 import { h, say } from "./drawing.js";
+import { Exported } from "./exported.js";
 
 /** @typedef {import("./panel.js").Model} Model */
 /** @typedef {{key: string, name: string, note: string, verdict: string, kept: string}} Entry */
@@ -10,10 +11,10 @@ const GUARDED = { "data-lm-suppress-shortcuts": "true" };
 const MARKS = /** @type {Object<string, string>} */ ({
   confirmed: "\u2713 confirmed", refuted: "\u2717 refuted", partly: "\u25d0 holds partly", open: "? open",
 });
-const FOLLOWED = ["entries", "status", "removed", "compared"];
+const FOLLOWED = ["entries", "status", "written", "removed", "compared"];
 const PAPER = "<!doctype html><html lang='en'><title>Comparison</title><style>body { margin: 12px; background: #fff;"
-  + " color: #1b1f24; font: 14px/1.45 system-ui, sans-serif } table { border-collapse: collapse } th, td { padding: 3px 10px;"
-  + " overflow-wrap: anywhere;"
+  + " color: #1b1f24; font: 14px/1.45 system-ui, sans-serif } main { overflow-x: auto } table { border-collapse: collapse }"
+  + " th, td { max-width: 26em; padding: 3px 10px; overflow-wrap: break-word; vertical-align: top;"
   + " border-bottom: 1px solid #d5d9de; text-align: left } img { max-width: 100% } figure { margin: 0 }</style><main>";
 let lists = 0;
 
@@ -83,14 +84,17 @@ class JournalList {
     this.shown = "";
     this.list = h("ol", { class: "kit-entries" });
     this.empty = h("p", { class: "kit-what", text: "Nothing is kept yet." });
-    this.status = h("p", { class: "kit-export-status", role: "status" });
+    this.exported = new Exported(model);
     this.back = button({ class: "kit-restore", text: "bring back" },
       () => this.act("restore", { key: this.model.get("removed") }));
     this.pair = [0, 1].map((i) => h("select", { id: `${this.id}-pair-${i}`, class: "kit-pair", ...GUARDED,
       "aria-label": i === 0 ? "Compare this finding" : "with this finding" }));
     /** What a person chose; until then the last two, also when more are kept. @type {string[]} */
     this.chosen = ["", ""];
-    this.pair.forEach((select, i) => select.addEventListener("change", () => { this.chosen[i] = select.value; }));
+    this.pair.forEach((select, i) => select.addEventListener("change", () => {
+      this.chosen[i] = select.value;
+      select.title = select.selectedOptions[0].text;
+    }));
     this.side = h("iframe", { class: "kit-compared", sandbox: "", title: "Two findings side by side", hidden: true });
     this.comparing = h("div", { class: "kit-comparing" }, this.pair[0], h("span", { text: "beside" }), this.pair[1],
       button({ class: "kit-compare", text: "Compare" },
@@ -101,7 +105,7 @@ class JournalList {
     this.root = h("div", { class: "kit-panel kit-journal", role: "group", "aria-label": "Journal of findings" },
       h("h3", { class: "kit-title", text: "Findings kept" }), this.keeper(), this.empty, this.list,
       this.comparing, this.side,
-      h("div", { class: "kit-export-line" }, this.export, this.refresh, this.back, this.status));
+      h("div", { class: "kit-export-line" }, this.export, this.refresh, this.back, this.exported.root));
     this.root.addEventListener("keydown", keepKeys);
     this.draw = this.draw.bind(this);
     for (const name of FOLLOWED) model.on(`change:${name}`, this.draw);
@@ -124,7 +128,7 @@ class JournalList {
     const which = h("select", { id: `${this.id}-which`, ...GUARDED },
       ...offers.map((text, i) => h("option", { value: i, text })));
     const name = h("input", { id: `${this.id}-called`, type: "text", class: "kit-keep-name", maxlength: 200,
-      dir: "auto", placeholder: "without one: the question", ...GUARDED });
+      dir: "auto", placeholder: "without one: what is set, and the question", ...GUARDED });
     const note = h("textarea", { id: `${this.id}-keep`, class: "kit-note", rows: 2, dir: "auto", ...GUARDED });
     return h("div", { class: "kit-keep" },
       h("div", { class: "kit-choice", hidden: offers.length < 2 },
@@ -163,7 +167,7 @@ class JournalList {
     this.export.hidden = entries.length === 0;
     this.offerPairs(entries);
     this.back.hidden = this.model.get("removed") === "";
-    say(this.status, this.model.get("status"));
+    this.exported.draw();
     // moving a node takes the focus away; removing the focused entry hands it to "bring back"
     if (focused !== null && document.activeElement !== focused) {
       (focused.isConnected ? focused : (this.back.hidden ? this.refresh : this.back)).focus();
@@ -175,9 +179,11 @@ class JournalList {
     this.comparing.hidden = entries.length < 2;
     this.pair.forEach((select, i) => {
       const chosen = this.chosen[i];
-      select.replaceChildren(...entries.map(({ key, name }) => h("option", { value: key, text: name })));
+      select.replaceChildren(...entries.map(({ key, name }, place) =>
+        h("option", { value: key, text: `${place + 1}. ${name}` })));
       const wanted = entries.some(({ key }) => key === chosen) ? chosen : entries.at(i - 2)?.key;
       if (wanted !== undefined) select.value = wanted;
+      select.title = select.selectedOptions[0]?.text ?? "";
     });
     /** @type {string} */
     const compared = this.model.get("compared") ?? "";

@@ -9,6 +9,9 @@ import { byId, plainModel } from "./standalone.js";
 
 /** @typedef {import("./panel.js").Model} Model */
 
+/** A notebook server shows a page in a sandbox: its scripts run, its downloads are dropped without a word. */
+const KEPT_IN = window.origin === "null" && location.protocol !== "file:";
+
 /**
  * @typedef {Object} Mounted one panel of the page
  * @property {number} index
@@ -31,7 +34,9 @@ function download(name, text) {
 
 /** @param {string} id of the figure, table or panel @param {string} label @param {() => string} text */
 function csvButton(id, label, text) {
-  return button({ class: "kit-tool", text: "Numbers (CSV)", "aria-label": `Numbers (CSV) of ${label}` },
+  return button({
+    class: "kit-tool", text: "Numbers (CSV)", "aria-label": `Numbers (CSV) of ${label}`, disabled: KEPT_IN,
+    title: KEPT_IN ? "This server keeps pages from storing files: download the page, and open that." : null },
     () => download(`${id}.csv`, text()));
 }
 
@@ -40,7 +45,7 @@ function pieces(data) {
   /** @type {Object<string, number>} */
   const counts = { text: 0, figure: 0, table: 0, panel: 0 };
   const found = data.findings.flatMap((/** @type {any} */ item) => item.finding.evidence);
-  if (data.compared !== null) found.unshift(data.compared);
+  found.unshift(...data.compared);
   return found.map((/** @type {any} */ piece) => {
     counts[piece.kind] += 1;
     return { kind: piece.kind, id: `${piece.kind}-${counts[piece.kind]}`, number: counts[piece.kind], piece };

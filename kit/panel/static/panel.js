@@ -3,6 +3,7 @@
 import { gradNorm, settle, total } from "./algebra.js";
 import { PresetList, WeightRow, button, choice, keepKeys } from "./controls.js";
 import { h, say } from "./drawing.js";
+import { Exported } from "./exported.js";
 import { Frames } from "./frames.js";
 import { Readout } from "./readout.js";
 import { allZero, checkLine, meaning } from "./readings.js";
@@ -19,11 +20,11 @@ const SPEAK_MS = 700; // to screen readers, after the last change
  * @typedef {Object} Model the functions of a widget model that are used, in the notebook and in the page
  * @property {(name: string) => any} get
  * @property {(name: string, value: any) => void} set
- * @property {(name: string, act: () => void) => void} on
- * @property {(name: string, act: () => void) => void} off
+ * @property {(name: string, act: (message?: any) => void) => void} on
+ * @property {(name: string, act: (message?: any) => void) => void} off
  * @property {() => void} save_changes
  * @property {(content: Object<string, any>) => void} send
- * @property {unknown} [widget_manager] in a notebook only
+ * @property {any} [widget_manager] of the notebook; an exported page has none
  */
 
 let instances = 0;
@@ -43,7 +44,7 @@ class PanelView {
   /** @type {HTMLElement} */ caseNote;
   /** @type {Views} */ views;
   /** @type {HTMLTextAreaElement} */ note;
-  /** @type {HTMLElement} */ exportStatus;
+  /** @type {Exported} */ exported;
   /** @type {HTMLElement} */ exportBox;
   /** @type {Case|null} */ shownCase;
 
@@ -56,7 +57,7 @@ class PanelView {
     this.syncTimer = 0;
     this.speakTimer = 0;
     /** @type {Array<[string, () => void]>} */
-    this.listeners = ["weights", "case", "note", "status", "can_export"].map(
+    this.listeners = ["weights", "case", "note", "status", "written", "can_export"].map(
       (name) => [`change:${name}`, () => this.frames.later()]);
     this.listeners.push(["change:data", () => this.rebuild()], ["change:title", () => this.rebuild()]);
     this.root = h("div", { class: "kit-panel", role: "group", "aria-label": "What-if panel" });
@@ -212,11 +213,11 @@ class PanelView {
       this.syncSoon();
     });
     this.note.addEventListener("change", () => this.sync());
-    this.exportStatus = h("p", { class: "kit-export-status", role: "status" });
+    this.exported = new Exported(this.model);
     this.exportBox = h("div", { class: "kit-export-box" },
       h("label", { for: id, text: "Note for the finding" }), this.note,
       h("div", { class: "kit-export-line" },
-        button({ class: "kit-export", text: "Export finding (HTML)" }, () => this.export()), this.exportStatus));
+        button({ class: "kit-export", text: "Export finding (HTML)" }, () => this.export()), this.exported.root));
   }
 
   attempt() {
@@ -245,7 +246,7 @@ class PanelView {
     this.presets.show((preset) => same(preset.weights, this.stateOf(preset)));
     this.drawReadout(w);
     this.exportBox.hidden = !model.get("can_export");
-    say(this.exportStatus, model.get("status") ?? "");
+    this.exported.draw();
     const note = model.get("note") ?? "";
     if (this.note.value !== note) this.note.value = note;
     if (this.problem !== undefined) this.problem.hidden = true;
