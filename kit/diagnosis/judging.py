@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from kit.diagnosis.result import Cause, Diagnosis, Finding
+from kit.diagnosis.missing import Notice, additions, notices
+from kit.diagnosis.result import Cause, Diagnosis, Finding, leading
 from kit.hypotheses import ALL, POLICY, Answer, Check, Hypothesis, Observed, Policy, all_checks
 from kit.hypotheses.likelihoods import NONE, Likelihoods, shipped_likelihoods
 from kit.watch import Trace
@@ -18,6 +20,7 @@ from kit.watch.watching import Watch
 SYMPTOMS = ("train_reads_zero", "validation_level", "loss_zero", "loss_nonfinite", "parameters_unmoved")
 # with all of these silent nothing was seen of a training
 SEEN = ("no_batches", "no_steps", "loss_zero")
+_LEADING = 5  # causes whose unanswered signs decide what is worth adding to the recording
 
 
 def diagnose(
@@ -49,7 +52,12 @@ def diagnose(
     hypotheses = tuple(hypotheses)
     observed = Observed.of(evidence)
     answers = {entry: entry(observed, policy) for entry in all_checks(hypotheses)}
-    return judge(answers, hypotheses=hypotheses, likelihoods=likelihoods, policy=policy)
+    found = judge(answers, hypotheses=hypotheses, likelihoods=likelihoods, policy=policy, lacks=notices(observed))
+    if any(cause.decided for cause in found.established):  # a loop whose loader is empty was seen, and trained nothing
+        found = replace(found, lacks=tuple(notice for notice in found.lacks if notice.key != "nothing_trained"))
+    unanswered = [finding.check for finding in found.findings if finding.yes is None]
+    first = [sign for cause in found.causes[:_LEADING] for sign in cause.hypothesis.signs]
+    return replace(found, additions=additions(observed, unanswered, first))
 
 
 def judge(
@@ -58,8 +66,9 @@ def judge(
     hypotheses: Iterable[Hypothesis] = ALL,
     likelihoods: Likelihoods | None = None,
     policy: Policy = POLICY,
+    lacks: Iterable[Notice] = (),
 ) -> Diagnosis:
-    """The same from answers that are already there."""
+    """The same from answers that are already there; with ``lacks`` nothing is called healthy."""
     hypotheses = tuple(hypotheses)
     if not hypotheses:
         raise ValueError("hypotheses should hold at least one hypothesis. Found none.")
@@ -68,10 +77,12 @@ def judge(
     told = {finding.key: finding.yes for finding in findings if finding.yes is not None}
     priors = prior_of(hypotheses, policy)
     posteriors = _posterior(priors, hypotheses, told, counted)
-    causes = tuple(_cause(h, priors[h.key], posteriors[h.key], told, counted, policy) for h in hypotheses)
+    facts = {finding.key: finding.answer.fact for finding in findings if finding.answer.fact}
+    causes = tuple(_cause(h, priors[h.key], posteriors[h.key], told, facts, counted, policy) for h in hypotheses)
     causes = tuple(sorted(causes, key=lambda cause: -cause.posterior))
-    verdict = _verdict(causes, posteriors[NONE], told)
-    return Diagnosis(verdict, causes, findings, posteriors[NONE], policy)
+    lacks = tuple(lacks)
+    verdict = _verdict(causes, posteriors[NONE], told, lacks)
+    return Diagnosis(verdict, causes, findings, posteriors[NONE], policy, lacks)
 
 
 def prior_of(hypotheses: Iterable[Hypothesis], policy: Policy = POLICY) -> Mapping[str, float]:
@@ -100,6 +111,7 @@ def _cause(
     prior: float,
     posterior: float,
     told: Mapping[str, bool],
+    facts: Mapping[str, str],
     counted: Likelihoods,
     policy: Policy,
 ) -> Cause:
@@ -113,14 +125,15 @@ def _cause(
         tuple(key for key in order if bits[key] <= -policy.telling_bits),
         tuple(sign.key for sign in hypothesis.signs if sign.key not in told),
         any(told.get(sign.key, False) for sign in hypothesis.signs),
+        tuple(facts[sign.key] for sign in hypothesis.signs if sign.key in facts),
+        any(sign.key in facts for sign in hypothesis.decisive),
     )
 
 
-def _verdict(causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool]) -> str:
-    top = next((cause for cause in causes if cause.has_sign), None)
-    symptom = any(told.get(key, False) for key in SYMPTOMS)
-    if top is not None and (symptom or top.posterior > nothing):
+def _verdict(causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool], lacks: tuple[Notice, ...]) -> str:
+    top, symptom = leading(causes), any(told.get(key, False) for key in SYMPTOMS)
+    if top is not None and (symptom or top.decided or top.posterior > nothing):
         return top.hypothesis.verdict
-    if symptom or not any(key in told for key in SEEN):
+    if symptom:
         return "unexplained"
-    return "healthy"
+    return "nothing_found" if lacks or not any(key in told for key in SEEN) else "healthy"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from kit.diagnosis.intervention import Intervention, intervene
-from kit.diagnosis.speech import diagnosis_html, explain
+from kit.diagnosis.missing import Addition, Notice
+from kit.diagnosis.speech import diagnosis_html, explain, summary, sure_of
 from kit.hypotheses import POLICY, Answer, Check, Hypothesis, Laboratory, Policy
+
+NO_CAUSE = ("healthy", "nothing_found", "unexplained")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Finding:
     def word(self) -> str:
         return self.answer.word
 
+    @property
+    def label(self) -> str:
+        """The answer in a few words, as "gradients NaN"."""
+        return self.check.label(self.yes)
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -43,6 +51,8 @@ class Cause:
         speaks_for, speaks_against: keys of checks whose answers are telling, the most telling first.
         silent: keys of the hypothesis's own signs that were not measured.
         has_sign: one of its signs was answered yes.
+        facts: what holds of its signs without exception, in clauses.
+        decided: one of these facts establishes the cause by itself.
         intervention: what its fix alone did, if that was tried.
     """
 
@@ -53,6 +63,8 @@ class Cause:
     speaks_against: tuple[str, ...]
     silent: tuple[str, ...]
     has_sign: bool
+    facts: tuple[str, ...] = ()
+    decided: bool = False
     intervention: Intervention | None = None
 
     @property
@@ -63,16 +75,39 @@ class Cause:
     def title(self) -> str:
         return self.hypothesis.title
 
+    @property
+    def plain(self) -> str:
+        """The title for anyone's run."""
+        return self.hypothesis.plain or self.hypothesis.title
+
+
+def leading(causes: Sequence[Cause]) -> Cause | None:
+    """The most probable cause with a sign; a fault that a fact establishes comes before one that is only weighed.
+
+    Nothing is called no fault while a fact speaks for one.
+    """
+    signed = [cause for cause in causes if cause.has_sign]
+    if not signed or signed[0].decided:
+        return signed[0] if signed else None
+    faults = [cause for cause in signed if cause.hypothesis.verdict == "fault"]
+    established = [cause for cause in faults if cause.decided]
+    if signed[0].hypothesis.verdict == "not_a_fault":
+        established = established or [cause for cause in faults if cause.facts]
+    return next((c for c in established if c.key not in signed[0].hypothesis.explains), signed[0])
+
 
 @dataclass(frozen=True)
 class Diagnosis:
     """What a recorded run says about its cause.
 
     Attributes:
-        verdict: "fault", "healthy", "not_a_fault", "wrong_number" or "unexplained".
+        verdict: "fault", "not_a_fault", "wrong_number", "unexplained" (a symptom and no cause), "healthy", or "nothing_found": no
+            symptom and no sign, and something is missing without which nothing can be called healthy.
         causes: every hypothesis, the most probable first.
         findings: every check with its answer.
         nothing_probability: the posterior of "none of these".
+        lacks: what was missing from the start, to be said before any answer.
+        additions: what would answer most of the open checks, with the code that adds it.
     """
 
     verdict: str
@@ -80,13 +115,31 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     nothing_probability: float
     policy: Policy = POLICY
+    lacks: tuple[Notice, ...] = ()
+    additions: tuple[Addition, ...] = ()
 
     @property
     def top(self) -> Cause | None:
-        """The most probable cause that has a sign of its own; None when the run is healthy or unexplained."""
-        if self.verdict in ("healthy", "unexplained"):
-            return None
-        return next(cause for cause in self.causes if cause.has_sign)
+        """The cause that is named first: one that a fact establishes, else the most probable one that has a sign of its own.
+
+        None when there is none: the run is healthy, unexplained, or nothing was found.
+        """
+        return None if self.verdict in NO_CAUSE else leading(self.causes)
+
+    @property
+    def established(self) -> tuple[Cause, ...]:
+        """The causes that facts establish, ``top`` first if it is one; none that follows from another of them."""
+        if self.top is None:
+            return ()
+        found = [self.top] if self.top.facts else []
+        explained = set(self.top.hypothesis.explains)
+        found += [c for c in self.causes if c.decided and c.key != self.top.key and c.key not in explained]
+        return tuple(found)
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What holds without exception, in the order of the checks."""
+        return tuple(dict.fromkeys(f.answer.fact for f in self.findings if f.answer.fact))
 
     @property
     def table(self) -> pd.DataFrame:
@@ -107,8 +160,10 @@ class Diagnosis:
         return pd.DataFrame(rows)
 
     def verdict_of(self, cause: Cause) -> str:
-        """ "most likely", "possible", "unlikely" or "no sign", and what the intervention showed."""
-        if self.top is not None and cause.key == self.top.key:
+        """ "established", "most likely", "possible", "unlikely" or "no sign", and what the intervention showed."""
+        if any(cause.key == found.key for found in self.established):
+            word = "established"
+        elif self.top is not None and cause.key == self.top.key:
             word = "most likely"
         elif not cause.has_sign:
             word = "no sign"
@@ -141,9 +196,18 @@ class Diagnosis:
     def _known(self, key: str) -> str:
         return self.cause(key).key
 
-    def explain(self) -> str:
-        """The diagnosis in plain sentences: what, how sure, why, what speaks against it, what was not seen, what to do."""
-        return explain(self)
+    def labels(self, keys: Iterable[str], most: int = 4) -> str:
+        """The answers of these checks in a few words each."""
+        keys = list(keys)
+        said = [self.finding(key).label for key in keys[:most]]
+        return " \u00b7 ".join(said + ([f"{len(keys) - most} more"] if len(keys) > most else []))
+
+    def explain(self, *, verbose: bool = False) -> str:
+        """The diagnosis in plain sentences: what is missing, what it is, what happens, the facts, what to do; then the details.
+
+        verbose: with every check that had nothing to look at, one a line.
+        """
+        return explain(self, verbose=verbose)
 
     def guard(self) -> str:
         """Lines for the user's own tests, without this package, that would have caught the cause; empty when there is none."""
@@ -153,6 +217,9 @@ class Diagnosis:
         """Plain values, ready for JSON."""
         return {
             "verdict": self.verdict,
+            "lacks": [notice.sentence for notice in self.lacks],
+            "established": [cause.key for cause in self.established],
+            "facts": list(self.facts),
             "top": None if self.top is None else self.top.key,
             "nothing_probability": self.nothing_probability,
             "causes": [
@@ -169,7 +236,10 @@ class Diagnosis:
         }
 
     def __repr__(self) -> str:
-        return f"Diagnosis({self.verdict}" + (f": {self.top.key}, {self.top.posterior:.1%})" if self.top else ")")
+        return f"Diagnosis({self.verdict}" + (f": {self.top.plain}, {sure_of(self, self.top)})" if self.top else ")")
+
+    def __str__(self) -> str:
+        return summary(self)
 
     def _repr_html_(self) -> str:
         return diagnosis_html(self)

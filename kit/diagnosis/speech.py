@@ -2,71 +2,159 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 if TYPE_CHECKING:
-    from kit.diagnosis.result import Diagnosis
+    from kit.diagnosis.result import Cause, Diagnosis
 
 _TOLD = 4  # reasons named in a sentence; the table names all
+_OPENING = {"fault": "Most likely", "not_a_fault": "Not a fault", "wrong_number": "The number is wrong"}
+_ACTIONS = ("What to do", "And", "And")
+_SMALL = 0.0005  # reads 0.0%
+NO_SIGN = "No sign of trouble in the loop itself"
 
 
-def explain(diagnosis: Diagnosis) -> str:
-    return "\n".join(_lines(diagnosis))
+def summary(diagnosis: Diagnosis) -> str:
+    """What is missing, the answer, what happens, the facts, what to do: about five lines."""
+    return "\n".join(_first_lines(diagnosis))
 
 
-def _lines(diagnosis: Diagnosis) -> list[str]:
+def explain(diagnosis: Diagnosis, *, verbose: bool = False) -> str:
+    """The summary, then why, what speaks against it, what else has a sign, and what was not seen."""
+    return "\n".join([*_first_lines(diagnosis), *details(diagnosis), *_unseen(diagnosis, verbose)])
+
+
+def _first_lines(diagnosis: Diagnosis) -> list[str]:
+    lines = [notice.sentence for notice in diagnosis.lacks]
+    lines += answer(diagnosis)
+    if (facts := other_facts(diagnosis)) and diagnosis.top is not None:
+        lines.append(f"Facts: {facts}")
+    return lines + [f"{word}: {fix}" for word, fix in zip(_ACTIONS, fixes(diagnosis), strict=False)]
+
+
+def answer(diagnosis: Diagnosis) -> list[str]:
+    """The causes that are named, in a sentence each, and what happens in such a run."""
     top = diagnosis.top
-    if diagnosis.verdict == "healthy":
-        lines = ["Healthy: no symptom, and no sign of any of the causes that were looked for."]
-    elif diagnosis.verdict == "unexplained":
-        lines = ["Unexplained: none of the causes that were looked for has a sign in what was recorded."]
-    else:
-        opening = {"fault": "Most likely", "not_a_fault": "Not a fault", "wrong_number": "The number is wrong"}
-        lines = [f"{opening[diagnosis.verdict]}: {top.title} (posterior {top.posterior:.1%}, prior {top.prior:.1%})."]
-        lines.append(top.hypothesis.claim)
-        lines += _reasons(diagnosis, "Because", top.speaks_for)
-        lines += _reasons(diagnosis, "Against it", top.speaks_against)
-        if top.intervention is not None:
-            i = top.intervention
-            lines.append(
-                f"Intervention: {i.word}. Before: train {i.before.train}, validation {i.before.validation}. "
-                f"With the fix alone: train {i.after.train}, validation {i.after.validation}."
-            )
-        others = [c for c in diagnosis.causes if c.has_sign and c.key != top.key]
-        if others:
-            said = "; ".join(f"{c.title} ({c.posterior:.1%})" for c in others)
-            lines.append(f"These have a sign too: {said}.")
-        unseen = [
-            c for c in diagnosis.causes if c.posterior > top.posterior and len(c.silent) == len(c.hypothesis.signs)
-        ]
-        if unseen:
-            said = "; ".join(f"{c.title} ({c.posterior:.1%})" for c in unseen)
-            lines.append(f"More probable by prior and symptoms, but none of its own signs was measured: {said}.")
-        lines.append(f"What to do: {top.hypothesis.fix}")
-    seen = [f for f in diagnosis.findings if f.yes]
+    if top is None:
+        return [_no_cause(diagnosis)]
+    lines = [headline(diagnosis)]
+    lines += [f"Also established: {_lower(c.plain)}: {c.facts[0]}." for c in diagnosis.established if c.key != top.key]
+    return lines + ([f"What happens: {top.hypothesis.mechanism}"] if top.hypothesis.mechanism else [])
+
+
+def headline(diagnosis: Diagnosis) -> str:
+    """The first cause: as a fact where a fact establishes it, else with its probability."""
+    top = diagnosis.top
+    if top.facts:
+        return f"Established: {_lower(top.plain)}: {top.facts[0]}."
+    return f"{_OPENING[top.hypothesis.verdict]}: {_lower(top.plain)} ({top.posterior:.1%})."
+
+
+def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
+    """ "established", or the probability."""
+    named = any(cause.key == found.key for found in diagnosis.established)
+    return "established" if named else f"{cause.posterior:.1%}"
+
+
+def other_facts(diagnosis: Diagnosis) -> str:
+    """What holds without exception and was not said of a cause, in sentences."""
+    said = {cause.facts[0] for cause in diagnosis.established}
+    return " ".join(f"{fact[:1].upper()}{fact[1:]}." for fact in diagnosis.facts if fact not in said)
+
+
+def fixes(diagnosis: Diagnosis) -> list[str]:
+    """Of the causes that are named."""
+    named = [] if diagnosis.top is None else [diagnosis.top, *diagnosis.established]
+    return list(dict.fromkeys(cause.hypothesis.fix for cause in named))
+
+
+def _no_cause(diagnosis: Diagnosis) -> str:
     if diagnosis.verdict == "unexplained":
-        lines += [f"Observed: {f.check.question} Yes: {f.answer.because}." for f in seen] or [
-            "Nothing unusual was observed."
-        ]
-    hidden = [f.answer.because.removeprefix("not observed: ") for f in diagnosis.findings if f.yes is None]
-    if hidden:
-        lines.append("Not observed: " + "; ".join(dict.fromkeys(hidden)) + ".")
+        return "Unexplained: there is a symptom, and none of the causes that were looked for has a sign."
+    if diagnosis.verdict == "nothing_found":
+        untrained = not diagnosis.lacks or diagnosis.lacks[0].key == "nothing_trained"
+        return "There is no training to judge." if untrained else f"{NO_SIGN}."
+    shown = {f.key: f.answer.because.removeprefix("it reads ") for f in diagnosis.findings if f.yes is not None}
+    train, validation = shown.get("train_reads_zero"), shown.get("validation_level")
+    said = f" Train reads {train}" if train else ""
+    said += (f", validation {validation}." if validation else "; no validation loss was seen.") if train else ""
+    return f"Healthy: no symptom, and no sign of any of the causes that were looked for.{said}"
+
+
+def details(diagnosis: Diagnosis) -> list[str]:
+    """Why, what speaks against it, what the fix did, and what else has a sign."""
+    top = diagnosis.top
+    if top is None:
+        seen = [f for f in diagnosis.findings if f.yes]
+        return (
+            [f"Observed: {f.label} ({f.answer.because})." for f in seen] if diagnosis.verdict == "unexplained" else []
+        )
+    lines = _reasons(diagnosis, "Because", top.speaks_for)
+    if not top.decided:
+        lines += _reasons(diagnosis, "Against it", top.speaks_against)
+    if top.intervention is not None:
+        i = top.intervention
+        lines.append(
+            f"Intervention: {i.word}. Before: train {i.before.train}, validation {i.before.validation}. "
+            f"With the fix alone: train {i.after.train}, validation {i.after.validation}."
+        )
+    named = {cause.key for cause in (top, *diagnosis.established)}
+    others = [c for c in diagnosis.causes if c.has_sign and c.key not in named and c.posterior >= _SMALL]
+    if others:
+        lines.append(f"These have a sign too: {_named(others)}.")
+    hidden = [c for c in diagnosis.causes if c.posterior > top.posterior and len(c.silent) == len(c.hypothesis.signs)]
+    if hidden and not top.facts:
+        lines.append(f"More probable by prior and symptoms, but none of its own signs was measured: {_named(hidden)}.")
     return lines
 
 
+def _named(causes: Iterable[Cause]) -> str:
+    return "; ".join(f"{cause.plain} ({cause.posterior:.1%})" for cause in causes)
+
+
 def _reasons(diagnosis: Diagnosis, opening: str, keys: tuple[str, ...]) -> list[str]:
-    found = [diagnosis.finding(key) for key in keys[:_TOLD]]
-    return [f"{opening}: {f.check.question} {f.word.capitalize()}: {f.answer.because}." for f in found]
+    found = [finding for finding in map(diagnosis.finding, keys) if not finding.answer.fact]  # facts were said
+    said = "; ".join(f"{f.label} ({f.answer.because})" for f in found[:_TOLD])
+    return [f"{opening}: {said}."] if said else []
+
+
+def _unseen(diagnosis: Diagnosis, verbose: bool) -> list[str]:
+    """One line, or with `verbose` one for each check that had nothing to look at."""
+    hidden = [f for f in diagnosis.findings if f.yes is None]
+    if not hidden:
+        return []
+    gain = f" Most to gain: {'; '.join(map(str, diagnosis.additions))}." if diagnosis.additions else ""
+    lines = [f"{len(hidden)} of {len(diagnosis.findings)} checks had nothing to look at.{gain}"]
+    return lines + ([f"- {f.check.question} {f.answer.because.capitalize()}." for f in hidden] if verbose else [])
+
+
+def _lower(sentence: str) -> str:
+    """To stand inside another sentence; "NaN" keeps its letters."""
+    first = sentence.split(" ", 1)[0]
+    return sentence if first[1:] != first[1:].lower() else sentence[:1].lower() + sentence[1:]
+
+
+def ranking(diagnosis: Diagnosis) -> pd.DataFrame:
+    """The table for people: causes by their titles, answers in a few words each."""
+    rows = [
+        {
+            "cause": cause.plain,
+            "posterior": f"{cause.posterior:.1%}",
+            "for": diagnosis.labels(cause.speaks_for),
+            "against": diagnosis.labels(cause.speaks_against),
+            "verdict": diagnosis.verdict_of(cause),
+        }
+        for cause in diagnosis.causes
+    ]
+    return pd.DataFrame(rows)
 
 
 def diagnosis_html(diagnosis: Diagnosis) -> str:
     """The sentences, and the table; everything escaped."""
-    said = "".join(f"<p>{escape(line)}</p>" for line in _lines(diagnosis))
-    table = diagnosis.table.to_html(
-        index=False,
-        border=0,
-        classes="kit-diagnosis",
-        formatters={"prior": "{:.1%}".format, "posterior": "{:.1%}".format},
-    )
+    said = "".join(f"<p>{escape(line)}</p>" for line in explain(diagnosis).split("\n"))
+    table = ranking(diagnosis).to_html(index=False, border=0, classes="kit-diagnosis")
     return f"<div class='kit-diagnosis'>{said}{table}</div>"

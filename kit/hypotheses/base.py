@@ -56,10 +56,14 @@ class Hypothesis:
 
     Args:
         key, title: for code, for people.
-        claim: the author's words, shortened.
+        claim: the author's words, shortened. They are what is tried, and may be refuted.
+        mechanism: what happens in a run that has this cause, in a sentence that is true of anyone's run.
+        plain: the title for anyone's run, where the title is the report's; a sentence.
         predicts: what the formulas say it would do.
         fix: what to change.
         signs: checks that can speak for this cause by themselves: without one of them answered yes it is never the verdict.
+        decisive: those of the signs whose fact establishes this cause, whatever the others weigh: it follows from nothing else.
+        explains: keys of causes whose signs follow from this one.
         symptoms: fault key -> what that way to have this cause predicts; the keys are those of ``kit.faults``.
         prior: the probability its author gave it; ``None`` for a cause the report does not name.
         rank: its number in the report.
@@ -74,7 +78,11 @@ class Hypothesis:
     claim: str
     predicts: str
     fix: str
+    mechanism: str = ""
+    plain: str = ""
     signs: tuple[Check, ...] = ()
+    decisive: tuple[Check, ...] = ()
+    explains: tuple[str, ...] = ()
     symptoms: Mapping[str, Symptoms] | None = None
     prior: float | None = None
     rank: int | None = None

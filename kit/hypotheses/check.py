@@ -11,10 +11,14 @@ from kit.hypotheses.policy import POLICY, Policy
 
 @dataclass(frozen=True)
 class Answer:
-    """``yes`` is None when what is asked for was not measured; ``because`` says what was measured, or what was not."""
+    """``yes`` is None when what is asked for was not measured; ``because`` says what was measured, or what was not.
+
+    fact: set where the answer holds without exception and so needs no weighing; a clause, as "0 batches were drawn".
+    """
 
     yes: bool | None
     because: str
+    fact: str = ""
 
     @property
     def word(self) -> str:
@@ -26,6 +30,11 @@ def silent(missing: str) -> Answer:
     return Answer(None, f"not observed: {missing}")
 
 
+def counted(steps: int, kind: str = "measured ") -> str:
+    """ "each of 32 measured steps"; "the only measured step" where there was one."""
+    return f"each of {steps} {kind}steps" if steps != 1 else f"the only {kind}step"
+
+
 @dataclass(frozen=True)
 class Check:
     """One question.
@@ -34,16 +43,28 @@ class Check:
         key: unique; the likelihoods in ``data/`` are counted under it.
         question: for people, answered by yes or no.
         ask: the answer from what was observed, pure.
+        if_yes, if_no: the answer in a few words, as "gradients NaN" and "gradients finite"; the question where they are empty.
+        needs: what a user may add to a recording so that this can be answered; names of ``kit.diagnosis.missing``.
     """
 
     key: str
     question: str
     ask: Callable[[Observed, Policy], Answer]
+    if_yes: str = ""
+    if_no: str = ""
+    needs: tuple[str, ...] = ()
 
     def __call__(self, observed: Observed, policy: Policy = POLICY) -> Answer:
         return self.ask(observed, policy)
 
+    def label(self, yes: bool | None) -> str:
+        """The answer in a few words; for what was not answered, what a yes would say."""
+        said = self.if_no if yes is False else self.if_yes
+        return said or (self.question if yes is None else f"{self.question} {'Yes' if yes else 'No'}")
 
-def check(question: str) -> Callable[[Callable[[Observed, Policy], Answer]], Check]:
+
+def check(
+    question: str, if_yes: str = "", if_no: str = "", *, needs: tuple[str, ...] = ()
+) -> Callable[[Callable[[Observed, Policy], Answer]], Check]:
     """The function's name becomes the key of the check."""
-    return lambda ask: Check(ask.__name__, question, ask)
+    return lambda ask: Check(ask.__name__, question, ask, if_yes, if_no, needs)

@@ -12,7 +12,10 @@ HYPOTHESIS = Hypothesis(
     claim="All labels carry the ignore index, or the mask is empty.",
     predicts="The loss is 0, or 0/0 = NaN displayed as 0; nothing is learnt.",
     fix="Count the supervised elements of each batch after truncation and masking, and fail on a batch without one.",
+    mechanism="No element counts, so the loss is a sum over nothing: 0, or 0/0 = NaN. There is nothing to learn from.",
     signs=(nothing_supervised, loss_constant),
+    decisive=(nothing_supervised,),
+    explains=("nan_gradients",),
     guard="""supervised = (target != ignore_index).sum()
 assert supervised > 0, "no element of this batch is supervised"
 """,

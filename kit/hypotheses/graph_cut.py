@@ -11,6 +11,10 @@ HYPOTHESIS = Hypothesis(
     claim="detach(), no_grad() or a new tensor around the value cuts the loss, or one of its terms, off the parameters.",
     predicts="Losses have the right values, no parameter (or none through that term) gets a gradient; validation is level, or that term is not learnt.",
     fix="Remove detach(), no_grad() and torch.tensor(...) between the network's output and the loss; requires_grad_(True) on a loss only hides it.",
+    mechanism=(
+        "The loss has the right value, and no path leads from it, or from one of its terms, back to the "
+        "parameters: they get no gradient and stay as they are."
+    ),
     signs=(loss_without_graph, term_without_graph, part_cut_off),
     fixed="Every term that should be learnt reaches a parameter.",
     guard="""total = loss(model(batch), target)

@@ -16,6 +16,11 @@ HYPOTHESIS = Hypothesis(
         "Without the argument the default 0.3 applies: the main term counts less, but the loss stays positive. A later overwrite with 0 "
         "is lam_cov = 0 again."
     ),
+    mechanism=(
+        "The weight in force is another number than the configuration says, so its term counts too little, or not "
+        "at all."
+    ),
+    plain="A weight of the loss is not the one that was asked for",
     signs=(weight_left_at_default, weight_overwritten_with_zero, weight_asked_but_zero),
     symptoms={
         "weight_not_passed": Symptoms(
@@ -45,8 +50,8 @@ HYPOTHESIS = Hypothesis(
             needs=("lam_cov",),
         ),
     ),
-    fix="Pass lam_cov, and let absent search weights mean 1.0 (options 1 and 2 of the report).",
-    guard="""asked = {"lam_cov": 1.0}  # your configuration
+    fix="Pass every weight when the loss is built, and leave a weight alone where a search or a schedule does not name it.",
+    guard="""asked = {"lam_cov": 1.0}  # the weights of your configuration
 for name, value in asked.items():
     assert getattr(loss, name) == value, f"{name} should be {value} when training starts. Found {getattr(loss, name)}"
 """,

@@ -14,6 +14,10 @@ HYPOTHESIS = Hypothesis(
         "validation hardly moves."
     ),
     fix="Move loss, backward and step into the loop over the batches: one level of indentation.",
+    mechanism=(
+        "Every batch passes through the network, and the optimizer steps once an epoch: there are far fewer steps "
+        "than batches, so the losses hardly move."
+    ),
     signs=(forwards_unreached, one_step_an_epoch),
     symptoms={
         "loss_outside_loop": Symptoms(

@@ -14,6 +14,11 @@ HYPOTHESIS = Hypothesis(
         "lam_cov = 0 removes one term of seven: the rest still makes a positive loss with a gradient. All weights zero make the train "
         "loss exactly 0, and the validation loss too, since both are the same function. Terms cannot cancel: none is negative."
     ),
+    mechanism=(
+        "A term whose weight is 0 adds nothing to the total and is not learnt; with every weight 0 the total and "
+        "its gradient are 0, whatever the network predicts."
+    ),
+    plain="Weights of the loss are 0, or its terms cancel",
     signs=(all_weights_zero, main_weight_zero, terms_cancel),
     symptoms={
         "all_weights_zero": Symptoms(train_zero=True, validation_level=True, gradient="zero", steps="none"),
@@ -36,7 +41,7 @@ HYPOTHESIS = Hypothesis(
             needs=("lam_cov",),
         ),
     ),
-    fix="Set lam_cov explicitly (option 1 of the report).",
+    fix="Print the weights when training starts, set each of them explicitly, and fail where the one that matters is 0.",
     guard="""weights = {name: value for name, value in vars(loss).items() if name.lstrip("_").startswith("lam")}
 assert any(weights.values()), f"every loss weight is 0: {weights}"
 """,

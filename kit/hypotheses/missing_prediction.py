@@ -28,6 +28,11 @@ HYPOTHESIS = Hypothesis(
         "Zero factors are not a zero loss: after trace norm and loading they become white noise, whose normalised error is about 1. "
         "Their gradient is exactly 0, so they explain a plateau, not a zero."
     ),
+    mechanism=(
+        "The loss leaves the term out or replaces the missing prediction by something else, and what should have "
+        "made it is not trained by that term."
+    ),
+    plain="A prediction that the loss reads is missing",
     signs=(prediction_missing,),
     symptoms={
         "blend_missing": Symptoms(train_zero=False, validation_level=False, gradient="non-zero", steps="every batch"),
@@ -52,7 +57,7 @@ HYPOTHESIS = Hypothesis(
             needs_outputs=_FACTORS,
         ),
     ),
-    fix="Pass R_blend, and start the factor heads away from 0.",
+    fix="Return every prediction that the loss reads, and let the loss fail on one that is missing.",
     guard="""prediction = model(batch)
 missing = [key for key in loss.expects if key not in prediction]
 assert not missing, f"the loss reads {missing}, and the model returns {sorted(prediction)}"

@@ -34,7 +34,13 @@ HYPOTHESIS = Hypothesis(
         "Sanitising acts on gradients, after the loss has been computed: the loss keeps its value. With every gradient NaN no step is "
         "taken, so this explains a validation loss that does not change, not a train loss of 0."
     ),
+    mechanism=(
+        "A step with such a gradient is either skipped, and the parameters stay as they are, or taken, and they "
+        "become NaN: nothing is learnt."
+    ),
+    plain="NaN or infinity in gradients or losses",
     signs=(gradient_nonfinite, loss_nonfinite, outputs_nonfinite),
+    decisive=(gradient_nonfinite,),
     symptoms={
         "nan_gradients": Symptoms(train_zero=False, validation_level=True, gradient="non-finite", steps="none"),
         "nan_loss_read_as_zero": Symptoms(train_zero=True, validation_level=True, gradient="non-finite", steps="none"),

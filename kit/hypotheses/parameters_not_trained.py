@@ -11,7 +11,15 @@ HYPOTHESIS = Hypothesis(
     claim="Parameters are frozen, not registered (a Python list of layers), or the optimizer holds another instance's.",
     predicts="Losses and gradients are alive, steps are taken, the parameters of the network that runs do not move, or a part of them does not.",
     fix="Build the optimizer after the network has its final form, from the parameters of that very object; keep layers in a ModuleList.",
+    mechanism=(
+        "The optimizer changes other parameters than those that run, or fewer: losses and gradients are computed, "
+        "and what runs stays as it is."
+    ),
     signs=(foreign_parameters, parameters_outside_optimizer, all_frozen, unregistered_parts),
+    decisive=(
+        all_frozen,
+        parameters_outside_optimizer,
+    ),
     fixed="Every trainable parameter of the network that runs is in an optimizer, and moves.",
     guard="""held = {id(p) for g in optimizer.param_groups for p in g["params"]}
 missing = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in held]

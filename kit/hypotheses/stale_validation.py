@@ -11,6 +11,10 @@ HYPOTHESIS = Hypothesis(
     claim="Validation runs on a copy made earlier, or not at all, and an old number is shown again.",
     predicts="Training is alive and the parameters move; the validation loss is the same number in every epoch.",
     fix="Evaluate the object that is trained, or a copy that is updated, and compute the loss anew each time.",
+    mechanism=(
+        "What is evaluated is not what is trained, or an old number is shown again: training goes on, and the "
+        "validation loss does not change."
+    ),
     signs=(validation_stale, validation_never_ran),
     fixed="The evaluated weights move when the trained ones do.",
     guard="""assert all(torch.equal(a, b) for a, b in zip(model.parameters(), evaluated.parameters())), "another copy is evaluated"

@@ -17,6 +17,10 @@ HYPOTHESIS = Hypothesis(
         "Count backward passes and steps, and say why each one was skipped; return the loss; restart no accumulation counter within the "
         "epoch; lower the scaler's scale."
     ),
+    mechanism=(
+        "Losses are computed and no optimizer step uses them, or hardly any: the parameters stay as they are, and "
+        "the validation loss does not change. Where only taken steps are counted, train reads 0."
+    ),
     signs=(no_steps, no_backward, scaler_skips_most, optimizer_idle),
     fixed="Steps are taken, and validation moves.",
     guard="""before = [parameter.detach().clone() for parameter in model.parameters()]

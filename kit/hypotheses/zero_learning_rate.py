@@ -11,7 +11,12 @@ HYPOTHESIS = Hypothesis(
     claim="A warm-up that never leaves 0, a schedule that returns 0, a rate of 0.",
     predicts="Losses and gradients are alive, steps are taken, no parameter moves, validation is level.",
     fix="Print the learning rate at every step; start the warm-up above 0, and step its scheduler as often as it was planned for.",
+    mechanism=(
+        "Every step moves the parameters by 0 times the gradient: no parameter changes, and the validation loss "
+        "repeats the same number."
+    ),
     signs=(learning_rate_zero,),
+    decisive=(learning_rate_zero,),
     symptoms={
         "warm_up_at_zero": Symptoms(train_zero=False, validation_level=True, gradient="non-zero", steps="every batch")
     },

@@ -20,6 +20,11 @@ HYPOTHESIS = Hypothesis(
         "Zero is a wrong answer to every question the loss asks: uniform logits, sources at broadside and range 0, a white covariance. "
         "The loss is larger than with random outputs."
     ),
+    mechanism=(
+        "The loss compares its targets with numbers that do not depend on the input, and an output multiplied by "
+        "0 passes no gradient back: what lies before it does not learn."
+    ),
+    plain="Outputs of the network are 0, or the same for every sample",
     signs=(outputs_all_zero, an_output_stays_zero, outputs_constant),
     symptoms={
         "factor_heads_zero": Symptoms(

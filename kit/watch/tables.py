@@ -20,6 +20,7 @@ epochs, one row an epoch: displayed losses; sums and means of the turns (of all,
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ import torch.distributed
 from kit.watch import saved
 from kit.watch.observer import Observer
 from kit.watch.shown import NAMES, Shown, split
+from kit.watch.terms import LossView
 from kit.watch.trace import Trace
 from kit.watch.turns import COUNTS, MOST_EPOCHS, SINGLE, Epoch
 
@@ -75,7 +77,9 @@ class Recorded:
 
     def trace(self, shown: Shown) -> Trace:
         steps, epochs, notes = _tables(self, shown)
-        return Trace(steps, epochs, {**self.facts, "not_seen": [*self.facts["not_seen"], *notes]})
+        displayed = sorted({name for row in shown.rows.values() for name in row})  # NaN is displayed as well
+        not_seen = [*self.facts["not_seen"], *notes]
+        return Trace(steps, epochs, {**self.facts, "displayed": displayed, "not_seen": not_seen})
 
 
 def _tables(seen: Recorded, shown: Shown) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -187,11 +191,39 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
         "weights_default": {} if view is None else view.defaults,
         "terms": [] if view is None else view.terms,
         "term_weights": {} if view is None else view.term_weights,
+        **_handed_over(seen, asked or {}),
     }
     if view is not None:
         found |= view.found
     found["not_seen"] = list(dict.fromkeys([*_not_seen(seen), *seen.notes]))
     return _plain(found)
+
+
+def _handed_over(seen: Observer, asked: Mapping[str, float]) -> dict[str, Any]:
+    """What the user handed to the watch, and whether it is what ran."""
+    view, parts = seen.measuring.view, seen.parts
+    nets = [net for net in (*parts.dead, *parts.nets.values()) if net.called and not net.is_loss]
+    nets.sort(key=lambda net: (net.trained, net.total))
+    weighed = None if view is None else getattr(view.holder, "weight_dict", None)
+    known = [] if view is None else [*view.at_entry, *view.term_weights.values()]
+    known += map(str, weighed) if isinstance(weighed, Mapping) else ()
+    return {
+        "model_given": None if seen.given is None else parts.name(),
+        "model_given_ran": None if seen.given is None else parts.ran(seen.given),
+        "model_ran": nets[-1].kind if nets else None,
+        "loss_given": seen.measuring.given,
+        "loss_called": seen.measuring.called,
+        "weights_known": list(dict.fromkeys(known)),
+        "weights_unknown": [name for name in asked if name not in known and not _has(view, name)],
+    }
+
+
+def _has(view: LossView | None, name: str) -> bool:
+    """An attribute of the loss; looked up without running what it may compute."""
+    if view is None:
+        return False
+    registered = {*getattr(view.holder, "_buffers", ()), *getattr(view.holder, "_parameters", ())}
+    return name in registered or inspect.getattr_static(view.holder, name, None) is not None
 
 
 def _not_seen(seen: Observer) -> list[str]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from kit.hypotheses.check import Answer, check, silent
+from kit.hypotheses.check import Answer, check, counted, silent
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
 
-@check("Does a backward pass leave NaN or infinity in a gradient?")
+@check(
+    "Does a backward pass leave NaN or infinity in a gradient?",
+    "gradients NaN",
+    "gradients finite",
+    needs=("training",),
+)
 def gradient_nonfinite(seen: Observed, policy: Policy) -> Answer:
     # hooks on the parameters may have cleaned what arrived there; what came back to the outputs is seen before them
     table = seen.steps.reindex(columns=["grad_nonfinite", "flow_nonfinite", "scale"])
@@ -18,25 +23,31 @@ def gradient_nonfinite(seen: Observed, policy: Policy) -> Answer:
     if not len(values):
         return silent("raw gradients (outside a gradient scaler)")
     share = float((values.max(axis=1) > 0).mean())
-    return Answer(share >= policy.sometimes, f"in {share:.0%} of {len(values)} measured turns")
+    fact = f"{counted(len(values))} had NaN or infinity in its gradient" if share == 1 else ""
+    return Answer(share >= policy.sometimes, f"in {share:.0%} of {len(values)} measured steps", fact)
 
 
-@check("Is the raw gradient exactly 0 everywhere?")
+@check("Is the raw gradient exactly 0 everywhere?", "gradients 0", "gradients not 0", needs=("steps",))
 def gradient_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("grad_zero", "grad_none", "grad_tensors")
     table = table[table["grad_tensors"] > table["grad_none"]]
     if len(table) < policy.enough_turns:
-        return silent("raw gradients of enough turns")
+        return silent("raw gradients of enough steps")
     share = float((table["grad_zero"] + table["grad_none"] == table["grad_tensors"]).mean())
-    return Answer(share >= policy.nearly_always, f"in {share:.0%} of the measured turns")
+    return Answer(share >= policy.nearly_always, f"in {share:.0%} of the measured steps")
 
 
-@check("Is the raw gradient exactly 0 in a part of the network, in every turn?")
+@check(
+    "Is the raw gradient exactly 0 in a part of the network, in every step?",
+    "gradients 0 in a part",
+    "no part with gradients 0",
+    needs=("steps",),
+)
 def gradient_partly_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("grad_zero", "grad_none", "grad_tensors")
     table = table[table["grad_tensors"] > table["grad_none"]]
     if len(table) < policy.enough_turns:
-        return silent("raw gradients of enough turns")
+        return silent("raw gradients of enough steps")
     part = (table["grad_zero"] > 0) & (table["grad_zero"] + table["grad_none"] < table["grad_tensors"])
     return Answer(
         bool(part.mean() >= policy.nearly_always),
@@ -44,7 +55,12 @@ def gradient_partly_zero(seen: Observed, policy: Policy) -> Answer:
     )
 
 
-@check("Is there a trainable parameter that never gets a gradient?")
+@check(
+    "Is there a trainable parameter that never gets a gradient?",
+    "a parameter without gradient",
+    "every parameter has a gradient",
+    needs=("training",),
+)
 def gradient_missing_in_part(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("grad_none", "grad_tensors")
     table = table[table["grad_tensors"] > 0]
@@ -57,17 +73,28 @@ def gradient_missing_in_part(seen: Observed, policy: Policy) -> Answer:
     )
 
 
-@check("Does the differentiated loss reach no parameter?")
+@check(
+    "Does the differentiated loss reach no parameter?",
+    "loss reaches no parameter",
+    "loss reaches the parameters",
+    needs=("training",),
+)
 def loss_without_graph(seen: Observed, policy: Policy) -> Answer:
     reach, graph = seen.turns("loss_graph"), seen.turns("loss_returned_graph")
     if not reach.size and not graph.size:
         return silent("whether the loss hangs on a graph")
     values = reach if reach.size else graph
     share = float((values == 0).mean())
-    return Answer(share >= policy.nearly_always, f"in {share:.0%} of {values.size} turns")
+    fact = f"the loss reached no parameter in {counted(values.size)}" if share == 1 else ""
+    return Answer(share >= policy.nearly_always, f"in {share:.0%} of {values.size} steps", fact)
 
 
-@check("Has a term of the loss no path to any parameter?")
+@check(
+    "Has a term of the loss no path to any parameter?",
+    "a term reaches no parameter",
+    "every term reaches a parameter",
+    needs=("loss",),
+)
 def term_without_graph(seen: Observed, policy: Policy) -> Answer:
     terms = seen.facts.get("terms_without_graph")
     if terms is None:
@@ -75,7 +102,12 @@ def term_without_graph(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(terms), f"without a path: {', '.join(terms)}" if terms else "every term has one")
 
 
-@check("Does a part of the network lie before a cut, and never get a gradient?")
+@check(
+    "Does a part of the network lie before a cut, and never get a gradient?",
+    "a part of the network cut off",
+    "no part cut off",
+    needs=("steps",),
+)
 def part_cut_off(seen: Observed, policy: Policy) -> Answer:
     parts = seen.facts.get("cut_off")
     if parts is None:
@@ -84,12 +116,17 @@ def part_cut_off(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(parts), said if parts else "no part that is to be trained was cut off")
 
 
-@check("Does the loss stay at one number while its gradient is alive?")
+@check(
+    "Does the loss stay at one number while its gradient is alive?",
+    "loss constant, gradient not 0",
+    "loss not constant beside its gradient",
+    needs=("steps",),
+)
 def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("loss", "grad_norm")
     table = table[np.isfinite(table).all(axis=1)]
     if len(table) < policy.enough_turns:
-        return silent("losses and gradients of the same turns")
+        return silent("losses and gradients of the same steps")
     live = table["grad_norm"] > np.sqrt(policy.level)
     away = (table["loss"] - table["loss"].median()).abs()
     near = away <= policy.level * np.maximum(table["grad_norm"], table["loss"].abs())
@@ -99,7 +136,12 @@ def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
     )
 
 
-@check("Are the gradients gone when the optimizer steps?")
+@check(
+    "Are the gradients gone when the optimizer steps?",
+    "gradients gone at the step",
+    "gradients there at the step",
+    needs=("training",),
+)
 def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
     fed = ["seen_fed"] if "seen_fed" in seen.steps else []
     table = seen.together("grad_norm", "seen_zero", "seen_none", "seen_tensors", *fed)
@@ -107,7 +149,8 @@ def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
     if fed:  # an optimizer whose tensors got no gradient has nothing cleared
         table = table[table["seen_fed"] > 0]
     if table.empty:
-        return silent("gradients after the backward pass and before the step of the same turn")
+        return silent("gradients after the backward pass and before the step of the same step")
     gone = table["seen_zero"] + table["seen_none"] == table["seen_tensors"]
     enough = policy.in_turns if seen.evaluated_stands_still else policy.nearly_always
-    return Answer(bool(gone.mean() >= enough), f"in {gone.mean():.0%} of the measured steps")
+    fact = f"no gradient was left at {counted(len(gone))}" if gone.all() else ""
+    return Answer(bool(gone.mean() >= enough), f"in {gone.mean():.0%} of the measured steps", fact)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from kit.hypotheses.check import Answer, check, silent
+from kit.hypotheses.check import Answer, check, counted, silent
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
 
-@check("Is a prediction missing that the loss reads?")
+@check("Is a prediction missing that the loss reads?", "prediction missing", "no prediction missing")
 def prediction_missing(seen: Observed, policy: Policy) -> Answer:
     if "missing_keys" not in seen.steps:
         return silent("which predictions the loss reads (its attribute `expects`)")
@@ -19,17 +19,23 @@ def prediction_missing(seen: Observed, policy: Policy) -> Answer:
     return Answer(share >= policy.nearly_always, f"missing: {names}" if names else "all were there")
 
 
-@check("Are all outputs 0?")
+@check("Are all outputs 0?", "all outputs 0", "outputs not all 0", needs=("training",))
 def outputs_all_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("outputs", "outputs_zero")
     table = table[table["outputs"] > 0]
     if table.empty:
         return silent("the outputs of the network")
     share = float((table["outputs_zero"] == table["outputs"]).mean())
-    return Answer(share >= policy.nearly_always, f"every output was 0 in {share:.0%} of the measured turns")
+    fact = f"every output was 0 in {counted(len(table))}" if share == 1 else ""
+    return Answer(share >= policy.nearly_always, f"every output was 0 in {share:.0%} of the measured steps", fact)
 
 
-@check("Is an output exactly 0 in every turn, while others are not?")
+@check(
+    "Is an output exactly 0 in every step, while others are not?",
+    "one output stays 0",
+    "no single output stays 0",
+    needs=("training",),
+)
 def an_output_stays_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("outputs", "outputs_zero")
     table = table[table["outputs"] > 0]
@@ -42,35 +48,41 @@ def an_output_stays_zero(seen: Observed, policy: Policy) -> Answer:
     )
 
 
-@check("Are the outputs the same for every sample of a batch?")
+@check(
+    "Are the outputs the same for every sample of a batch?",
+    "outputs the same for every sample",
+    "outputs differ between samples",
+    needs=("training",),
+)
 def outputs_constant(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("outputs", "outputs_constant")
     table = table[table["outputs"] > 0]
     if table.empty:
         return silent("outputs of a batch of two or more")
     share = float((table["outputs_constant"] == table["outputs"]).mean())
-    return Answer(share >= policy.nearly_always, f"in {share:.0%} of the measured turns")
+    return Answer(share >= policy.nearly_always, f"in {share:.0%} of the measured steps")
 
 
-@check("Is an output not finite?")
+@check("Is an output not finite?", "outputs NaN", "outputs finite", needs=("training",))
 def outputs_nonfinite(seen: Observed, policy: Policy) -> Answer:
     values = seen.turns("outputs_nonfinite")
     if not values.size:
         return silent("the outputs of the network")
     share = float((values > 0).mean())
-    return Answer(share >= policy.sometimes, f"in {share:.0%} of the measured turns")
+    return Answer(share >= policy.sometimes, f"in {share:.0%} of the measured steps")
 
 
-@check("Has no target a supervised element?")
+@check("Has no target a supervised element?", "no target supervised", "targets supervised", needs=("loss",))
 def nothing_supervised(seen: Observed, policy: Policy) -> Answer:
     values = seen.turns("supervised")
     if not values.size:
         return silent("the targets")
     share = float((values == 0).mean())
-    return Answer(share >= policy.nearly_always, f"{share:.0%} of the measured turns had no supervised element")
+    fact = f"the targets had no supervised element in {counted(values.size)}" if share == 1 else ""
+    return Answer(share >= policy.nearly_always, f"{share:.0%} of the measured steps had no supervised element", fact)
 
 
-@check("Is there only one class to choose from?")
+@check("Is there only one class to choose from?", "one class only", "several classes")
 def one_class(seen: Observed, policy: Policy) -> Answer:
     configured, classes = seen.facts.get("classes_configured"), seen.turns("classes")
     if configured is None and not classes.size:
@@ -85,7 +97,7 @@ def one_class(seen: Observed, policy: Policy) -> Answer:
     return Answer(share == 1, f"{share:.0%} of the batches held a single class")
 
 
-@check("Is every batch a single sample?")
+@check("Is every batch a single sample?", "batches of one sample", "batches of several samples", needs=("training",))
 def batch_of_one(seen: Observed, policy: Policy) -> Answer:
     values = seen.turns("batch")
     if not values.size:

@@ -10,7 +10,12 @@ from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
 
-@check("Does the displayed train loss read 0 in every epoch?")
+@check(
+    "Does the displayed train loss read 0 in every epoch?",
+    "train reads 0",
+    "train does not read 0",
+    needs=("train_loss",),
+)
 def train_reads_zero(seen: Observed, policy: Policy) -> Answer:
     shown = seen.over_epochs("train_loss")
     if not shown.size:
@@ -18,7 +23,12 @@ def train_reads_zero(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool((np.abs(shown) <= policy.reads_zero).all()), f"it reads {spoken(shown)}")
 
 
-@check("Is the validation loss the same in every epoch?")
+@check(
+    "Is the validation loss the same in every epoch?",
+    "validation does not change",
+    "validation changes",
+    needs=("val_loss",),
+)
 def validation_level(seen: Observed, policy: Policy) -> Answer:
     values = validation_losses(seen)
     if values.size < 2:
@@ -30,7 +40,12 @@ def validation_level(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(spread <= policy.level * size), f"it reads {spoken(values)}")
 
 
-@check("Is the displayed train loss another number than the batch losses make?")
+@check(
+    "Is the displayed train loss another number than the batch losses make?",
+    "displayed differs from computed",
+    "displayed agrees with computed",
+    needs=("train_loss", "training"),
+)
 def display_differs(seen: Observed, policy: Policy) -> Answer:
     shown, bounds = seen.over_epochs("train_loss"), _bounds(seen)
     if not shown.size or bounds is None:
@@ -44,7 +59,10 @@ def display_differs(seen: Observed, policy: Policy) -> Answer:
         low, high, sums = np.full(shown.size, np.nanmin(low)), np.full(shown.size, np.nanmax(high)), []
     known = np.isfinite(shown) & np.isfinite(low)
     if not shown.any() and known.all() and (np.minimum(np.abs(low), np.abs(high)) > policy.exact_zero).all():
-        return Answer(True, f"0 was displayed in every epoch; the batch losses were {spoken(seen.losses)}")
+        said = f"the batch losses were {spoken(seen.losses)}"
+        large = (np.minimum(np.abs(low), np.abs(high)) > policy.display_rounding).all()  # a small one may print as 0
+        fact = f"0 was displayed in every epoch, and {said}" if large else ""
+        return Answer(True, f"0 was displayed in every epoch; {said}", fact)
     share = _constant_share(seen, shown, policy)
     if share is not None:
         return Answer(True, f"displayed is the mean of the batch losses divided by {1 / share:.3g} in every epoch")
@@ -134,7 +152,12 @@ def _constant_share(seen: Observed, shown: np.ndarray, policy: Policy) -> float 
     return None
 
 
-@check("Is the displayed validation loss another number than was computed in evaluation?")
+@check(
+    "Is the displayed validation loss another number than was computed in evaluation?",
+    "displayed validation differs from computed",
+    "displayed validation agrees with computed",
+    needs=("val_loss", "evaluation", "loss"),
+)
 def validation_display_differs(seen: Observed, policy: Policy) -> Answer:
     if not {"val_loss", "eval_loss_mean"} <= set(seen.epochs):
         return silent("the displayed validation loss and the losses computed in evaluation, both")
@@ -152,21 +175,23 @@ def validation_display_differs(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(wrong.mean() >= policy.nearly_always), f"displayed {spoken(shown)}; computed {spoken(computed)}")
 
 
-@check("Is every computed train loss exactly 0?")
+@check("Is every computed train loss exactly 0?", "every loss 0", "losses not 0", needs=("training",))
 def loss_zero(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
     if not losses.size:
         return silent("the value of a training loss")
-    return Answer(bool((np.abs(losses) <= policy.exact_zero).all()), f"the losses were {spoken(losses)}")
+    zero = bool((np.abs(losses) <= policy.exact_zero).all())
+    return Answer(zero, f"the losses were {spoken(losses)}", f"each of {losses.size} losses was 0" if zero else "")
 
 
-@check("Is a computed train loss not finite?")
+@check("Is a computed train loss not finite?", "losses NaN", "losses finite", needs=("training",))
 def loss_nonfinite(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
     if not losses.size:
         return silent("the value of a training loss")
     share = float((~np.isfinite(losses)).mean())
-    return Answer(share >= policy.sometimes, f"{share:.0%} of {losses.size} losses were NaN or infinite")
+    fact = f"each of {losses.size} losses was NaN or infinite" if share == 1 else ""
+    return Answer(share >= policy.sometimes, f"{share:.0%} of {losses.size} losses were NaN or infinite", fact)
 
 
 def validation_losses(seen: Observed) -> np.ndarray:
@@ -185,10 +210,10 @@ def spoken(values: np.ndarray) -> str:
     return (f"{low:.6g} throughout" if low == high else f"{low:.6g} to {high:.6g}") + rest
 
 
-@check("Is the computed train loss the same number in every turn?")
+@check("Is the computed train loss the same number in every step?", "loss constant", "loss changes", needs=("steps",))
 def loss_constant(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
     if losses.size < policy.enough_turns:
-        return silent("the losses of enough turns")
+        return silent("the losses of enough steps")
     same = np.isfinite(losses).all() and np.ptp(losses) <= policy.level * np.abs(losses).max()
     return Answer(bool(same), f"the losses were {spoken(losses)}")

@@ -7,7 +7,12 @@ from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
 
-@check("Is a validation loss displayed though nothing was evaluated?")
+@check(
+    "Is a validation loss displayed though nothing was evaluated?",
+    "evaluation never ran",
+    "evaluation ran",
+    needs=("val_loss", "evaluation"),
+)
 def validation_never_ran(seen: Observed, policy: Policy) -> Answer:
     shown, passes = seen.over_epochs("val_loss"), seen.total("eval_forwards")
     if shown.size < 2 or passes is None:
@@ -15,10 +20,16 @@ def validation_never_ran(seen: Observed, policy: Policy) -> Answer:
     epochs = max(1, len(seen.over_epochs("eval_forwards")))
     # one evaluation for all displayed epochs is a number that was kept
     ran = int((seen.over_epochs("eval_forwards") > 0).sum())
-    return Answer(ran <= 1 < shown.size, f"{passes:.0f} evaluation passes, in {ran} of {epochs} epochs")
+    fact = "" if passes else f"a validation loss was displayed in {shown.size} epochs, and 0 evaluation passes ran"
+    return Answer(ran <= 1 < shown.size, f"{passes:.0f} evaluation passes, in {ran} of {epochs} epochs", fact)
 
 
-@check("Was another copy of the weights evaluated, one that never changed while training moved?")
+@check(
+    "Was another copy of the weights evaluated, one that never changed while training moved?",
+    "another copy evaluated",
+    "the trained weights evaluated",
+    needs=("evaluation", "training"),
+)
 def validation_stale(seen: Observed, policy: Policy) -> Answer:
     evaluated, drift = seen.over_epochs("eval_drift"), seen.over_epochs("drift")
     if not evaluated.size or not drift.size:
@@ -28,6 +39,5 @@ def validation_stale(seen: Observed, policy: Policy) -> Answer:
     own = seen.over_epochs("eval_own_drift")
     if own.size and not own.any():
         return Answer(False, "training did not move the network that was evaluated, only another one")
-    return Answer(
-        not evaluated.any(), f"evaluated weights moved by {evaluated.max():.3g}, trained ones by {drift.max():.3g}"
-    )
+    said = f"evaluated weights moved by {evaluated.max():.3g}, trained ones by {drift.max():.3g}"
+    return Answer(not evaluated.any(), said, "" if evaluated.any() else said)

@@ -11,16 +11,24 @@ from kit.hypotheses.policy import Policy
 NO_WEIGHTS = "weights of the loss (attributes lam_*)"
 
 
-@check("Are all weights of the loss 0?")
+@check("Are all weights of the loss 0?", "all weights 0", "not all weights 0", needs=("loss",))
 def all_weights_zero(seen: Observed, policy: Policy) -> Answer:
     values = _in_force(seen)
     if not values:
         return silent(NO_WEIGHTS)
     zero = [name for name, value in values.items() if not value.any()]
-    return Answer(len(zero) == len(values), f"{len(zero)} of {len(values)} weights were 0 throughout")
+    said = f"{len(zero)} of {len(values)} weights were 0 throughout"
+    # where the loss is not 0 another part of it has no weight, and these need not be the cause
+    decides = len(zero) == len(values) and seen.losses.size and not seen.losses.any()
+    return Answer(len(zero) == len(values), said, said if decides else "")
 
 
-@check("Is the main weight 0, the first that the loss's constructor names?")
+@check(
+    "Is the main weight 0, the first that the loss's constructor names?",
+    "main weight 0",
+    "main weight not 0",
+    needs=("loss",),
+)
 def main_weight_zero(seen: Observed, policy: Policy) -> Answer:
     values = _in_force(seen)
     main = next(iter(seen.facts.get("weights_default") or values), None)
@@ -30,7 +38,12 @@ def main_weight_zero(seen: Observed, policy: Policy) -> Answer:
     return Answer(not value.any(), f"{main} was {_spoken(value)}")
 
 
-@check("Was a weight that was not 0 set to 0 after the loss was built?")
+@check(
+    "Was a weight that was not 0 set to 0 after the loss was built?",
+    "weight set to 0 later",
+    "no weight set to 0 later",
+    needs=("loss",),
+)
 def weight_overwritten_with_zero(seen: Observed, policy: Policy) -> Answer:
     at_entry, values = seen.facts.get("weights_at_entry") or {}, _in_force(seen)
     known = [name for name in at_entry if name in values]
@@ -41,7 +54,12 @@ def weight_overwritten_with_zero(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(found), f"set to 0: {said}" if found else "no weight was")
 
 
-@check("Is a weight other than the one asked for, and the constructor's default?")
+@check(
+    "Is a weight other than the one asked for, and the constructor's default?",
+    "weight left at its default",
+    "no weight left at its default",
+    needs=("loss", "weights"),
+)
 def weight_left_at_default(seen: Observed, policy: Policy) -> Answer:
     asked, default, values = (
         seen.facts.get("weights_asked"),
@@ -58,7 +76,12 @@ def weight_left_at_default(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(found), said or "every weight asked for was in force, or changed on the way")
 
 
-@check("Was a weight asked for that is not 0, and 0 in force?")
+@check(
+    "Was a weight asked for that is not 0, and 0 in force?",
+    "weight 0 against what was asked for",
+    "no weight 0 against what was asked for",
+    needs=("loss", "weights"),
+)
 def weight_asked_but_zero(seen: Observed, policy: Policy) -> Answer:
     asked, values = seen.facts.get("weights_asked"), _in_force(seen)
     if not asked:
@@ -67,7 +90,9 @@ def weight_asked_but_zero(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(found), f"0 in force: {', '.join(found)}" if found else "no weight was")
 
 
-@check("Do weighted terms that are not 0 cancel to a total of 0?")
+@check(
+    "Do weighted terms that are not 0 cancel to a total of 0?", "terms cancel", "terms do not cancel", needs=("loss",)
+)
 def terms_cancel(seen: Observed, policy: Policy) -> Answer:
     sums = _weighted(seen)
     if sums is None:
@@ -80,7 +105,12 @@ def terms_cancel(seen: Observed, policy: Policy) -> Answer:
     )
 
 
-@check("Is the total another number than the sum of its weighted terms?")
+@check(
+    "Is the total another number than the sum of its weighted terms?",
+    "total is not the sum of its terms",
+    "total is the sum of its terms",
+    needs=("loss",),
+)
 def sum_disagrees(seen: Observed, policy: Policy) -> Answer:
     sums = _weighted(seen)
     if sums is None:
@@ -94,7 +124,12 @@ def sum_disagrees(seen: Observed, policy: Policy) -> Answer:
     )
 
 
-@check("Is there a weight that no term uses, or a term that no weight and no sum reaches?")
+@check(
+    "Is there a weight that no term uses, or a term that no weight and no sum reaches?",
+    "weight without a term, or term without a weight",
+    "each weight has its term",
+    needs=("loss",),
+)
 def weight_without_term(seen: Observed, policy: Policy) -> Answer:
     ignored, lonely = seen.facts.get("ignored_weights"), seen.facts.get("terms_without_weight")
     if ignored is None and lonely is None:
@@ -104,7 +139,9 @@ def weight_without_term(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(said), "; ".join(said) or "each weight multiplies a term")
 
 
-@check("Was a term computed that no backward pass came by?")
+@check(
+    "Was a term computed that no backward pass came by?", "a term never added to the total", "every term in the total"
+)
 def term_unreached(seen: Observed, policy: Policy) -> Answer:
     terms = seen.facts.get("terms_unreached")
     if terms is None:
