@@ -53,7 +53,7 @@ def check_file(path: str | os.PathLike, *endings: str) -> None:
     """
     path = check_ending(path, *endings) if endings else Path(path)
     if os.path.isdir(path):
-        raise IsADirectoryError(f"path should be a file. Found a folder: {shown(path)}.")
+        raise _refused(path, _is_folder())
     _check_writable(path.parent, path, f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
@@ -102,7 +102,7 @@ def check_ending(path: str | os.PathLike, *endings: str) -> Path:
 
 def _write(path: Path, content: str | bytes) -> Path:
     if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file in it")
+        raise _is_folder()
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is a device, no file")  # a rename would replace it
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,10 @@ def _write(path: Path, content: str | bytes) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _is_folder() -> IsADirectoryError:
+    return IsADirectoryError(errno.EISDIR, "it is a folder; name a file in it")
 
 
 def _refused(path: Path, error: OSError) -> OSError:

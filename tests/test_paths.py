@@ -25,12 +25,12 @@ def place(tmp_path, monkeypatch):
 
 
 PAGES = {
-    "x.txt": "path should end in .html. Found path = 'x.txt'.",
-    "x.pdf": "path should end in .html. Found path = 'x.pdf'.",
-    "adir": "path should end in .html. Found path = 'adir'.",
-    "adir.html": "path should be a file. Found a folder: adir.html.",
-    "afile/x.html": "path should be one that can be written. Found path = 'afile/x.html': not a directory.",
-    "x\0.html": "path should be one that can be written. Found path = 'x\\x00.html': embedded null byte.",
+    "x.txt": "path should end in .html. Found path = 'x.txt'; 'x.html' would do.",
+    "x.pdf": "path should end in .html. Found path = 'x.pdf'; 'x.html' would do.",
+    "adir": "path should end in .html. Found path = 'adir'; 'adir.html' would do.",
+    "adir.html": "path should be a place for a file. Found path = 'adir.html': it is a folder; name a file in it. Choose another.\",
+    "afile/x.html": "path should be a place for a file. Found path = 'afile/x.html': afile is no folder. Choose another.",
+    "x\0.html": "path should be a place for a file. Found path = 'x\\x00.html': embedded null byte. Choose another.",
 }
 LONG = f"{'x' * 300}.html"
 
@@ -75,7 +75,7 @@ def test_commands_and_findings_refuse_a_page_in_the_same_words(place, nothing_ru
 
 def test_a_name_that_the_file_system_refuses_is_refused_first(place, nothing_runs, capsys):
     assert main(["investigate", "--out", LONG]) == 2
-    assert capsys.readouterr().err.endswith(": file name too long.\n")
+    assert capsys.readouterr().err.endswith(": file name too long. Choose another.\n")
     assert main(["investigate", "--out", f"new/{LONG}"]) == 2 and not (place / "new").exists()
 
 
@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written_is_refused_first(nothing_runs, capsys):
     assert main(["investigate", "--out", "/proc/x.html"]) == 2
     said = capsys.readouterr().err
     assert said == (
-        "path should be one that can be written. Found path = '/proc/x.html': no such file or directory.\n"
+        "path should be a place for a file. Found path = '/proc/x.html': no such file or directory. Choose another.\n"
     ), "the path that was asked for, and no temporary one"
 
 
@@ -101,13 +101,13 @@ def test_a_folder_without_permission_is_refused(place, nothing_runs, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["bench", "--store", "adir"], "path should be a file. Found a folder: adir."),
-        (["bench", "--store", "afile/x"], "path should be one that can be written. Found path = 'afile/x': not a directory."),
+        (["bench", "--store", "adir"], "path should be a place for a file. Found path = 'adir': it is a folder; name a file in it. Choose another.\"),
+        (["bench", "--store", "afile/x"], "path should be a place for a file. Found path = 'afile/x': afile is no folder. Choose another."),
         (["data", "--folder", "afile"], "path should be a folder. Found a file: afile."),
         (["verify", "x.html", "--extract", "afile"], "path should be a folder. Found a file: afile."),
         (
             ["verify", "x.html", "--extract", "afile/x"],
-            "path should be one that can be written. Found path = 'afile/x': not a directory.",
+            "path should be a place for a file. Found path = 'afile/x': afile is no folder. Choose another.",
         ),
     ],
 )  # fmt: skip
@@ -120,7 +120,7 @@ def test_the_other_commands_look_first_too(place, nothing_runs, capsys, argument
 def test_bench_looks_at_what_it_will_write(place, nothing_runs, monkeypatch, capsys):
     monkeypatch.setattr("kit.files.DATA", place / "afile")
     assert main(["bench", "--store", "x.jsonl", "--write"]) == 2
-    assert "not a directory" in capsys.readouterr().err
+    assert "is no folder" in capsys.readouterr().err
 
 
 def test_what_can_be_written_is_left_as_it_is(place):
@@ -137,7 +137,7 @@ def test_a_write_that_fails_names_the_path_that_was_asked_for(place, monkeypatch
         raise OSError(28, "No space left on device", "/somewhere/.x.tmp")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="No space left on device") as refused:
+    with pytest.raises(OSError, match="no space left on device") as refused:
         write_atomically("x.html", "text")
     assert sentence(refused.value, "write") == "could not write x.html: no space left on device."
     assert not (place / "x.html").exists()
