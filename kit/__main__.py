@@ -83,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     data.add_argument("--folder", type=Path, default=ROOT / "data", help="where to write (default: the data folder)")
 
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name from a file may hold what no terminal can show
     options = parser.parse_args(arguments)
     return options.run(options)
 

@@ -29,6 +29,16 @@ def shipped(name: str, command: str = "python -m kit data") -> Path:
     )
 
 
+def encoded(text: str) -> bytes:
+    """UTF-8. Half of a surrogate pair, which Python makes of a file name that is no UTF-8, becomes an escape like \\udcff."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def readable(text: str) -> str:
+    """The text as it can be drawn, sent and written; see `encoded`."""
+    return encoded(text).decode("utf-8")
+
+
 def shown(path: str | os.PathLike) -> str:
     """A path as a reader finds it: relative if it lies in the working folder or beside it, else in full."""
     try:
@@ -107,7 +117,7 @@ def _write(path: Path, content: str | bytes) -> Path:
         raise OSError(errno.EINVAL, "it is a device, no file")  # a rename would replace it
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data = encoded(content) if isinstance(content, str) else content
     try:
         with open(temporary, "xb") as file:
             file.write(data)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kit import whatif
+from kit.files import readable
 from kit.panel.presets import Preset, check_presets
 
 FORMAT = "kit.panel"
@@ -38,6 +39,7 @@ _NEEDED = (
 def as_cases(reports: Any) -> dict[str, Any]:
     """Title -> report. One report becomes the single case "as probed". ValueError or TypeError for anything else."""
     cases = dict(reports) if isinstance(reports, Mapping) else {"as probed": reports}
+    cases = {readable(title) if isinstance(title, str) else title: report for title, report in cases.items()}
     if not cases:
         raise ValueError("reports should hold at least one ProbeReport. Found an empty mapping.")
     for title, report in cases.items():

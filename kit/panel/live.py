@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -82,7 +81,7 @@ class LivePanel(Training, anywidget.AnyWidget):
     def _weights_sent(self, content: Mapping[str, Any]) -> None:
         self.seq = content.get("seq", self.seq)
         if not content.get("done"):
-            self._last["drag"] = time.monotonic()
+            self._last["drag"] = self.clock()
         weights = content.get("weights", {})
         if not isinstance(weights, Mapping):
             raise TypeError(f"weights should be a mapping name -> number. Found a {type(weights).__name__}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +32,8 @@ _trainings: weakref.WeakSet[Training] = weakref.WeakSet()
 
 class Training:
     """What `LivePanel` can do; `send(message)` reaches its views. One of them at a time trains in a kernel."""
+
+    clock: Callable[[], float] = staticmethod(time.monotonic)  # seconds
 
     title: str
 
@@ -85,7 +87,7 @@ class Training:
             )
         if self._may_train() and not self._slices.running:
             self._slices.start(self._home.loop)
-            self._unheard, self._last["tick"] = 0.0, time.monotonic()
+            self._unheard, self._last["tick"] = 0.0, self.clock()
             self._say("running")
 
     def pause(self, why: str = "") -> None:
@@ -164,16 +166,16 @@ class Training:
         return not self.session.finished
 
     def _tick(self) -> float | None:
-        now = time.monotonic()
+        now = self.clock()
         # time spent in a cell is no silence of the views: they could not be heard
         self._unheard += min(now - self._last["tick"], 0.5)
         self._last["tick"] = now
         while self._one():
-            if time.monotonic() - now > SLICE:
+            if self.clock() - now > SLICE:
                 break
         else:
             return None
-        after = time.monotonic()
+        after = self.clock()
         if self._unheard > UNHEARD:
             self._slices.stop()
             self._rest(f"Paused: no view of this panel was heard of for {UNHEARD:.0f} s.")
@@ -238,9 +240,9 @@ class Training:
         self._say(state, why)
 
     def _look(self) -> None:
-        started = time.monotonic()
+        started = self.clock()
         report = self.session.look()
-        self._last["look"] = time.monotonic()
+        self._last["look"] = self.clock()
         self._look_cost = self._last["look"] - started
         if report is not None:
             self._probed(report)
@@ -253,7 +255,7 @@ class Training:
         if self._look_due and self._fresh:
             self._points(self.session.weights)
             self._look_due = False
-        elif self._look_due and time.monotonic() - self._last["look"] >= 2 * self._look_cost:
+        elif self._look_due and self.clock() - self._last["look"] >= 2 * self._look_cost:
             self._look()
             self._look_due = False
         self._before = None
@@ -262,9 +264,9 @@ class Training:
         """The diagnosis line; while running seldom enough to cost a twentieth of the time at most. None: now."""
         if now is not None and now - self._last["line"] < max(SPEAK, 20 * self._line_cost):
             return
-        before = time.monotonic()
+        before = self.clock()
         self.line = self.session.diagnosis()
-        self._last["line"] = time.monotonic()
+        self._last["line"] = self.clock()
         self._line_cost = self._last["line"] - before
 
     def _interrupted(self) -> None:
@@ -302,6 +304,6 @@ class Training:
             self._flush()
 
     def _flush(self) -> None:
-        self._last["flush"] = time.monotonic()
+        self._last["flush"] = self.clock()
         self.send(state_of(self, self._news))
         self._news.clear()

@@ -11,7 +11,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from kit.files import check_ending, sentence, write_atomically
+from kit.files import check_ending, readable, sentence, write_atomically
 from kit.panel.assets import module_source, panel_page, stylesheet
 from kit.panel.data import as_cases, panel_data
 from kit.panel.exported import Exporting
@@ -133,6 +133,10 @@ class Panel(Exporting, anywidget.AnyWidget):
     def report(self) -> Any:
         """The ProbeReport of the case shown."""
         return self._reports[self.case]
+
+    @traitlets.validate("title", "note", "status")
+    def _readable(self, proposal: Any) -> str:
+        return readable(proposal["value"])
 
     @traitlets.validate("case")
     def _check_case(self, proposal: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kit.files import check_ending, write_atomically
+from kit.files import check_ending, readable, write_atomically
 
 FORMAT, VERSION = "kit.ProbeReport", 1
 DECOMPOSITIONS = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe", "given")
@@ -68,7 +68,7 @@ class ProbeReport:
     def __post_init__(self) -> None:
         put = object.__setattr__  # frozen for everybody else
         for key in _TUPLES:
-            put(self, key, tuple(str(item) for item in getattr(self, key)))
+            put(self, key, tuple(readable(str(item)) for item in getattr(self, key)))
         for key in _FLOATS:
             put(self, key, float(getattr(self, key)))
         size = {"m": len(self.names), "n": len(self.groups)}
@@ -81,7 +81,11 @@ class ProbeReport:
             put(self, key, array)
         if len(self.weight_names) != len(self.names):
             raise ValueError(f"weight_names should have {len(self.names)} entries. Found {len(self.weight_names)}.")
-        put(self, "no_path", {str(term): tuple(str(p) for p in found) for term, found in self.no_path.items()})
+        put(
+            self,
+            "no_path",
+            {readable(str(term)): tuple(readable(str(p)) for p in found) for term, found in self.no_path.items()},
+        )
         for key, known in (("decomposition", DECOMPOSITIONS), ("gradient_way", GRADIENT_WAYS)):
             if getattr(self, key) not in known:
                 raise ValueError(f"{key} should be one of {', '.join(known)}. Found {key} = {getattr(self, key)!r}.")

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from kit.files import encoded
 from kit.panel import script_json
 from kit.report.record import evidence_record, finding_record
 
@@ -55,9 +56,9 @@ def data_text(data: dict[str, Any]) -> str:
 
 def digest(content: str | bytes) -> str:
     """sha256 as 64 hex digits."""
-    return hashlib.sha256(content.encode("utf-8") if isinstance(content, str) else content).hexdigest()
+    return hashlib.sha256(encoded(content) if isinstance(content, str) else content).hexdigest()
 
 
 def policy_hash(text: str) -> str:
     """The source expression of a content security policy that allows exactly this inline script or style."""
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
+    return "'sha256-" + base64.b64encode(hashlib.sha256(encoded(text)).digest()).decode("ascii") + "'"

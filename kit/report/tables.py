@@ -36,7 +36,7 @@ def render_table(table: Any, *, page: bool = False) -> str:
 
     page: for the exported page, which has its own style sheet, forbids inline style and puts the caption outside.
     """
-    frame = table.frame if table.frame.index.name is None else table.frame.reset_index()
+    frame = table.frame if table.frame.index.name is None else table.frame.reset_index(allow_duplicates=True)
     rows = [list(row) for row in frame.astype(object).itertuples(index=False)]
     numeric = {place for place, kind in enumerate(frame.dtypes) if is_numeric_dtype(kind) and place > 0}
     if page:

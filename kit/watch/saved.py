@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kit.files import write_atomically
+from kit.files import encoded, write_atomically
 
 FORMAT, VERSION = "kit.Trace", 1
 TEXT, WHOLE = ("missing_keys",), ("epoch", "turn", "rank")
@@ -34,8 +34,8 @@ def save(path: str | os.PathLike, steps: pd.DataFrame, epochs: pd.DataFrame, fac
         "facts": facts,
     }
     arrays = {name: table.to_numpy(dtype=np.float64) for name, table in tables.items()}
-    encoded = json.dumps(head, allow_nan=False, ensure_ascii=False, sort_keys=True).encode("utf-8")
-    return write_atomically(path, _packed({"head": np.frombuffer(encoded, dtype=np.uint8), **arrays}))
+    text = encoded(json.dumps(head, allow_nan=False, ensure_ascii=False, sort_keys=True))
+    return write_atomically(path, _packed({"head": np.frombuffer(text, dtype=np.uint8), **arrays}))
 
 
 def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:

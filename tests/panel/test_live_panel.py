@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
 import math
 import signal
@@ -401,14 +402,18 @@ def test_the_time_of_the_batches_counts_as_silence(monkeypatch):
 
 def test_it_pauses_when_no_view_is_heard_of(monkeypatch):
     monkeypatch.setattr(live_training, "UNHEARD", 0.2)
+    moments = itertools.count()
 
     async def sit():
         panel = Told(Toy())
+        panel.clock = lambda: next(moments) / 1000  # a millisecond at every look
         panel.start()
         for _ in range(30):
             panel.click("ack")
-            await asyncio.sleep(0.01)
-        assert panel.state == "running"
+            step, began = panel.session.step, next(moments)
+            await until(lambda step=step: panel.session.step > step)
+            assert next(moments) - began < 200
+        assert panel.state == "running" and next(moments) > 300, "longer than the silence that is borne"
         await until(lambda: panel.state == "paused")
         assert "no view" in panel.last["status"]
 
