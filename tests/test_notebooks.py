@@ -89,6 +89,7 @@ def test_a_fresh_kernel_gives_the_same_evidence(path, tmp_path, monkeypatch):
             assert math.isclose(a, b, rel_tol=2e-2, abs_tol=1e-4), (before.source, old, new)
     pages = list((tmp_path / "findings").glob("*.html"))
     assert len(pages) == 1 and pages[0].stat().st_size < 1_000_000
+    assert not list((tmp_path / "findings").glob("*.kit")), "a finding is kept by a click, not by Run All"
 
 
 def test_there_is_something_to_read():

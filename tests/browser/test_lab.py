@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -163,7 +164,52 @@ def test_the_whole_job(notebook, lab, browser):
 
     exported = lab.root / "findings" / "01_loss_weights.html"
     assert exported.stat().st_size < 1_000_000
+    _follow(page, panel.root, exported, left_at)
     _play_offline(exported, browser, left_at)
+
+
+def _follow(page, place, exported, left_at):
+    """The link beside the path opens the page from the notebook server, with its scripts; the button hands it over."""
+    from playwright.sync_api import expect
+
+    expect(place.locator(".kit-export-status")).to_have_text("wrote ../findings/01_loss_weights.html")
+    with page.expect_popup() as opened:
+        place.get_by_role("link", name="Open in a new tab").click()
+    seen = opened.value
+    expect(seen.locator(".kit-total").first).to_have_text(left_at, timeout=20_000)
+    seen.locator("button.kit-all-zero").first.click()
+    expect(seen.locator(".kit-total").first).to_have_text("total = 0 exactly")
+    assert seen.evaluate("opener") is None
+    expect(seen.get_by_role("link", name="Open in a new tab")).to_have_count(0)
+    expect(seen.get_by_role("button", name="Numbers (CSV)").first).to_be_disabled()  # the server would drop the file
+    seen.close()
+    with page.expect_download() as got:
+        place.get_by_role("button", name="Download").click()
+    assert got.value.suggested_filename == exported.name
+    assert Path(got.value.path()).read_bytes() == exported.read_bytes()
+
+
+def test_the_line_below_the_cell_leads_to_the_page_too(notebook):
+    """One form: what `offer` returns, the panel's button, the journal's button."""
+    from playwright.sync_api import expect
+
+    line = notebook.locator(".kit-written").first
+    expect(line.locator(".kit-export-status")).to_contain_text("wrote ../findings/01_loss_weights.html (")
+    with notebook.expect_popup() as opened:
+        line.get_by_role("link", name="Open in a new tab").click()
+    expect(opened.value).to_have_title("Is a zero loss weight the cause?")
+    opened.value.close()
+    journal = notebook.locator(".kit-journal").first
+    journal.get_by_label("Finding", exact=True).select_option("Is a zero loss weight the cause?")
+    journal.get_by_role("button", name="Keep this").click()
+    expect(journal.locator(".kit-entry")).to_have_count(1, timeout=30_000)
+    expect(journal.get_by_role("link", name="Open in a new tab")).to_have_count(0)
+    journal.get_by_role("button", name="Write one page (HTML)").click()
+    expect(journal.locator(".kit-export-status")).to_contain_text("wrote ../findings/journal.html (", timeout=30_000)
+    with notebook.expect_popup() as opened:
+        journal.get_by_role("link", name="Open in a new tab").click()
+    expect(opened.value.locator(".kit-total").first).to_contain_text("total = ", timeout=20_000)
+    opened.value.close()
 
 
 def _play_offline(exported, browser, left_at):
@@ -173,6 +219,7 @@ def _play_offline(exported, browser, left_at):
         panel = PanelOnPage(page)
         expect(panel.total).to_have_text(left_at)  # as the reader left it
         expect(panel.box("lam_aux")).to_have_value("0")
+        expect(page.locator(".kit-open:visible, .kit-download:visible")).to_have_count(0)
         expect(page.locator(".note")).to_have_text("Seen by <b>me</b> </script> & checked")
 
         without_aux = panel.number(panel.total)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.browser._offline import opened_offline
 from tests.training._runs import few_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ("lab", "diagnose", "investigate", "verify", "bench", "data")
 
 
 def test_help_names_every_command(capsys):
@@ -27,8 +29,19 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert left.value.code == 0
     shown = capsys.readouterr().out
-    for command in ("lab", "investigate", "data"):
-        assert command in shown
+    order = [shown.index(f"\n    {command}") for command in COMMANDS]
+    assert order == sorted(order), "most used first"
+    examples = [line.split("python -m kit ")[1].split() for line in shown.splitlines() if "  python -m kit " in line]
+    assert [words[0] for words in examples] == list(COMMANDS[:4])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_describes_itself(capsys, command):
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0
+    described = capsys.readouterr().out.split("\n\n")[1]
+    assert described[0].isupper() and described.endswith(".") and len(described) > 60
 
 
 def test_the_module_runs_from_a_shell():
@@ -96,10 +109,14 @@ def test_the_page_is_alive_offline_and_fits(page, browser, scheme, width):
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_place_that_cannot_be_written_is_an_error_not_a_traceback(capsys, monkeypatch, tmp_path):
+def test_a_page_that_can_no_longer_be_written_is_an_error_not_a_traceback(capsys, monkeypatch, tmp_path):
+    def full(*_arguments):
+        raise OSError(28, "No space left on device", "x")
+
     monkeypatch.setattr("kit.investigation.investigate", lambda **_: ())
-    assert main(["investigate", "--out", str(tmp_path / "x.txt")]) == 2
-    assert "could not write the page" in capsys.readouterr().err
+    monkeypatch.setattr("kit.investigation.write_investigation", full)
+    assert main(["investigate", "--out", str(tmp_path / "x.html")]) == 2
+    assert capsys.readouterr().err.endswith("could not write x: no space left on device.\n")
 
 
 def test_missing_data_is_an_error_that_says_what_to_do(capsys, monkeypatch, tmp_path):
@@ -115,40 +132,110 @@ def test_data_is_written_where_asked(tmp_path, capsys):
     assert "scenes.npz" in capsys.readouterr().out
 
 
-def test_lab_serves_the_first_notebook(tmp_path):
-    """`make lab` without a window: JupyterLab answers, and knows the notebook."""
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """The first notebook alone, in a checkout of its own, so that no copy is made in ours."""
+    root = tmp_path / "checkout"
+    (root / "notebooks").mkdir(parents=True)
+    shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", root / "notebooks")
+    monkeypatch.setattr("kit.__main__.ROOT", root)
+    return root
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "kit", "lab", "--no-browser", "--port", str(port)]
-    command += ["--", "--IdentityProvider.token=secret", "--ServerApp.port_retries=0"]
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def never_served(monkeypatch):
+    monkeypatch.setattr("subprocess.Popen", lambda *_a, **_o: pytest.fail("JupyterLab was started"))
+
+
+def test_a_port_in_use_is_refused_in_one_line_before_anything(checkout, never_served, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["lab", "--no-browser", "--port", str(port)]) == 2
+    said = capsys.readouterr()
+    assert said.err == f"port {port} is in use; give another --port, or none to have a free one found.\n"
+    assert said.out == "" and not (checkout / "my_notebooks").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_a_port_that_is_none_is_refused(checkout, never_served, capsys, port):
+    assert main(["lab", f"--port={port}"]) == 2
+    assert capsys.readouterr().err == f"port should be from 1 to 65535. Found port = {port}.\n"
+
+
+def test_without_a_port_the_next_free_one_is_found_and_said(checkout, monkeypatch, capsys):
+    served = {}
+    monkeypatch.setattr("kit.lab.serve", lambda *_names, **options: served.update(options) or 0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = taken.getsockname()[1]
+        monkeypatch.setattr("kit.lab.server.FIRST_PORT", first)
+        monkeypatch.setattr("kit.lab.FIRST_PORT", first)
+        assert main(["lab"]) == 0
+    assert first < served["port"] < first + 50 and served["browser"]
+    assert f"port {first} is in use; serving on port {served['port']}." in capsys.readouterr().out
+    monkeypatch.setattr("kit.lab.server._refused", lambda _port: "is in use")
+    assert main(["lab"]) == 2
+    assert capsys.readouterr().err == f"No port from {first} to {first + 49} is free; give one with --port.\n"
+
+
+def test_without_notebooks_or_a_place_for_the_copy_it_says_so(checkout, never_served, capsys):
+    (checkout / "my_notebooks").write_text("a file", encoding="utf-8")
+    assert main(["lab", "--port", str(free_port())]) == 2
+    assert "could not write" in capsys.readouterr().err
+    (checkout / "notebooks" / "00_start_here.ipynb").unlink()
+    assert main(["lab"]) == 2
+    assert "run this in a checkout" in capsys.readouterr().err
+
+
+STARTED = """
+import sys
+from pathlib import Path
+import kit.__main__
+kit.__main__.ROOT = Path(sys.argv.pop(1))
+sys.exit(kit.__main__.main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals as POSIX has them")
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_lab_prints_an_address_that_opens_the_first_notebook_and_ends_with_its_starter(checkout, tmp_path, ends):
+    """`make lab` without a window: the last line is the address; what ends kit ends JupyterLab."""
+    port = free_port()
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "IPYTHON"))}
     folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
-    environment |= {name: str(tmp_path / name) for name in folders}
+    environment |= {"PYTHONPATH": str(ROOT), **{name: str(tmp_path / name) for name in folders}}
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", STARTED, str(checkout), "lab", "--no-browser", "--port", str(port)],
         env=environment,
         cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
         start_new_session=True,
     )
     try:
-        answer = _ask(
-            f"http://127.0.0.1:{port}/api/contents/notebooks/00_start_here.ipynb?content=0&token=secret", process
-        )
-        assert '"type": "notebook"' in answer or '"type":"notebook"' in answer
+        lines = [process.stdout.readline().rstrip("\n") for _ in range(3)]
+        assert lines[0] == "my_notebooks/ is your copy of the notebooks; notebooks/ stays as it is."
+        address = lines[2]
+        page = f"http://localhost:{port}/lab/tree/my_notebooks/00_start_here.ipynb?token="
+        assert address.startswith(page) and len(address) > len(page) + 40
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert b"jupyter-config-data" in answer.read()
+        contents = address.replace("/lab/tree/", "/api/contents/") + "&content=0"
+        with urllib.request.urlopen(contents, timeout=30) as answer:
+            assert json.loads(answer.read())["type"] == "notebook"
+        process.send_signal(ends)
+        assert process.wait(60) == 128 + ends
+        assert process.stdout.read() == "", "the address is the last line"
+        with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
-
-
-def _ask(address: str, process: subprocess.Popen) -> str:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=2) as answer:
-                return answer.read().decode()
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"JupyterLab did not answer (exit status {process.poll()})")
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)  # a session of its own: the group is ours alone
+            process.wait()
+        process.stdout.close()

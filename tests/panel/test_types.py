@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit.panel.assets import JOURNAL_MODULES, LIVE_MODULES, MODULES, PAGE_MODULES, WRITTEN_MODULES
+from kit.panel.assets import (
+    JOURNAL_MODULES,
+    LIVE_MODULES,
+    MODULES,
+    PAGE_MODULES,
+    WRITTEN_MODULES,
+    journal_source,
+    live_source,
+    module_source,
+    page_module,
+    written_source,
+)
 from tests.panel._node import node
 from tests.panel._npm import npm_package
 
@@ -51,6 +62,15 @@ def test_the_check_notices_a_wrong_type(check):
 def test_every_module_is_part_of_a_page_or_a_widget():
     names = {path.name for path in (PACKAGE / "panel" / "static").glob("*.js")}
     assert names == {*MODULES, *PAGE_MODULES, *JOURNAL_MODULES, *LIVE_MODULES, *WRITTEN_MODULES}
+
+
+@pytest.mark.parametrize("source", [page_module, module_source, journal_source, written_source, live_source])
+def test_joined_modules_share_no_name(source, tmp_path):
+    """Each is one text: a name that two files declare would stop all of it."""
+    path = tmp_path / "joined.mjs"
+    path.write_text(source(), encoding="utf-8")
+    done = subprocess.run([node(), "--check", str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_modules_are_small_and_import_only_each_other():
