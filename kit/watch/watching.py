@@ -157,7 +157,8 @@ def watch(
 def _check_roles(model: Any, loss: Any) -> None:
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(f"model should be a torch.nn.Module, or None. Found {kind(model)}.")
-    if model is not None and not has_parameters(model) and (looks_like_loss(model) or has_parameters(loss)):
+    swapped = has_parameters(loss) and not looks_like_loss(loss)
+    if model is not None and not has_parameters(model) and (swapped or looks_like_loss(model)):
         raise TypeError(
             f"model should be the network. Found {kind(model)}, which has no parameters: is this the loss? Pass "
             "kit.watch(model, loss=loss)."
