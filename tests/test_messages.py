@@ -202,7 +202,7 @@ PROBED = {
         probe(loss=plain_loss),
         kit.DecompositionError,
         (
-            "loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found none in a function plain",
+            "loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found none in",
             "plain_loss. Pass the unweighted terms and their weights: terms=lambda prediction, target: {",
             'weights={"fit": 1.0, "size": 0.1}',
             'weights={"loss": 1.0}',

@@ -83,8 +83,8 @@ class Watch:
         them stands for nothing displayed.
 
         Raises:
-            RuntimeError: not entered yet. TypeError: not a number, without a name, another name. ValueError: lists of different lengths, lists and numbers
-            mixed, an epoch that is no whole number or before the first.
+            RuntimeError: not entered yet. TypeError: not a number, without a name, another name. ValueError: lists of
+            different lengths, lists and numbers mixed, an epoch that is no whole number or before the first.
         """
         if self._recorded is None:
             self._entered("run.log should be called")

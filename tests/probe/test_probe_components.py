@@ -384,7 +384,7 @@ def test_rounding_of_given_terms_is_no_rest(step):
 
 
 def test_a_rest_as_small_as_rounding_that_pulls_on_the_network_stays(step):
-    loss = Lengthy(lambda p: 2e-5 * p["y"].sum())
+    loss = Lengthy(lambda p: -2e-5 * p["y"].sum())
     found = decompose(loss, *step, terms=Lengthy.terms, weights=Lengthy.weights)
     assert found.names == ("fit", "size", "rest")
     assert abs(found.values[2].item()) < 1e-3 * loss(*step).item()
