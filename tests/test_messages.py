@@ -202,7 +202,7 @@ PROBED = {
         probe(loss=plain_loss),
         kit.DecompositionError,
         (
-            "loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found none in a function plain",
+            "loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found none in",
             "plain_loss. Pass the unweighted terms and their weights: terms=lambda prediction, target: {",
             'weights={"fit": 1.0, "size": 0.1}',
             'weights={"loss": 1.0}',
@@ -286,7 +286,7 @@ def test_an_error_of_the_model_keeps_its_traceback():
     assert str(said.__cause__) in str(said) and "Given" not in str(said.__cause__)
 
 
-def test_a_loss_with_parameters_and_a_model_without_a_loss_are_told_apart():
+def uncertainty():
     class UncertaintyLoss(nn.Module):
         def __init__(self):
             super().__init__()
@@ -295,9 +295,13 @@ def test_a_loss_with_parameters_and_a_model_without_a_loss_are_told_apart():
         def forward(self, p, t):
             return (terms_of(p, t)["a"] * (-self.log_sigma[0]).exp() + self.log_sigma.sum()) * 1.0
 
-    assert_told(probe(UncertaintyLoss(), MODEL), TypeError, ("Found a UncertaintyLoss: is this the loss?",))
-    one_term = {"terms": lambda p, t: {"all": UncertaintyLoss()(p, t)}, "weights": {"all": 1.0}}
-    assert kit.probe(MODEL, UncertaintyLoss(), BATCH, **one_term).names[0] == "all"  # in its order it is not refused
+    return UncertaintyLoss()
+
+
+def test_a_loss_with_parameters_of_its_own_is_told_from_the_network():
+    assert_told(probe(uncertainty(), MODEL), TypeError, ("Found a UncertaintyLoss: is this the loss?",))
+    one_term = {"terms": lambda p, t: {"all": uncertainty()(p, t)}, "weights": {"all": 1.0}}
+    assert kit.probe(MODEL, uncertainty(), BATCH, **one_term).names[0] == "all"  # in its order it is not refused
 
 
 @functools.cache
@@ -458,6 +462,14 @@ def test_a_watched_run_and_a_saved_one_are_diagnosed(tmp_path):
     path = trained().trace.save(tmp_path / "run.npz")
     for given in (path, str(path)):
         pd.testing.assert_frame_equal(kit.diagnose(given).table, want)
+
+
+def test_a_network_that_gets_its_parameters_later_is_watched():
+    class Later(nn.Module):
+        pass
+
+    for loss in (None, nn.MSELoss(), uncertainty()):
+        kit.watch(Later(), loss)  # not refused
 
 
 def _no_space(*_args, **_kwargs):

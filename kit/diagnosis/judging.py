@@ -37,8 +37,8 @@ def diagnose(
     Checks that were not measured are silent and move nothing.
 
     Args:
-        evidence: a watched run or its trace, the path of a saved trace, a ``TrainingHistory``, or anything with the tables
-            ``.steps`` and ``.epochs``.
+        evidence: a watched run or its trace, the path of a saved trace, a ``TrainingHistory``, or anything with the
+            tables ``.steps`` and ``.epochs``.
         hypotheses: the causes to weigh.
         likelihoods: counted answers; the shipped table unless given.
         policy: thresholds.

@@ -114,8 +114,8 @@ def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
     """HTML fragments, one a panel, of live panels on one page that need no kernel, no network and no other script.
 
     Each panel is a mapping with `data` (of `kit.panel.panel_data`), `weights` (weight name -> value, the setting shown
-    first), `case` (title of the probed state shown first), `element_id` (unique on the page) and optionally `title`, `note`
-    and `still` (of `Panel.still_html`: HTML, already escaped, that readers without JavaScript see).
+    first), `case` (title of the probed state shown first), `element_id` (unique on the page) and optionally `title`,
+    `note` and `still` (of `Panel.still_html`: HTML, already escaped, that readers without JavaScript see).
     The style sheet comes with the first fragment, the module with the last one, so a page holds them once.
 
     Works under `default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:`.

@@ -40,8 +40,9 @@ class Training:
     def begin(self, session: Session, upper: float) -> None:
         if not isinstance(session, Session):
             raise TypeError(
-                "session should be a kit.PatientSession or a kit.OwnSession, or have what Session lists. Found a "
-                f"{type(session).__name__}; for an own training pass kit.OwnSession.of(model, loss, optimizer, batches)."
+                "session should be a kit.PatientSession or a kit.OwnSession, or have what Session lists. "
+                f"Found a {type(session).__name__}; for an own training pass "
+                "kit.OwnSession.of(model, loss, optimizer, batches)."
             )
         self.session = session
         self.curves = Curves()

@@ -66,8 +66,8 @@ class Panel(Exporting, anywidget.AnyWidget):
     ) -> None:
         if more:
             raise TypeError(
-                f"Panel should be given one report, or a mapping title -> report. Found {1 + len(more)} arguments. Call "
-                "kit.probe first: kit.Panel(kit.probe(model, loss_fn, batch))."
+                f"Panel should be given one report, or a mapping title -> report. Found {1 + len(more)} arguments. "
+                "Call kit.probe first: kit.Panel(kit.probe(model, loss_fn, batch))."
             )
         self._reports = as_cases(reports)
         first = next(iter(self._reports))

@@ -71,8 +71,8 @@ def check_step(model: Any, loss_fn: Any, batch: Any, more: Sequence[Any]) -> Non
         if wanted is not found:
             other = next(i for i in range(3) if meant[i] is found)
             raise TypeError(
-                f"{_NAMES[place]} should be {_ROLES[place]}. Found {kind(found)}: is this {_ROLES[other]}? The order is "
-                f"kit.probe(model, loss_fn, batch), here: {', '.join(map(kind, meant))}."
+                f"{_NAMES[place]} should be {_ROLES[place]}. Found {kind(found)}: is this {_ROLES[other]}? "
+                f"The order is kit.probe(model, loss_fn, batch), here: {', '.join(map(kind, meant))}."
             )
     if not isinstance(model, nn.Module):
         raise TypeError(f"model should be a torch.nn.Module. Found {kind(model)}{_made(model)}.")

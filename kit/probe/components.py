@@ -62,8 +62,8 @@ def decompose(
 ) -> Decomposition:
     """Terms, weights and values of `loss_fn(prediction, target)`; the loss is left as it was.
 
-    `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first; `weights` alone names
-    attributes of a loss whose weights are not called `lam_*`. A part of the total
+    `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first; `weights` alone
+    names attributes of a loss whose weights are not called `lam_*`. A part of the total
     that no weight reaches becomes the term "rest" (weight name "", not adjustable, weight 1). `like` repeats an earlier
     decomposition of the same step on a new graph, without its checks.
     Raises DecompositionError if no way works, or if the total is not affine in its weights.
@@ -167,8 +167,9 @@ def _message(case: Case, reasons: Mapping[str, Refused]) -> str:
         return (
             f"loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found {found}. "
             + (f"Did you mean weights {', '.join(numbers)}? Then pass weights={{{guess}}}. " if numbers else "")
-            + 'Pass the unweighted terms and their weights: terms=lambda prediction, target: {"fit": ..., "size": ...}, '
-            'weights={"fit": 1.0, "size": 0.1}; for a loss of one term terms=lambda prediction, target: '
+            + "Pass the unweighted terms and their weights: "
+            'terms=lambda prediction, target: {"fit": ..., "size": ...}, weights={"fit": 1.0, "size": 0.1}; '
+            "for a loss of one term terms=lambda prediction, target: "
             '{"loss": loss_fn(prediction, target)}, weights={"loss": 1.0}. Not looked into: variables of a function, '
             "keywords of a functools.partial, weights in a dict or list."
         )
@@ -178,8 +179,8 @@ def _message(case: Case, reasons: Mapping[str, Refused]) -> str:
     names = [name.removeprefix(PREFIX) for name in now]
     return (
         "The total of loss_fn should be affine in its weights: L_0 + sum lam_i L_i. "
-        f"Found: {head}; {'; '.join(said)}. Pass the unweighted terms and their weights: terms=lambda prediction, target: "
-        f"{{{', '.join(f'{name!r}: ...' for name in names)}}}, "
+        f"Found: {head}; {'; '.join(said)}. Pass the unweighted terms and their weights: "
+        f"terms=lambda prediction, target: {{{', '.join(f'{name!r}: ...' for name in names)}}}, "
         f"weights={{{', '.join(f'{name!r}: {weight:g}' for name, weight in zip(names, now.values(), strict=True))}}}."
     )
 

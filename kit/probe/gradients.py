@@ -91,8 +91,9 @@ class Step:
         if not total.requires_grad:
             plain = "" if isinstance(found, Tensor) else f" ({kind(found)})"
             raise ValueError(
-                f"loss_fn(prediction, target) should hang on a graph to the parameters. Found a total without one{plain}: "
-                "is the prediction detached, made under no_grad, or the total made a number by .item()?"
+                "loss_fn(prediction, target) should hang on a graph to the parameters. "
+                f"Found a total without one{plain}: is the prediction detached, made under no_grad, "
+                "or the total made a number by .item()?"
             )
         return total
 

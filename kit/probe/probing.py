@@ -56,14 +56,15 @@ def probe(
 
     Costs one forward, about m + 2 backward passes, and the evaluations of the loss that tell its terms and check that
     it is affine where the sliders go: about 4 m, no network in them; where a graph serves one backward only, m + 2
-    forward passes too. Memory: m + 1 gradients of the network. Time beside the passes, on a CPU: about 5 s for each term
-    and 100 million parameters; after three seconds a line on stderr says what it is at.
+    forward passes too. Memory: m + 1 gradients of the network. Time beside the passes, on a CPU: about 5 s for each
+    term and 100 million parameters; after three seconds a line on stderr says what it is at.
     The model runs in the mode it is in. Weights, `.grad`, buffers, attributes, hooks and random state are afterwards
     bitwise what they were. Gradient hooks of the model run once for each of those passes; what they keep in attributes
     and closures is put back, what they write elsewhere (a global, a file) stays.
     A loss that returns its total beside its parts (a tuple, a dict with "loss") is taken by its total.
     Errors of the model and the loss come up as their kind, with what they were called with. Raises TypeError for
-    arguments of another kind or order, ValueError without trainable parameters or without a graph, DecompositionError if the terms cannot be told.
+    arguments of another kind or order, ValueError without trainable parameters or without a graph, DecompositionError
+    if the terms cannot be told.
     """
     check_step(model, loss_fn, batch, more)
     if predict is not None and not callable(predict):

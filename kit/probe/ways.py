@@ -72,8 +72,8 @@ def _finish(case: Case, found: Terms, settable: bool) -> Terms:
     if len(found.names) > count and not settable:
         rest, total = found.values[-1].item(), case.actual.item()
         found.notes.append(
-            f"The term 'rest' is what the given terms and weights leave of the total: {rest:.3g} of {total:.6g}. A term "
-            "was not given, or a weight or formula differs from the one in the loss. It is kept fixed, unchecked."
+            f"The term 'rest' is what the given terms and weights leave of the total: {rest:.3g} of {total:.6g}. "
+            "A term was not given, or a weight or formula differs from the one in the loss. It is kept as it is."
         )
     if not settable:
         return found

@@ -80,8 +80,8 @@ class Finding:
         claim: what was said.
         verdict: "confirmed", "refuted", "partly" or "open".
         answer: the verdict in words, with its numbers.
-        evidence: figures (of matplotlib, or ``kit.plots.evidence`` with words of its own), ``Table``s, data frames, live
-            ``Panel``s and paragraphs, in reading order; on the page the panels, to play with, come after the rest.
+        evidence: figures (of matplotlib, or ``kit.plots.evidence`` with words of its own), ``Table``s, data frames,
+            live ``Panel``s and paragraphs, in reading order; on the page the panels, to play with, come after the rest.
         fix: what to do.
         remains: what this does not show.
         seed, command: how to see it again.

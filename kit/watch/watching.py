@@ -82,8 +82,8 @@ class Watch:
         them stands for nothing displayed.
 
         Raises:
-            RuntimeError: not entered yet. TypeError: not a number, without a name, another name. ValueError: lists of different lengths, lists and numbers
-            mixed, an epoch that is no whole number or before the first.
+            RuntimeError: not entered yet. TypeError: not a number, without a name, another name. ValueError: lists of
+            different lengths, lists and numbers mixed, an epoch that is no whole number or before the first.
         """
         if self._recorded is None:
             self._entered("run.log should be called")
@@ -156,7 +156,8 @@ def watch(
 def _check_roles(model: Any, loss: Any) -> None:
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(f"model should be a torch.nn.Module, or None. Found {kind(model)}.")
-    if model is not None and not has_parameters(model) and (looks_like_loss(model) or has_parameters(loss)):
+    swapped = has_parameters(loss) and not looks_like_loss(loss)
+    if model is not None and not has_parameters(model) and (swapped or looks_like_loss(model)):
         raise TypeError(
             f"model should be the network. Found {kind(model)}, which has no parameters: is this the loss? Pass "
             "kit.watch(model, loss=loss)."

@@ -383,6 +383,13 @@ def test_rounding_of_given_terms_is_no_rest(step):
     assert decompose(Lengthy(), *step, **given).names == ("fit", "size")
 
 
+def test_a_rest_as_small_as_rounding_that_pulls_on_the_network_stays(step):
+    loss = Lengthy(lambda p: -2e-5 * p["y"].sum())
+    found = decompose(loss, *step, terms=Lengthy.terms, weights=Lengthy.weights)
+    assert found.names == ("fit", "size", "rest")
+    assert abs(found.values[2].item()) < 1e-3 * loss(*step).item()
+
+
 @pytest.mark.parametrize(
     "extra", [lambda p: 5e-5 * p["y"].sum(), lambda p: torch.tensor(3e-3), lambda p: 0.01 * p["x"].square().mean()]
 )

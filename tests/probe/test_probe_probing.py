@@ -597,6 +597,7 @@ def test_the_total_is_the_scalar_whose_graph_holds_the_others():
     model, batch = cases.make()
     found = probe(model, Loss(), batch)  # its trials at weight 0 leave terms out of the graph of the total
     np.testing.assert_allclose(found.G, probe(model, cases.Weighted(), batch).G, rtol=1e-12)
+    assert found.notes == ("loss_fn returned a tuple of 4; its [3] is taken as the total.",)
 
 
 class Clock:
