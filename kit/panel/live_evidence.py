@@ -85,7 +85,9 @@ def _draw(ax: Axes, lines: Sequence[tuple[str, Curve, Mapping[str, Any]]], headi
         label = name if len(name) <= 24 else f"{name[:23]}\u2026"
         steps, values = _broken(curve)
         every = None if curve.sparse and len(curve.steps) <= _MARKED else _alone(values)
-        above = 2.0 if drawn["linestyle"] == "-" else 2.1  # dashes over solid lines: of two on one another both are seen
+        above = (
+            2.0 if drawn["linestyle"] == "-" else 2.1
+        )  # dashes over solid lines: of two on one another both are seen
         style = {"linewidth": 1.4, "markersize": 3.5, "markevery": every, "zorder": above, **drawn}
         ax.plot(steps, values, label=label.replace("$", r"\$"), **style)
     values = [v for _, curve, _ in lines for v in curve.values if math.isfinite(v)]
@@ -102,7 +104,9 @@ def _draw(ax: Axes, lines: Sequence[tuple[str, Curve, Mapping[str, Any]]], headi
     if lines:
         columns = 3 if max(len(name) for name, _, _ in lines) <= 16 else 2
         below = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "borderaxespad": 0.0}
-        ax.legend(fontsize=7, frameon=False, labelspacing=0.2, columnspacing=1.0, handlelength=3.2, ncols=columns, **below)
+        ax.legend(
+            fontsize=7, frameon=False, labelspacing=0.2, columnspacing=1.0, handlelength=3.2, ncols=columns, **below
+        )
 
 
 def _broken(curve: Curve) -> tuple[list[float], list[float]]:

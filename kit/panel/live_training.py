@@ -19,7 +19,10 @@ from kit.plots import Evidence
 
 SLICE = 0.03  # seconds of training before the kernel listens again; a single batch may take longer
 REST = 0.004
-YIELD, DRAGGED = 0.03, 0.4  # a longer rest while somebody drags: on a small machine the browser needs the processor, too
+YIELD, DRAGGED = (
+    0.03,
+    0.4,
+)  # a longer rest while somebody drags: on a small machine the browser needs the processor, too
 FLUSH = 0.1
 UNHEARD = 30.0  # seconds without a sign of life from any view, after which training pauses
 SPEAK = 2.0
@@ -50,7 +53,9 @@ class Training:
         self.probed_at = 0
         self._fresh = False  # nothing but weights has changed since the report
         self._look_due, self._look_cost = False, 0.0
-        self._before: tuple[dict[str, float], int] | None = None  # weights and part of the curves before the first change
+        self._before: tuple[dict[str, float], int] | None = (
+            None  # weights and part of the curves before the first change
+        )
         self.seq: str | int = 0  # of the last setting that a view sent
         self.epoch = 0
         self._news: set[str] = set()

@@ -31,7 +31,13 @@ def legend_below(axes: Sequence[Axes], handles: Mapping[str, Any] | None = None,
     if handles is None:
         handles = {label: one for ax in axes for one, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     axes[0].get_figure().legend(
-        handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8, handlelength=3.2
+        handles.values(),
+        handles,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+        handlelength=3.2,
     )
 
 
@@ -107,7 +113,9 @@ def on_one_line(runs: Mapping[str, Any]) -> str:
             first, *others = (curves[name] for name in group)
             exact = all(np.allclose(first, other, rtol=1e-6, atol=0.0, equal_nan=True) for other in others)
             if others:
-                said.append(f"{what}: {len(group)} runs {'identical' if exact else 'on one line'} ({'; '.join(group)}).")
+                said.append(
+                    f"{what}: {len(group)} runs {'identical' if exact else 'on one line'} ({'; '.join(group)})."
+                )
     return " ".join(said)
 
 

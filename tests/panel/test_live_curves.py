@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -188,7 +189,11 @@ def test_every_label_of_an_axis_is_its_tick(front_end):
         texts = [label["text"] for label in labels]
         assert len(set(texts)) == len(texts) >= 1, (low, high, texts)
         for label in labels:
-            assert abs(exact(label["text"]) - Fraction(label["tick"])) <= half_a_digit(label["text"]), (low, high, label)
+            assert abs(exact(label["text"]) - Fraction(label["tick"])) <= half_a_digit(label["text"]), (
+                low,
+                high,
+                label,
+            )
             assert float(exact(label["text"])) == label["tick"], "and no digit is missing"
         assert log or max(map(len, texts)) <= 16, "a range too narrow to be told is level"
     assert [label["text"] for label in front_end["labels"][-4]] == ["0", "5e\u22125", "1e\u22124", "1.5e\u22124"]
@@ -200,7 +205,7 @@ def test_labels_of_marks_never_overprint_and_no_mark_is_lost(front_end):
         here = mark_labels(asked["places"], asked["faults"], lambda text: letter * len(text), ends)  # noqa: B023
         assert [(one.text, pytest.approx(one.place)) for one in here] == [(one["text"], one["place"]) for one in shown]
         boxes = [(one.place - letter * len(one.text) / 2, one.place + letter * len(one.text) / 2) for one in here]
-        assert all(a[1] < b[0] for a, b in zip(boxes, boxes[1:], strict=False))
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(boxes))
         assert all(ends[0] - 1e-9 <= a and b <= ends[1] + 1e-9 for a, b in boxes)
         ranges = [one.text.lstrip("\u25b2").split("\u2013") for one in here]
         named = [i for each in ranges for i in range(int(each[0]), int(each[-1]) + 1)]
@@ -232,7 +237,15 @@ def test_both_sides_read_the_same_table(front_end):
 
 def test_a_line_leads_across_no_change_unless_the_batches_are_neighbours():
     curve = Curve()
-    for step, value, part in [(0, 1.0, 0), (20, 2.0, 0), (20, 0.0, 1), (40, 0.0, 1), (60, 5.0, 3), (61, 6.0, 4), (62, math.nan, 4)]:
+    for step, value, part in [
+        (0, 1.0, 0),
+        (20, 2.0, 0),
+        (20, 0.0, 1),
+        (40, 0.0, 1),
+        (60, 5.0, 3),
+        (61, 6.0, 4),
+        (62, math.nan, 4),
+    ]:
         curve.add(step, value, part)
     # joined in one part; straight down at the change itself; not from 40 to 60, in between something was changed
     assert [curve.joined(i) for i in range(7)] == [False, True, True, True, False, True, False]

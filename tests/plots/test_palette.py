@@ -107,7 +107,12 @@ def test_train_and_validation_have_one_colour_in_every_figure():
             curves.add(name, step, 1.0 / step)
     drawn = {line.get_label(): losses(line) for line in live_axes(curves)[0].get_lines()}
     assert drawn == {"each batch": wanted["batch"], "train": wanted["train"], "validation": wanted["validation"]}
-    counts = {"train, computed": [1.0], "train, displayed": [0.0], "validation, first": [2.0], "validation, last": [1.0]}
+    counts = {
+        "train, computed": [1.0],
+        "train, displayed": [0.0],
+        "validation, first": [2.0],
+        "validation, last": [1.0],
+    }
     left, right = displayed(pd.DataFrame(counts, index=["one"]))
     named = {dots.get_label(): dots for dots in left.collections}
     assert to_hex(named["displayed"].get_facecolor()[0]).upper() == wanted["train"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import sys
 from types import SimpleNamespace
@@ -72,7 +73,9 @@ RUNS = {
 
 def test_curves_on_one_line_are_named_and_each_is_seen():
     shown = compare_runs_evidence(RUNS)
-    assert shown.caption.endswith("Train: 2 runs identical (one; two). Validation: 3 runs on one line (one; two; three).")
+    assert shown.caption.endswith(
+        "Train: 2 runs identical (one; two). Validation: 3 runs on one line (one; two; three)."
+    )
     left, right = compare_runs(RUNS)
     widths = [line.get_linewidth() for line in right.get_lines()[1:]]
     assert widths == sorted(widths, reverse=True) and len(set(widths)) == 3, "what lies below is wider"
@@ -81,7 +84,11 @@ def test_curves_on_one_line_are_named_and_each_is_seen():
 
 
 def test_only_curves_of_one_length_and_place_lie_on_one_another():
-    assert coinciding({"a": [1.0, 2.0], "b": [1.0, 2.0, 3.0], "c": [1.001, 2.0], "d": [1.2, 2.0]}) == [["a", "c"], ["b"], ["d"]]
+    assert coinciding({"a": [1.0, 2.0], "b": [1.0, 2.0, 3.0], "c": [1.001, 2.0], "d": [1.2, 2.0]}) == [
+        ["a", "c"],
+        ["b"],
+        ["d"],
+    ]
     assert coinciding({"a": [np.nan], "b": [np.nan]}) == [["a", "b"]]
     assert coinciding({}) == []
 
@@ -144,13 +151,13 @@ def test_the_heat_map_is_pale_where_it_is_small_and_its_names_are_level():
             assert float(texts[row, column]) == pytest.approx(value, rel=0.05)
     image = ax.images[0]
     light = [np.dot(image.cmap(image.norm(v))[:3], [0.2126, 0.7152, 0.0722]) for v in np.sort(norms[norms > 0])]
-    assert (np.diff(light) <= 1e-9).all() and light[0] > 0.9 > 0.2 > light[-1]
+    assert (np.diff(light) <= 1e-9).all() and light[0] > 0.9 and light[-1] < 0.2
     labels = ax.get_xticklabels()
     assert [label.get_text().replace("\n", "") for label in labels] == list(report.names)
     assert {label.get_rotation() for label in labels} == {0.0}
     ax.get_figure().draw_without_rendering()
     boxes = [label.get_window_extent() for label in labels]
-    assert all(a.x1 < b.x0 for a, b in zip(boxes, boxes[1:], strict=False)), "no name over another"
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes)), "no name over another"
 
 
 @pytest.mark.parametrize("name", ["loss_subspace_align", "a", "", "x" * 30, "heads.cov_fact_angle and more", "__a__b"])
@@ -176,7 +183,9 @@ def test_a_term_that_is_not_finite_is_said_in_the_map():
 def test_evidence_is_a_figure_with_words(history, report):
     for shown in (kit.plots.symptom_evidence(history), layer_heatmap_evidence(report)):
         html = shown._repr_html_()
-        assert re.match(r'<figure><img alt="[^"]{40,}" class="kit-figure" width="\d+" src="data:image/png;base64,', html)
+        assert re.match(
+            r'<figure><img alt="[^"]{40,}" class="kit-figure" width="\d+" src="data:image/png;base64,', html
+        )
         assert html.endswith("</figcaption></figure>" + figure_style())
         assert shown.png.startswith(b"\x89PNG")
     assert f"{history.train_loss[-1]:.6f}" in kit.plots.symptom_evidence(history).alt

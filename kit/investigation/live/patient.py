@@ -233,7 +233,9 @@ class PatientSession:
     def _offer(self, fault: Fault) -> FaultOffer:
         group = next((h.title for h in ALL if h.key == fault.hypothesis), fault.hypothesis)
         unfit = fault.applies_to(self.loop) or ""
-        return FaultOffer(fault.key, fault.title, group, fault.what, unfit, not unfit and fault.hypothesis in self._about)
+        return FaultOffer(
+            fault.key, fault.title, group, fault.what, unfit, not unfit and fault.hypothesis in self._about
+        )
 
 
 def _every_fault() -> list[Fault]:
