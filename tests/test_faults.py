@@ -6,7 +6,9 @@ Section "known facts" of the mathematics predicts train value, validation value,
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
+import re
 import warnings
 
 import pytest
@@ -36,6 +38,28 @@ ALL = [
     faults.WarmUpAtZero(),
 ]
 BATCHES, STEPS = 3, [3, 3]
+
+
+@pytest.mark.parametrize(
+    "fault", [*ALL, faults.WeightNotPassed(name="lam_K"), faults.WeightNotPassed(name="lam_ortho")], ids=repr
+)
+def test_the_texts_of_a_fault_are_of_this_one(fault):
+    fields = {field.name: getattr(fault, field.name) for field in dataclasses.fields(fault)}
+    for text in (fault.title, fault.what):
+        assert text and not re.search('[`\u201c\u201d{}<>"]', text), "no template, and nothing quoted"
+        assert not set(re.findall(r"\w+", text)) & set(fields), "the field is not named: its value is"
+    assert all(str(value) in fault.title and str(value) in fault.what for value in fields.values())
+    assert len(fault.title) <= 40 and fault.what.endswith(".") and fault.what.count(". ") <= 1
+
+
+def test_the_default_that_is_in_force_is_named():
+    assert faults.WeightNotPassed().what == "lam_cov is not passed to the constructor: its default 0.3 is in force."
+    assert "its default 0.5 is in force" in faults.WeightNotPassed(name="lam_K").what
+    assert faults.NanGradients(prefix="trunk").what != faults.NanGradients().what
+
+
+def test_no_two_faults_have_one_title():
+    assert len({fault.title for fault in ALL}) == len(ALL)
 
 
 def run(*wrong: faults.Fault, **config) -> tuple[kit.TrainingHistory, kit.training.TrainingLoop]:

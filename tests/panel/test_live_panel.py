@@ -12,17 +12,20 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import replace
+from types import MappingProxyType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 from kit.hypotheses.likelihoods import Likelihoods
 from kit.investigation.live import PatientSession
 from kit.panel import live_running, live_training
 from kit.panel.live import LivePanel
+from kit.panel.live_probes import probe_points
 from kit.panel.live_session import FaultOffer, Turn
 from kit.plots import Evidence
-from tests.panel._panel_cases import HOSTILE, make_report
+from tests.panel._panel_cases import HOSTILE, NAMES, WEIGHT_NAMES, WEIGHTS, make_report
 from tests.training._runs import small_patient
 
 
@@ -148,7 +151,7 @@ def test_start_pause_and_start_again_lose_nothing():
     panel = asyncio.run(sit())
     points = [[], []]
     for told in panel.told:
-        for have, new in zip(points, told["curves"].get("batch", [[], []]), strict=True):
+        for have, new in zip(points, told["curves"].get("batch", [[], [], []])[:2], strict=True):
             have += new
     assert points[0] == list(range(1, panel.session.step + 1)), "every batch was told, once, in order"
     assert points[1] == [float(step) for step in points[0]]
@@ -248,7 +251,7 @@ def test_what_a_view_gets_first_is_enough_to_draw_everything():
         {"weight": "lam_b", "term": "b", "start": 1.0},
     ]
     assert [offer["key"] for offer in told["offers"]] == ["sick", "off"] and told["offers"][1]["unfit"] == "no"
-    assert told["curves"]["batch"] == [[1, 2, 3, 4], [1, 2, 3, 4]]
+    assert told["curves"]["batch"] == [[1, 2, 3, 4], [1, 2, 3, 4], [0, 0, 0, 0]]
     assert told["curves"]["term:b"][1] == [None] * 4, "a number that is not finite is a gap"
     assert told["weights"] == {"lam_a": 0.25, "lam_b": 1.0} and told["seq"] == "v:1" and told["probe"] is None
     assert [mark["text"] for mark in told["marks"]] == ["lam_a 0.5 \u2192 0.25"]
@@ -517,6 +520,182 @@ def test_a_probed_step_becomes_points_and_what_if():
     assert panel.curves.curves["group:backbone"].values == [pytest.approx(math.sqrt(w @ G @ w))]
     panel.steps(1)
     assert "probe" not in panel.last, "the same report is told once"
+
+
+class Probed(Toy):
+    """A toy whose probe is of the weights in force; `looks` counts the probes, each of a network of its own."""
+
+    terms: Mapping[str, str] = dict(zip(WEIGHT_NAMES, NAMES, strict=True))
+
+    def reset(self):
+        super().reset()
+        self.looks, self._seen = 0, None
+        self.weights = dict(zip(WEIGHT_NAMES, WEIGHTS, strict=True))
+
+    def advance(self):
+        turn = super().advance()
+        self._seen = None
+        return replace(turn, probed=self.look() if self.step % 20 == 0 else None)
+
+    def set_weights(self, weights):
+        super().set_weights(weights)
+        self._seen = None
+
+    def set_faults(self, keys):
+        super().set_faults(keys)
+        self._seen = None
+
+    def look(self):
+        if self._seen is None:
+            self.looks += 1
+            self._seen = make_report(self.step, weights=tuple(self.weights.values()))
+        return self._seen
+
+
+def pull(panel, term):
+    curve = panel.curves.curves[f"pull:{term}"]
+    return list(zip(curve.steps, curve.values, curve.parts, strict=True))
+
+
+def norm(step, term):
+    report = make_report(step)
+    i = list(report.names).index(term)
+    return math.sqrt(report.G[i, i])
+
+
+def test_a_weight_set_to_0_at_batch_20_pulls_nothing_from_batch_21_on():
+    session = Probed()
+    panel = Told(session)
+    panel.click("hello")
+    panel.steps(20)
+    looks = session.looks
+    w = session.weights["lam_aux"]
+    panel.weights = {"lam_aux": 0.0}
+    panel.steps(20)
+    points = pull(panel, "aux_l2")
+    assert points[1:] == [
+        (20, pytest.approx(w * norm(20, "aux_l2")), 0), (20, 0.0, 1), (40, 0.0, 1)
+    ]  # fmt: skip
+    assert session.looks == looks + 1, "the network of batch 20 was probed already: its other side is algebra"
+    # the other terms go on, and in the groups both sides are those of the same network
+    assert [v for s, v, _ in pull(panel, "loss_K") if s == 20] == [
+        pytest.approx(session.weights["lam_K"] * norm(20, "loss_K"))
+    ] * 2
+    group = panel.curves.curves["group:backbone"]
+    sides = [value for step, value in zip(group.steps, group.values, strict=True) if step == 20]
+    after = np.array(list(session.weights.values()))
+    before = np.where(np.array(WEIGHT_NAMES) == "lam_aux", w, after)
+    G = make_report(20).G_groups[0]
+    assert sides == [pytest.approx(math.sqrt(x @ G @ x)) for x in (before, after)]
+
+
+def test_a_change_between_two_probes_is_probed_where_it_happens():
+    session = Probed()
+    panel = Told(session)
+    panel.click("hello")
+    for _ in range(27):
+        panel._one()
+    w = session.weights["lam_aux"]
+    panel.click("weights", weights={"lam_aux": 0.25}, done=True)
+    looks = session.looks
+    panel._one()
+    assert session.looks == looks + 1
+    at = [(s, v, part) for s, v, part in pull(panel, "aux_l2") if s == 27]
+    assert at == [(27, pytest.approx(w * norm(27, "aux_l2")), 0), (27, pytest.approx(0.25 * norm(27, "aux_l2")), 1)]
+    panel._one()
+    assert session.looks == looks + 1, "once for one change"
+
+
+def test_while_a_slider_is_dragged_nothing_is_probed_and_no_line_leads_across():
+    session = Probed()
+    panel = Told(session)
+    panel.click("hello")
+    for _ in range(5):
+        panel._one()
+    looks = session.looks
+    for value in (0.8, 0.6, 0.4):
+        panel.click("weights", weights={"lam_aux": value}, done=False)
+        panel._one()
+    assert session.looks == looks
+    panel.click("weights", weights={"lam_aux": 0.4}, done=True)  # the finger leaves where it was
+    panel._one()
+    assert session.looks == looks + 1
+    curve = panel.curves.curves["pull:aux_l2"]
+    assert curve.steps == [0, 8] and curve.parts == [0, 3] and not curve.joined(1)
+    assert curve.last == pytest.approx(0.4 * norm(8, "aux_l2"))
+    batches = panel.curves.curves["batch"]
+    assert all(batches.joined(i) for i in range(1, len(batches.steps))), "what is measured in every batch is one line"
+
+
+def test_a_fault_breaks_the_curves_and_is_probed_at_once():
+    session = Probed()
+    panel = Told(session)
+    panel.click("hello")
+    for _ in range(7):
+        panel._one()
+    panel.click("weights", weights={"lam_aux": 0.0}, done=True)
+    panel.faults = ["sick"]
+    curve = panel.curves.curves["pull:aux_l2"]
+    assert curve.steps == [0, 7] and curve.parts == [0, 2], "the fault hides what the weight alone would have done"
+    looks = session.looks
+    panel._one()
+    panel.faults = ["sick"]
+    assert panel.curves.part == 2, "what is on already is no change"
+    assert session.looks == looks + 1, "and the probe of batch 7 was not taken twice"
+
+
+def test_dear_probes_of_changes_take_a_third_of_the_time_at_most(monkeypatch):
+    session = Probed()
+    panel = Told(session)
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(live_training, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    real = session.look
+
+    def look():
+        if session._seen is None:
+            clock.now += 3.0
+        return real()
+
+    session.look = look
+    panel.click("hello")
+    for _ in range(4):
+        panel._one()
+        clock.now += 10.0
+    times = []
+    for i in range(60):  # a key is held down
+        panel.click("weights", weights={"lam_aux": 0.01 * (i + 1)}, done=True)
+        looks = session.looks
+        panel._one()
+        if session.looks > looks and session.step % 20:
+            times.append(clock.now)
+        clock.now += 0.1
+    assert len(times) >= 2 and min(b - a for a, b in itertools.pairwise(times)) >= 9.0 - 1e-9
+    clock.now += 10.0
+    panel._one()
+    assert panel.curves.curves["pull:aux_l2"].last == pytest.approx(0.6 * norm(session.step - 1, "aux_l2"))
+
+
+@pytest.mark.parametrize("value", [math.nan, -1.0])
+def test_weights_that_cannot_be_asked_about_give_no_point(value):
+    report = make_report(0)
+    assert list(probe_points(report, {"lam_aux": value})) == []
+    names = [name for name, _ in probe_points(report, {"lam_aux": 0.0, "of another loss": 1.0})]
+    assert names == [*(f"pull:{term}" for term in report.names), *(f"group:{group}" for group in report.groups)]
+
+
+def test_a_probe_that_fails_at_a_change_stops_the_batch_and_says_so():
+    session = Probed()
+    panel = Told(session)
+    panel._one()
+
+    def broken():
+        session.look = lambda: None
+        raise TypeError("no probe today")
+
+    panel.click("weights", weights={"lam_aux": 0.0}, done=True)
+    session.look = broken
+    panel._one()
+    assert panel.last["failed"] and panel.last["status"] == "Stopped before batch 2: TypeError: no probe today."
 
 
 def test_no_curve_is_stored_in_the_notebook():

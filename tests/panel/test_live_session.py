@@ -117,6 +117,7 @@ def test_every_fault_of_the_kit_is_on_offer_under_its_hypothesis():
     titles = {h.key: h.title for h in kit.hypotheses.ALL}
     assert all(offer.group == titles[known[offer.key].hypothesis] for offer in offers)
     assert all(offer.title and offer.what and not offer.unfit for offer in offers)
+    assert {(offer.title, offer.what) for offer in offers} == {(known[key]().title, known[key]().what) for key in known}
 
 
 def every_fault():

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import kit
 from kit.panel.assets import live_source, live_stylesheet, script_json
 from kit.panel.data import panel_data
 from tests.browser._paint import painted
@@ -188,6 +189,41 @@ def test_faults_are_switches_under_their_hypothesis(live):
     live.tell(**{**told(), "type": "more", "curves": {}, "active": ["sick"]})
     live.get_by_label("Sick").uncheck()
     assert live.sent() == [{"type": "faults", "keys": []}]
+
+
+def test_sixteen_faults_fit_in_few_lines_and_each_says_what_it_does(visit):
+    kinds = [getattr(kit.faults, name) for name in kit.faults.__all__]
+    known = [
+        kind()
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, kit.faults.Fault) and hasattr(kind, "key")
+    ]
+    known.sort(key=lambda fault: [h.key for h in kit.hypotheses.ALL].index(fault.hypothesis))
+    offers = [
+        {"key": f.key, "title": f.title, "group": next(h.title for h in kit.hypotheses.ALL if h.key == f.hypothesis),
+         "what": f.what, "unfit": "the model has no heads." if f.key == "heads_start_at_zero" else ""}
+        for f in known
+    ]  # fmt: skip
+    page = visit(fragment(), wait_for=".kit-live-state", viewport={"width": 866, "height": 900})
+    page.evaluate("told => window.tell(told)", told(offers=offers))
+    page.locator("summary").click()
+    painted(page)
+    chips = page.locator("label.kit-live-fault")
+    assert sorted(chips.all_text_contents()) == sorted(f.title for f in known)
+    top, bottom = (page.locator(f".kit-live-{part}").bounding_box() for part in ("groups", "foot"))
+    assert len(known) >= 16 and bottom["y"] + bottom["height"] - top["y"] <= 250
+    boxes = [chips.nth(i).bounding_box() for i in range(len(known))]
+    assert all(box["height"] < 30 for box in boxes), "one line each"
+    what = page.locator(".kit-live-what")
+    for fault in known:
+        chip = page.locator("label.kit-live-fault", has_text=fault.title).first
+        said = "Not possible here: the model has no heads." if fault.key == "heads_start_at_zero" else fault.what
+        assert chip.get_attribute("title") == said
+        if fault.key != "heads_start_at_zero":
+            page.get_by_label(fault.title, exact=True).focus()
+            assert what.text_content() == said
+    chips.nth(0).hover()
+    assert what.text_content() == chips.nth(0).get_attribute("title")
 
 
 def test_the_curves_are_drawn_and_read_at_any_batch(live):

@@ -15,6 +15,7 @@ import traitlets
 from kit import whatif
 from kit.panel import Panel, Preset
 from kit.panel.static_view import bar_figure, static_html
+from kit.plots import figure_style
 from tests.panel._panel_cases import HOSTILE, WEIGHT_NAMES, WEIGHTS, make_report
 
 
@@ -69,7 +70,9 @@ def test_terms_without_a_weight_are_no_part_of_the_setting():
         panel.weights = {"": 0.0}
     panel.weights = {"lam_cov": 1.0}
     assert np.array_equal(whatif.settle(report, panel.weights), [1.0, *WEIGHTS[1:]])
-    assert "<figure>" in panel._repr_mimebundle_()[0]["text/html"]
+    still = panel._repr_mimebundle_()[0]["text/html"]
+    assert "<figure>" in still and still.endswith(figure_style()), "a notebook's theme reaches the picture"
+    assert "<style" not in panel.still_html(), "a page has a style sheet, and its policy allows no other"
 
 
 def test_a_weight_probed_below_zero_is_shown_and_counted_but_no_part_of_the_setting():

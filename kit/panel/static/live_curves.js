@@ -87,12 +87,11 @@ export class Curve {
 export function ticks(low, high, count) {
   const raw = (high - low) / Math.max(1, count);
   if (!(raw > 0) || !Number.isFinite(raw)) return [low];
-  const power = Math.floor(Math.log10(raw));
-  const [digit, more] = [1, 2, 5, 10].map((s) => [s, s * 10 ** power]).find(([, step]) => step >= raw * (1 - 1e-9)) ?? [10, raw];
-  const decimals = Math.min(100, Math.max(0, digit === 10 ? -power - 1 : -power));
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = /** @type {number} */ ([1, 2, 5, 10].find((s) => s * power >= raw * (1 - 1e-9)) ?? 10) * power;
   const found = [];
-  for (let i = Math.ceil(low / more - 1e-9); i * more <= high + 1e-9 * more; i += 1) {
-    found.push(Number((i * more).toFixed(decimals)) + 0); // + 0: no minus zero
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) {
+    found.push(Number((i * step).toPrecision(12)));
   }
   return found;
 }
@@ -100,7 +99,8 @@ export function ticks(low, high, count) {
 /** A tick in full: ticks are round, so the shortest text that is exact is short. @param {number} x @returns {string} */
 export function tickText(x) {
   const size = Math.abs(x);
-  const text = x !== 0 && (size >= 1e5 || size < 1e-3) ? x.toExponential().replace("e+", "e") : String(x);
+  if (x === 0) return "0"; // minus zero, too
+  const text = size >= 1e5 || size < 1e-3 ? x.toExponential().replace("e+", "e") : String(x);
   return text.replaceAll("-", "\u2212");
 }
 
@@ -141,7 +141,8 @@ export function scaleOf(values, log, fromZero) {
   }
   if (fromZero) low = Math.min(0, low);
   // what differs by less than the numbers beside it can show is level
-  if (high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high))) [low, high] = low === 0 ? [0, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  if (high - low <= 1e-9 * size) [low, high] = size === 0 ? [0, 1] : [low - size / 2, high + size / 2];
   const room = 0.05 * (high - low);
   const bottom = fromZero && low === 0 ? 0 : low - room;
   const top = high + room;
