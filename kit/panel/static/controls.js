@@ -1,7 +1,7 @@
 /** Controls: one row per weight, buttons for whole settings, presets under their hypothesis, labelled selects. */
 
 import { h, say, short, termColour } from "./drawing.js";
-import { placeOf, stepFrom, stopsOf, valueAt } from "./scale.js";
+import { placeOf, rangeOf, stepFrom, stopsOf, valueAt } from "./scale.js";
 
 /**
  * Jupyter binds arrows and letters at the document ("d d" deletes the cell). Keys typed into a control stay in it;
@@ -79,7 +79,9 @@ export class WeightRow {
     /** Value and probed value that the marks stand for. */
     this.drawn = "";
     const { id, weight, term, upper } = spec;
-    this.stops = stopsOf(upper, spec.own);
+    this.range = rangeOf(upper, spec.own);
+    /** @type {number[]|null} made when a key asks for them */
+    this.stops = null;
     const swatch = h("span", { class: "kit-swatch", "aria-hidden": "true" });
     swatch.style.background = termColour(spec.index);
     const names = [h("span", { class: "kit-weight-name", dir: "auto", text: weight, title: weight }),
@@ -98,7 +100,7 @@ export class WeightRow {
     this.slider = h("input", { type: "range", id: `${id}-slider`, min: 0, max: 1, step: "any", ...GUARD });
     for (const event of ["input", "change"]) {
       this.slider.addEventListener(event, () => this.act.change(
-        valueAt(this.stops, Number(this.slider.value), this.probed), event === "change"));
+        valueAt(this.range, Number(this.slider.value), this.probed), event === "change"));
     }
     this.slider.addEventListener("keydown", (event) => this.press(event));
     this.tick = h("span", { class: "kit-tick", "aria-hidden": "true" });
@@ -127,6 +129,7 @@ export class WeightRow {
       Home: -Infinity, End: Infinity };
     if (!Object.hasOwn(moves, event.key)) return;
     event.preventDefault();
+    this.stops ??= stopsOf(this.range, this.spec.own);
     this.act.change(stepFrom(this.stops, this.act.value(), moves[event.key]), true);
   }
 
@@ -170,10 +173,10 @@ export class WeightRow {
       return;
     }
     this.probed = probed;
-    const place = placeOf(this.stops, value);
+    const place = placeOf(this.range, value);
     if (this.drawn !== `${value} ${probed}`) {
       this.drawn = `${value} ${probed}`;
-      if (probed !== null) this.tick.style.setProperty("--kit-at", String(placeOf(this.stops, probed)));
+      if (probed !== null) this.tick.style.setProperty("--kit-at", String(placeOf(this.range, probed)));
       this.slider.style.setProperty("--kit-at", String(place));
       this.slider.setAttribute("aria-valuetext", short(value));
     }

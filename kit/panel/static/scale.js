@@ -15,39 +15,43 @@ const MAGNET = 0.002;
 
 /**
  * @param {number} upper right end, > 0
- * @param {number[]} own values that are stops, round or not: those probed, those of presets
- * @returns {number[]} ascending; the first is 0, the last is `upper`
+ * @param {number[]} own the slider's own values: those probed, those of presets
+ * @returns {[number, number]} the values between which it is logarithmic
  */
-export function stopsOf(upper, own) {
+export function rangeOf(upper, own) {
   const between = own.filter((x) => x > 0 && x < upper);
-  const low = Math.min(upper / 10 ** DECADES, ...between.map((x) => x / BELOW)) * (1 - 1e-9);
-  const stops = new Set([0, ...between, upper]);
-  for (let power = Math.floor(Math.log10(low)); 10 ** power < upper; power += 1) {
-    for (const [from, to, step] of PARTS) {
-      for (let part = from; part < to; part += step) {
-        const x = Number(`${part}e${power - 2}`);
-        if (x >= low && x < upper) stops.add(x);
-      }
-    }
-  }
-  return [...stops].sort((a, b) => a - b);
+  const low = Math.min(upper / 10 ** DECADES, ...between.map((x) => x / BELOW));
+  return [Number(low.toPrecision(3)), upper];
 }
 
-/** @param {number[]} stops @param {number} x @returns {number} place on the track, from 0 to 1 */
-export function placeOf(stops, x) {
-  const [low, upper] = [stops[1], stops[stops.length - 1]];
+/** @param {[number, number]} range @param {number} x @returns {number} place on the track, from 0 to 1 */
+export function placeOf([low, upper], x) {
   if (x < low) return ZERO * Math.max(0, x / low);
   return x >= upper ? 1 : ZERO + (1 - ZERO) * Math.log(x / low) / Math.log(upper / low);
 }
 
-/** @param {number[]} stops @param {number} place @param {number|null} probed the value that draws a pointer to itself
- *  @returns {number} of three digits, or an end, or the probed value */
-export function valueAt(stops, place, probed = null) {
-  if (probed !== null && Math.abs(place - placeOf(stops, probed)) <= MAGNET) return probed;
+/** @param {[number, number]} range @param {number} place @param {number|null} probed the value that draws a pointer to itself
+ *  @returns {number} of three digits, or the right end, or the probed value */
+export function valueAt(range, place, probed = null) {
+  if (probed !== null && Math.abs(place - placeOf(range, probed)) <= MAGNET) return probed;
   if (place < ZERO / 2) return 0;
-  const [low, upper] = [stops[1], stops[stops.length - 1]];
+  const [low, upper] = range;
   const x = low * (upper / low) ** Math.max(0, (place - ZERO) / (1 - ZERO));
   return place >= 1 ? upper : Math.min(upper, Number(x.toPrecision(3)));
+}
+
+/** @param {[number, number]} range @param {number[]} own @returns {number[]} ascending; the first is 0, the last the right end */
+export function stopsOf([low, upper], own) {
+  const stops = new Set([0, low, ...own.filter((x) => x > 0 && x < upper), upper]);
+  for (let power = Math.floor(Math.log10(low)); 10 ** power < upper; power += 1) {
+    for (const [from, to, step] of PARTS) {
+      for (let part = from; part < to; part += step) {
+        const x = Number(`${part}e${power - 2}`);
+        if (x > low && x < upper) stops.add(x);
+      }
+    }
+  }
+  return [...stops].sort((a, b) => a - b);
 }
 
 /** @param {number[]} stops @param {number} x @param {number} count of stops to go, up or down
