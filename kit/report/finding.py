@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -12,24 +12,54 @@ import pandas as pd
 from kit.panel import Panel
 from kit.plots import Evidence
 from kit.report.answer import Answer
-from kit.report.tables import render_table
+from kit.report.tables import answer_second, render_table
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A small table with the sentence that says why one looks at it."""
+    """A small table with the sentence that says why one looks at it.
+
+    Args:
+        frame: one row a thing; the first column, or an index that has a name, says which.
+        caption: the question that the table answers.
+        answer: the column with the answer; it comes second. In a wide table, other columns of numbers that are the same in
+            every row are drawn as a sentence of the caption.
+    """
 
     frame: pd.DataFrame
     caption: str = ""
+    answer: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.frame, pd.DataFrame):
             raise ValueError(f"frame should be a pandas DataFrame. Found a {type(self.frame).__name__}.")
+        if self.answer:
+            object.__setattr__(self, "frame", answer_second(self.frame, self.answer))
 
     def _repr_html_(self) -> str:
         return render_table(self)
+
+
+@dataclass(frozen=True)
+class PanelSetting:
+    """A setting of a panel that another finding of the same page has: on the page, a link that sets it.
+
+    Args:
+        case: title of the probed state.
+        weights: name -> value; weights that are left out take their probed value.
+    """
+
+    case: str
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def fits(self, panel: Panel) -> bool:
+        """Whether this panel has the state and a slider for each of the weights."""
+        data = panel.data
+        cases = {case["title"] for case in data["cases"]}
+        sliders = {name for name, can in zip(data["weight_names"], data["adjustable"], strict=True) if can}
+        return self.case in cases and set(self.weights) <= sliders
 
 
 @dataclass(frozen=True)
@@ -48,6 +78,9 @@ class Written:
         return f"wrote {self} ({self.path.stat().st_size / 1024:.0f} KB)"
 
 
+_PIECES = (Evidence, Table, Panel, PanelSetting)
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one investigation step found, ready to be sent to a colleague.
@@ -58,11 +91,11 @@ class Finding:
         verdict: "confirmed", "refuted", "partly" or "open".
         answer: the verdict in words, with its numbers.
         evidence: figures (``kit.plots.Evidence``), ``Table``s, live ``Panel``s and paragraphs, in reading order; on the
-            page the panels, to play with, come after the rest.
+            page the panels, to play with, come after the rest. A ``PanelSetting`` refers to a panel of the page.
         fix: what to do.
         remains: what this does not show.
-        seed, command: how to see it again.
-        sure: how sure this is; without it the page says what the verdict means.
+        seed, command: how to see it again; a command that works in a shell.
+        sure: how sure this is.
         why: what the verdict rests on, where the answer does not say it.
         summary: what was wrong, how that is known and what to do, for the box at the head of the page; see ``Answer``.
 
@@ -73,7 +106,7 @@ class Finding:
     claim: str
     verdict: str
     answer: str
-    evidence: Sequence[Evidence | Table | Panel | str] = ()
+    evidence: Sequence[Evidence | Table | Panel | PanelSetting | str] = ()
     fix: str = ""
     remains: str = ""
     seed: int | None = None
@@ -87,12 +120,12 @@ class Finding:
             raise ValueError(f"verdict should be one of {', '.join(VERDICTS)}. Found verdict = {self.verdict!r}.")
         if not isinstance(self.summary, (Answer, type(None))):
             raise ValueError(f"summary should be a kit.report.Answer. Found a {type(self.summary).__name__}.")
-        if isinstance(self.evidence, (str, Evidence, Table, Panel)):
+        if isinstance(self.evidence, (str, *_PIECES)):
             raise ValueError(
                 f"evidence should be a sequence. Found one {type(self.evidence).__name__}; put it in a list."
             )
         for number, item in enumerate(self.evidence):
-            if not isinstance(item, (Evidence, Table, Panel, str)):
+            if not isinstance(item, (str, *_PIECES)):
                 raise ValueError(
                     "evidence should hold figures (kit.plots.Evidence), tables (kit.Table), panels (kit.Panel) and texts. "
                     f"Found a {type(item).__name__} at position {number}."

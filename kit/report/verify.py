@@ -145,7 +145,7 @@ def _tables(shown: Sequence[Mapping[str, Any]], compared: Mapping[str, Any] | No
     answers = [item["finding"].get("summary") for item in shown]
     for place, answer in enumerate((answer for answer in answers if answer is not None), 1):
         tables[f"answer-{place}.csv"] = csv_text(["part", "text"], Answer.from_record(answer).rows)
-    counts = {"figure": 0, "table": 0, "panel": 0, "text": 0}
+    counts = {"figure": 0, "table": 0, "panel": 0, "setting": 0, "text": 0}
     pieces = [] if compared is None else [compared]
     pieces += [piece for item in shown for piece in item["finding"]["evidence"]]
     for piece in pieces:
