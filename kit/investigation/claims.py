@@ -37,4 +37,8 @@ def claims_table(claims: Iterable[Claim]) -> Table:
         {"claim": c.claim, "predicted": c.predicted, "measured": c.measured, "verdict on the claim": c.verdict}
         for c in claims
     ]
-    return Table(pd.DataFrame(rows), "Which of these sentences hold? The verdict follows from what was measured.")
+    return Table(
+        pd.DataFrame(rows),
+        "Which of these sentences hold? The verdict follows from what was measured.",
+        answer="verdict on the claim",
+    )

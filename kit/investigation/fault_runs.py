@@ -12,6 +12,7 @@ import pandas as pd
 
 from kit.faults import Fault, all_applied
 from kit.loss import ZeroWeightWarning
+from kit.report import Table
 from kit.training import Patient, TrainingHistory
 
 AS_IT_IS = "as it is"
@@ -75,6 +76,17 @@ class FaultRuns:
             )
         return pd.DataFrame(rows).set_index("run")
 
+    @property
+    def how_sure(self) -> str:
+        """What the verdict of a finding rests on: how many runs, how long, and that it is one seed."""
+        lengths = sorted({len(history.epoch_records) for history in self.runs.values()})
+        epochs = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
+        seed = "one seed" if self.seed is None else f"one seed, {self.seed}"
+        return (
+            f"{len(self.runs)} runs of {epochs} epochs on the same network, data and order of batches: what differs is what was put "
+            f"in. The symptom is read off exactly; {seed}, other seeds were not tried."
+        )
+
 
 def run_faults(
     patient: Patient,
@@ -104,6 +116,11 @@ def run_faults(
 def shows_symptom(history: TrainingHistory) -> bool:
     """Train reads exactly 0 in every epoch, and validation is level above 0 (all epochs equal, not 0)."""
     return reads_zero(history.train_loss) and is_level(history.val_loss) and history.val_loss[0] != 0
+
+
+def symptom_table(runs: FaultRuns) -> Table:
+    """What each run displayed and counted, and whether it shows the symptom."""
+    return Table(runs.table, SYMPTOM_CAPTION, answer="shows the symptom?")
 
 
 def reads_zero(values: Sequence[float]) -> bool:

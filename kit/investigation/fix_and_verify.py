@@ -10,13 +10,13 @@ from typing import ClassVar
 from kit.diagnosis import Diagnosis
 from kit.faults import FIXES, Fault, FaultyPatient
 from kit.hypotheses import OneStep
+from kit.investigation.answered import answer_of
 from kit.investigation.before_after import OverfitBeforeAfter, overfit_overlay_evidence, spoken_ends
 from kit.investigation.claims import Claim, claims_table
 from kit.investigation.diagnosed import ranked_table
 from kit.investigation.expected import expected_table
 from kit.investigation.fault_runs import (
     AS_IT_IS,
-    SYMPTOM_CAPTION,
     FaultRuns,
     column,
     is_level,
@@ -24,13 +24,14 @@ from kit.investigation.fault_runs import (
     spoken_range,
     spoken_run,
     spoken_steps,
+    symptom_table,
 )
 from kit.investigation.nan_gradients import ALL_CASE
 from kit.loss import TRAINER_AFTER_FIX
 from kit.panel import Panel, Preset
 from kit.plots import compare_runs_evidence
 from kit.probe import ProbeReport
-from kit.report import Finding, Table
+from kit.report import Finding, PanelSetting, Table
 from kit.training import TrainingHistory, TrainingLoop
 
 QUESTION = "Does the report's fix cure the run?"
@@ -170,7 +171,7 @@ def fix_and_verify_finding(
     diagnosis: Diagnosis,
     tests: OverfitBeforeAfter,
     step: OneStep,
-    panel: Panel,
+    panel: Panel | PanelSetting,
     *,
     command: str,
 ) -> Finding:
@@ -191,8 +192,8 @@ def fix_and_verify_finding(
         _what_the_diagnosis_says(diagnosis),
     ]
     working = [name for name in (NAMED, OTHER, BOTH) if cured(runs.runs[name])]
-    fix = f"With “{NAMED}” the epoch lines go: {spoken_ends(named)}."
-    fix += f" What cures the run: {'; '.join(working)}." if working else " None of the fixes tried cures the run."
+    answer.append(f"With “{NAMED}” the epoch lines go: {spoken_ends(named)}.")
+    answer.append(f"What cures the run: {'; '.join(working)}." if working else "None of the fixes tried cures the run.")
     return Finding(
         question=QUESTION,
         claim="FIX: ensure lam_cov is always set to a reasonable value. TEST: re-run the overfit test to verify the fix.",
@@ -202,17 +203,19 @@ def fix_and_verify_finding(
             debug_values(step.reports[AS_IT_IS]),
             claims_table(fix_claims(runs)),
             compare_runs_evidence(runs.runs),
-            Table(runs.table, SYMPTOM_CAPTION),
+            symptom_table(runs),
             expected_table(runs),
             ranked_table(diagnosis),
             overfit_overlay_evidence(tests),
             expected_table(tests.runs),
             panel,
         ),
-        fix=fix,
+        fix=" ".join(_TO_DO[name] for name in (NAMED, OTHER) if name in working) or _LOOK_ON,
         remains=REMAINS,
         seed=runs.seed,
         command=command,
+        sure=runs.how_sure,
+        summary=answer_of(runs, diagnosis, sick=AS_RECORDED, nan_gone=NAMED, all_counted=OTHER),
     )
 
 
@@ -223,6 +226,14 @@ def _what_the_diagnosis_says(diagnosis: Diagnosis) -> str:
     tried = "its fix was not tried" if top.intervention is None else top.intervention.word
     return f"The diagnosis of the recorded run names “{top.title}” (posterior {top.posterior:.1%}): {tried}."
 
+
+_TO_DO: Mapping[str, str] = MappingProxyType(
+    {
+        NAMED: "Find the operation that makes the NaN and mend it; do not set its gradient to 0.",
+        OTHER: "Add every batch's loss to the displayed mean, whether its step was taken or not.",
+    }
+)
+_LOOK_ON = "Try the fix of the next cause of the diagnosis: none of these cured the run."
 
 REMAINS = (
     "The NaN is put in on purpose here; in a real run its source has to be found. The project that the report belongs to recorded what "

@@ -13,7 +13,6 @@ from kit.hypotheses import OneStep
 from kit.investigation.claims import Claim, claims_table
 from kit.investigation.fault_runs import (
     AS_IT_IS,
-    SYMPTOM_CAPTION,
     FaultRuns,
     Setup,
     column,
@@ -21,12 +20,13 @@ from kit.investigation.fault_runs import (
     shows_symptom,
     spoken_range,
     spoken_run,
+    symptom_table,
 )
 from kit.loss import CLASS_DEFAULT, TRAINER_AFTER_FIX
 from kit.panel import Panel
 from kit.plots import Evidence, compare_runs_evidence, evidence, look, new_axes
 from kit.probe import ProbeReport
-from kit.report import Finding, Table
+from kit.report import Finding, PanelSetting
 
 QUESTION = "Does a lam_cov that nobody passes make the train loss 0?"
 
@@ -103,7 +103,9 @@ def loss_initialisation_claims(runs: FaultRuns) -> tuple[Claim, ...]:
     )
 
 
-def loss_initialisation_finding(runs: FaultRuns, step: OneStep, panel: Panel, *, command: str) -> Finding:
+def loss_initialisation_finding(
+    runs: FaultRuns, step: OneStep, panel: Panel | PanelSetting, *, command: str
+) -> Finding:
     """The finding of notebook 02, worded by what the runs show."""
     passed, not_passed, search_zero, search_absent = (runs.runs[name] for name in SETUPS)
     explaining = [name for name in (NOT_PASSED, SEARCH_ZERO) if shows_symptom(runs.runs[name])]
@@ -129,13 +131,14 @@ def loss_initialisation_finding(runs: FaultRuns, step: OneStep, panel: Panel, *,
         evidence=(
             claims_table(loss_initialisation_claims(runs)),
             compare_runs_evidence(runs.runs),
-            Table(runs.table, SYMPTOM_CAPTION),
+            symptom_table(runs),
             lam_cov_evidence(step.reports[AS_IT_IS]),
             panel,
         ),
-        fix=(
-            f"Pass lam_cov, and let search weights that leave it out mean 1.0: that is {guard} passing 1.0, and "
-            f"{'neither shows' if healthy else 'at least one of the two shows'} the symptom. A search key that is not known is refused."
+        fix="Pass lam_cov, let search weights that leave it out mean 1.0, and refuse a search key that is not known.",
+        why=(
+            f"With the guard, search weights that leave lam_cov out give {guard} passing 1.0, and "
+            f"{'neither shows' if healthy else 'at least one of the two shows'} the symptom."
         ),
         remains=(
             "Which weight is best is another question: a larger lam_cov raises the displayed loss, so totals under different weights cannot "
@@ -143,4 +146,5 @@ def loss_initialisation_finding(runs: FaultRuns, step: OneStep, panel: Panel, *,
         ),
         seed=runs.seed,
         command=command,
+        sure=runs.how_sure,
     )

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from kit.investigation.fault_runs import FaultRuns, Setup, run_faults, shows_symptom, spoken_range
+from kit.investigation.fault_runs import (
+    FaultRuns,
+    Setup,
+    run_faults,
+    shows_symptom,
+    spoken_range,
+    spoken_run,
+    symptom_table,
+)
 from kit.loss import ALL_ZERO, TRAINER_AFTER_FIX
 from kit.panel import Panel
 from kit.plots import compare_runs_evidence
-from kit.report import Finding, Table
+from kit.report import Finding, PanelSetting
 from kit.training import Patient, TrainingHistory
 
 QUESTION = "Is a zero loss weight the cause?"
@@ -37,7 +45,12 @@ def run_weight_settings(
 
 
 def loss_weights_finding(
-    weight_runs: FaultRuns, recorded: TrainingHistory, fixed: TrainingHistory, panel: Panel, *, command: str
+    weight_runs: FaultRuns,
+    recorded: TrainingHistory,
+    fixed: TrainingHistory,
+    panel: Panel | PanelSetting,
+    *,
+    command: str,
 ) -> Finding:
     """The finding of notebook 01, worded by what the runs show.
 
@@ -50,8 +63,10 @@ def loss_weights_finding(
     runs = weight_runs.runs
     explaining = [name for name in (NO_COV, NONE) if shows_symptom(runs[name])]
     answer = [_what_it_reads(name, runs[name]) for name in (NO_COV, NONE)]
+    cured = not shows_symptom(fixed)
     answer.append(
-        f"The recorded run reads train {spoken_range(recorded.train_loss)}, validation {spoken_range(recorded.val_loss)}."
+        f"The recorded run reads {spoken_run(recorded)}; the report's fix, lam_cov = 1.0, {'cures' if cured else 'does not cure'} "
+        f"it: then it reads {spoken_run(fixed)}."
     )
     if explaining:
         answer.append(
@@ -59,8 +74,6 @@ def loss_weights_finding(
         )
     else:
         answer.append("Neither setting gives that pair: train 0 and validation level above 0.")
-    cured = not shows_symptom(fixed)
-    reads = f"train {spoken_range(fixed.train_loss)}, validation {spoken_range(fixed.val_loss)}"
     return Finding(
         question=QUESTION,
         claim="All loss weights are set to 0, or lam_cov is 0, or the loss components cancel out. Probability: 90%.",
@@ -70,17 +83,17 @@ def loss_weights_finding(
             panel,
             "The panel re-weights one recorded step. What training does under other weights has to be trained:",
             compare_runs_evidence(runs),
-            Table(
-                weight_runs.table, "Does any setting show the symptom? It needs train 0 and validation level above 0."
-            ),
+            symptom_table(weight_runs),
         ),
         fix=(
-            f"The report's fix, lam_cov = 1.0, {'cures' if cured else 'does not cure'} the recorded run: with it the epoch "
-            f"lines read {reads}."
+            "Set the weights that are 0."
+            if explaining or cured
+            else "Leave the weights as they are: count the steps taken, and compare the loss of one batch with the number displayed."
         ),
         remains=f"{_what_the_main_term_costs(runs)} Why the recorded run reads 0 is the question of the next notebooks.",
         seed=recorded.settings.get("seed"),
         command=command,
+        sure=weight_runs.how_sure,
     )
 
 

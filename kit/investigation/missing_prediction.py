@@ -16,7 +16,6 @@ from kit.hypotheses import OneStep
 from kit.investigation.claims import Claim, claims_table
 from kit.investigation.fault_runs import (
     AS_IT_IS,
-    SYMPTOM_CAPTION,
     FaultRuns,
     Setup,
     column,
@@ -26,11 +25,12 @@ from kit.investigation.fault_runs import (
     spoken_range,
     spoken_run,
     spoken_steps,
+    symptom_table,
 )
 from kit.panel import Panel
 from kit.plots import Evidence, compare_runs_evidence, evidence, layer_heatmap_evidence, look, new_axes
 from kit.plots.curves import legend_below
-from kit.report import Finding, Table
+from kit.report import Finding, PanelSetting
 from kit.training import Patient
 
 QUESTION = "Does a missing R_blend make the train loss 0?"
@@ -156,7 +156,7 @@ def missing_prediction_claims(runs: FaultRuns, step: OneStep, study: ZeroFactors
 
 
 def missing_prediction_finding(
-    runs: FaultRuns, step: OneStep, study: ZeroFactors, panel: Panel, *, command: str
+    runs: FaultRuns, step: OneStep, study: ZeroFactors, panel: Panel | PanelSetting, *, command: str
 ) -> Finding:
     """The finding of notebook 03, worded by what the runs show."""
     absent, absent_zero = runs.runs[ABSENT], runs.runs[ABSENT_ZERO]
@@ -185,7 +185,7 @@ def missing_prediction_finding(
         evidence=(
             claims_table(missing_prediction_claims(runs, step, study)),
             compare_runs_evidence(runs.runs),
-            Table(runs.table, SYMPTOM_CAPTION),
+            symptom_table(runs),
             layer_heatmap_evidence(step.reports[ABSENT_ZERO]),
             near_zero_evidence(study),
             panel,
@@ -200,4 +200,5 @@ def missing_prediction_finding(
         ),
         seed=runs.seed,
         command=command,
+        sure=runs.how_sure,
     )

@@ -12,7 +12,6 @@ from kit.hypotheses import OneStep, Reading
 from kit.hypotheses.nan_gradients import HYPOTHESIS, with_nan_gradient
 from kit.investigation.claims import Claim, claims_table
 from kit.investigation.fault_runs import (
-    SYMPTOM_CAPTION,
     FaultRuns,
     Setup,
     is_level,
@@ -21,12 +20,13 @@ from kit.investigation.fault_runs import (
     spoken_range,
     spoken_run,
     spoken_steps,
+    symptom_table,
     total,
 )
 from kit.investigation.ranking import rank_at_one_step
 from kit.panel import Panel, Preset, presets_of
 from kit.plots import Evidence, compare_runs_evidence, layer_heatmap_evidence
-from kit.report import Finding, Table
+from kit.report import Finding, PanelSetting
 from kit.training import Patient
 
 QUESTION = "Do NaN gradients make the train loss 0?"
@@ -58,12 +58,17 @@ def nan_gradients_step(patient: Patient, *, samples: int = 64) -> OneStep:
     return rank_at_one_step(patient, hypotheses=(wider,), samples=samples)
 
 
-def nan_gradients_panel(step: OneStep) -> Panel:
-    """The panel of this hypothesis, set to NaN in one output; a button switches off the term that carries it."""
+def nan_gradients_presets(step: OneStep) -> list[Preset]:
+    """One preset a reading, and one that switches off the term that carries the NaN of one output."""
     off = Preset(
         "loss_K_off", "switch loss_K off", {"lam_K": 0.0}, HYPOTHESIS.title, ONE_CASE, "the gradient is finite"
     )
-    panel = Panel(step.reports, presets=[*presets_of(step), off], title="Which term carries the NaN?")
+    return [*presets_of(step), off]
+
+
+def nan_gradients_panel(step: OneStep) -> Panel:
+    """The panel of this hypothesis, set to NaN in one output."""
+    panel = Panel(step.reports, presets=nan_gradients_presets(step), title="Which term carries the NaN?")
     panel.case = ONE_CASE
     return panel
 
@@ -120,7 +125,7 @@ def nan_gradients_claims(runs: FaultRuns) -> tuple[Claim, ...]:
     )
 
 
-def nan_gradients_finding(runs: FaultRuns, step: OneStep, panel: Panel, *, command: str) -> Finding:
+def nan_gradients_finding(runs: FaultRuns, step: OneStep, panel: Panel | PanelSetting, *, command: str) -> Finding:
     """The finding of notebook 05, worded by what the runs show.
 
     Confirmed if NaN gradients alone show the symptom; partly if it takes a display that turns NaN, or a skipped step, into 0.
@@ -148,7 +153,7 @@ def nan_gradients_finding(runs: FaultRuns, step: OneStep, panel: Panel, *, comma
         evidence=(
             claims_table(nan_gradients_claims(runs)),
             compare_runs_evidence(runs.runs),
-            Table(runs.table, SYMPTOM_CAPTION),
+            symptom_table(runs),
             "One output's gradient as NaN reaches every layer that its term shares with the others:",
             nan_heatmap_evidence(step),
             panel,
@@ -163,4 +168,5 @@ def nan_gradients_finding(runs: FaultRuns, step: OneStep, panel: Panel, *, comma
         ),
         seed=runs.seed,
         command=command,
+        sure=runs.how_sure,
     )

@@ -23,7 +23,7 @@ from kit.faults import (
     WarmUpAtZero,
     all_applied,
 )
-from kit.investigation.fault_runs import is_level, reads_zero, shows_symptom, spoken_range, spoken_run
+from kit.investigation.fault_runs import FaultRuns, is_level, reads_zero, shows_symptom, spoken_range, spoken_run
 from kit.plots import displayed_evidence
 from kit.report import Finding, Table
 from kit.training import Patient, RunningLoss, TrainingHistory, TrainingLoop
@@ -174,6 +174,7 @@ def counts_table(found: LoopFaults) -> Table:
     return Table(
         rows,
         "Are the four counts of an epoch the same, and is the displayed train loss the one that was computed? Counts of the last epoch.",
+        answer="number of the symptom",
     )
 
 
@@ -194,7 +195,11 @@ def one_by_one_table(found: LoopFaults) -> Table:
         }
         for what, history in one_by_one(found).items()
     ]
-    return Table(pd.DataFrame(rows), "Two faults at once: which number does each of them make?")
+    return Table(
+        pd.DataFrame(rows),
+        "Two faults at once: which number does each of them make?",
+        answer="number of the symptom left",
+    )
 
 
 def outside_finding(found: LoopFaults, *, command: str) -> Finding:
@@ -235,6 +240,7 @@ def outside_finding(found: LoopFaults, *, command: str) -> Finding:
         remains=REMAINS,
         seed=found.seed,
         command=command,
+        sure=FaultRuns(found.runs, found.seed).how_sure,
     )
 
 

@@ -10,7 +10,7 @@ from kit.hypotheses import REPORT, Hypothesis, OneStep, at_one_step
 from kit.investigation.diagnosed import ranked_table
 from kit.panel import Panel
 from kit.plots import layer_heatmap_evidence, symptom_evidence
-from kit.report import Finding, Table
+from kit.report import Finding, PanelSetting, Table
 from kit.training import Patient, TrainingHistory, predict
 
 # as in the main phase of the report's trainer: R_blend holds 30 % of the sample covariance
@@ -27,7 +27,12 @@ def rank_at_one_step(patient: Patient, *, hypotheses: Iterable[Hypothesis] = REP
 
 
 def ranking_finding(
-    run: TrainingHistory, step: OneStep, panel: Panel, *, command: str, diagnosis: Diagnosis | None = None
+    run: TrainingHistory,
+    step: OneStep,
+    panel: Panel | PanelSetting,
+    *,
+    command: str,
+    diagnosis: Diagnosis | None = None,
 ) -> Finding:
     """The finding of notebook 00, worded by what was measured: the symptom, the readings side by side, the panel.
 
@@ -68,6 +73,7 @@ def ranking_finding(
                 step.table,
                 "What does each reading do to the loss of one batch? The symptom needs 0 here, and a validation loss "
                 "above 0.",
+                answer="reads 0?",
             ),
             *(() if diagnosis is None else (ranked_table(diagnosis),)),
             layer_heatmap_evidence(step.reports[healthy.case]),
@@ -77,6 +83,10 @@ def ranking_finding(
         remains=_what_the_run_counted(run),
         seed=run.settings.get("seed"),
         command=command,
+        sure=(
+            f"One batch and one recorded run of {len(run.epochs)} epochs. The loss of each reading is exact for this batch; a posterior "
+            "is an estimate, and how good it is, the last finding of the investigation counts."
+        ),
     )
 
 

@@ -15,8 +15,15 @@ from kit.investigation import loss_initialisation, missing_prediction, nan_gradi
 from kit.investigation.before_after import overfit_before_and_after
 from kit.investigation.benched import bench_finding
 from kit.investigation.fault_runs import AS_IT_IS, FaultRuns, Setup, run_faults
-from kit.investigation.fix_and_verify import AS_RECORDED, OPTION_1, TRIED, fix_and_verify_finding, fix_panel, run_fixes
-from kit.investigation.loss_weights import AS_REPORTED, SETTINGS, loss_weights_finding, run_weight_settings
+from kit.investigation.fix_and_verify import AS_RECORDED, OPTION_1, TRIED, fix_and_verify_finding, run_fixes
+from kit.investigation.loss_weights import (
+    AS_REPORTED,
+    FIXED,
+    NO_COV,
+    SETTINGS,
+    loss_weights_finding,
+    run_weight_settings,
+)
 from kit.investigation.outside_the_report import (
     FAULTS,
     few_scenes_patient,
@@ -27,7 +34,7 @@ from kit.investigation.overfit import overfit_finding
 from kit.investigation.ranking import rank_at_one_step, ranking_finding
 from kit.loss import COVARIANCE_ONLY
 from kit.panel import Panel, presets_of
-from kit.report import Finding, Written, write_html
+from kit.report import Finding, PanelSetting, Written, write_html
 from kit.training import Patient, TrainingHistory, overfit_test
 
 _FAULT_SETUPS = tuple(
@@ -62,15 +69,18 @@ def investigate(
     fixed = datasets.make_sick_run(lam_cov=1.0)
     progress("the report's fix on the sick run")
 
-    ranking = ranking_finding(run, step, _panel(step), command=command, diagnosis=diagnose(run))
-    weights = loss_weights_finding(weight_runs, run, fixed, _panel(step), command=command)
+    nan_step = nan_gradients.nan_gradients_step(patient)
+    panel = page_panel(step, nan_step)
+    ranking = ranking_finding(run, step, panel, command=command, diagnosis=diagnose(run))
+    no_cov = PanelSetting(AS_IT_IS, SETTINGS[NO_COV])
+    weights = loss_weights_finding(weight_runs, run, fixed, no_cov, command=command)
     known = {AS_IT_IS: weight_runs.runs[AS_REPORTED]}
     if quick:
         patient = replace(patient, config=replace(patient.config, epochs=QUICK_EPOCHS))
         known = {AS_IT_IS: patient.run()}
-    faults = _fault_findings(patient, step, known, command, progress)
+    faults = _fault_findings(patient, step, nan_step, known, command, progress)
 
-    mended = _fix_finding(patient, run, {} if quick else {OPTION_1: fixed}, command, progress)
+    mended = _fix_finding(patient, nan_step, run, {} if quick else {OPTION_1: fixed}, command, progress)
 
     outside = _outside_finding(quick, command, progress)
 
@@ -87,6 +97,7 @@ def investigate(
 
 def _fix_finding(
     patient: Patient,
+    step: OneStep,
     run: TrainingHistory,
     known: Mapping[str, TrainingHistory],
     command: str,
@@ -100,8 +111,8 @@ def _fix_finding(
     diagnosis = diagnose(run).confirmed_by(replace(laboratory, epochs=QUICK_EPOCHS))
     tests = overfit_before_and_after(laboratory)
     progress("interventions")
-    step = nan_gradients.nan_gradients_step(patient)
-    return fix_and_verify_finding(runs, diagnosis, tests, step, fix_panel(step), command=command)
+    setting = PanelSetting(nan_gradients.ALL_CASE, SETTINGS[FIXED])
+    return fix_and_verify_finding(runs, diagnosis, tests, step, setting, command=command)
 
 
 def _outside_finding(quick: bool, command: str, progress: Callable[[str], None]) -> Finding:
@@ -116,6 +127,7 @@ def _outside_finding(quick: bool, command: str, progress: Callable[[str], None])
 def _fault_findings(
     patient: Patient,
     step: OneStep,
+    nan_step: OneStep,
     known: Mapping[str, TrainingHistory],
     command: str,
     progress: Callable[[str], None],
@@ -126,35 +138,34 @@ def _fault_findings(
         return run_faults(patient, setups, known=known, progress=lambda name: progress(f"training: {name}"))
 
     initialisation = loss_initialisation.loss_initialisation_finding(
-        runs(loss_initialisation.SETUPS), step, _panel(step, weights={"lam_cov": 0.0}), command=command
+        runs(loss_initialisation.SETUPS), step, PanelSetting(AS_IT_IS, SETTINGS[NO_COV]), command=command
     )
     missing = missing_prediction.missing_prediction_finding(
         runs(missing_prediction.SETUPS),
         step,
         missing_prediction.study_zero_factors(patient),
-        _panel(step, missing_prediction.ABSENT_ZERO),
+        PanelSetting(missing_prediction.ABSENT_ZERO),
         command=command,
     )
     zeros = zero_outputs.zero_outputs_finding(
         runs(zero_outputs.SETUPS),
         step,
         zero_outputs.predicted_at_zero(patient.batch()),
-        _panel(step, zero_outputs.CASE),
+        PanelSetting(zero_outputs.CASE),
         command=command,
     )
-    nan_step = nan_gradients.nan_gradients_step(patient)
     nan = nan_gradients.nan_gradients_finding(
-        runs(nan_gradients.SETUPS), nan_step, nan_gradients.nan_gradients_panel(nan_step), command=command
+        runs(nan_gradients.SETUPS), nan_step, PanelSetting(nan_gradients.ONE_CASE), command=command
     )
     return initialisation, missing, zeros, nan
 
 
-def _panel(step: OneStep, case: str = AS_IT_IS, weights: Mapping[str, float] | None = None) -> Panel:
-    panel = Panel(step.reports, presets=presets_of(step))
-    panel.case = case
-    if weights is not None:
-        panel.weights = weights
-    return panel
+def page_panel(step: OneStep, nan_step: OneStep) -> Panel:
+    """The one panel of the page: every state that a finding speaks of, and the presets of all hypotheses."""
+    reports = {**nan_step.reports, **step.reports}  # the same batch: the states that both have are the same
+    presets = {preset.key: preset for preset in [*presets_of(step), *nan_gradients.nan_gradients_presets(nan_step)]}
+    order = [*step.reports, *(case for case in reports if case not in step.reports)]
+    return Panel({case: reports[case] for case in order}, presets=list(presets.values()))
 
 
 def write_investigation(path: str | os.PathLike, findings: Sequence[Finding]) -> Written:

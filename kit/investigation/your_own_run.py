@@ -63,7 +63,11 @@ def before_after(runs: Mapping[str, Trace]) -> Table:
                 "shows the symptom?": "yes" if zero and level else "no",
             }
         )
-    return Table(pd.DataFrame(rows), "Is the symptom gone, and did the counts come with it? Counts of the whole run.")
+    return Table(
+        pd.DataFrame(rows),
+        "Is the symptom gone, and did the counts come with it? Counts of the whole run.",
+        answer="shows the symptom?",
+    )
 
 
 def before_after_evidence(runs: Mapping[str, Trace]) -> Evidence:

@@ -16,7 +16,6 @@ from kit.hypotheses import OneStep
 from kit.investigation.claims import Claim, claims_table
 from kit.investigation.fault_runs import (
     AS_IT_IS,
-    SYMPTOM_CAPTION,
     FaultRuns,
     Setup,
     column,
@@ -26,11 +25,12 @@ from kit.investigation.fault_runs import (
     spoken_range,
     spoken_run,
     spoken_steps,
+    symptom_table,
     total,
 )
 from kit.panel import Panel
 from kit.plots import compare_runs_evidence, layer_heatmap_evidence
-from kit.report import Finding, Table
+from kit.report import Finding, PanelSetting, Table
 
 QUESTION = "Do outputs that are all zero make the train loss 0?"
 CASE = "all outputs are 0"
@@ -134,7 +134,7 @@ def zero_outputs_claims(runs: FaultRuns, step: OneStep, predicted: Mapping[str, 
 
 
 def zero_outputs_finding(
-    runs: FaultRuns, step: OneStep, predicted: Mapping[str, float], panel: Panel, *, command: str
+    runs: FaultRuns, step: OneStep, predicted: Mapping[str, float], panel: Panel | PanelSetting, *, command: str
 ) -> Finding:
     """The finding of notebook 04, worded by what the runs show. It judges zero outputs alone; the second fault is mentioned."""
     _, dead, alive, counted = (runs.runs[name] for name in SETUPS)
@@ -162,7 +162,7 @@ def zero_outputs_finding(
         evidence=(
             claims_table(zero_outputs_claims(runs, step, predicted)),
             compare_runs_evidence(runs.runs),
-            Table(runs.table, SYMPTOM_CAPTION),
+            symptom_table(runs),
             zero_terms_table(step, predicted),
             layer_heatmap_evidence(zero),
             panel,
@@ -177,4 +177,5 @@ def zero_outputs_finding(
         ),
         seed=runs.seed,
         command=command,
+        sure=runs.how_sure,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +16,55 @@ from kit.files import shown
 from kit.panel import Panel
 from kit.panel.exported import WrittenView
 from kit.plots import Evidence, own_evidence
-from kit.report.tables import render_table
+from kit.report.answer import Answer
+from kit.report.tables import answer_second, render_table
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A small table with the sentence that says why one looks at it."""
+    """A small table with the sentence that says why one looks at it.
+
+    Args:
+        frame: one row a thing; the first column, or an index that has a name, says which.
+        caption: the question that the table answers.
+        answer: the column with the answer; it comes second. In a wide table, other columns of numbers that are the same in
+            every row are drawn as a sentence of the caption.
+    """
 
     frame: pd.DataFrame
     caption: str = ""
+    answer: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.frame, pd.DataFrame):
             raise ValueError(f"frame should be a pandas DataFrame. Found a {type(self.frame).__name__}.")
+        if self.answer:
+            object.__setattr__(self, "frame", answer_second(self.frame, self.answer))
 
     def _repr_html_(self) -> str:
         return render_table(self)
+
+
+@dataclass(frozen=True)
+class PanelSetting:
+    """A setting of a panel that another finding of the same page has: on the page, a link that sets it.
+
+    Args:
+        case: title of the probed state.
+        weights: name -> value; weights that are left out take their probed value.
+    """
+
+    case: str
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def fits(self, panel: Panel) -> bool:
+        """Whether this panel has the state and a slider for each of the weights."""
+        data = panel.data
+        cases = {case["title"] for case in data["cases"]}
+        sliders = {name for name, can in zip(data["weight_names"], data["adjustable"], strict=True) if can}
+        return self.case in cases and set(self.weights) <= sliders
 
 
 @dataclass(frozen=True)
@@ -57,9 +88,9 @@ class Written:
         return {**data, "text/plain": repr(self)}, metadata
 
 
-def _piece(item: Any, place: int) -> Evidence | Table | Panel | str:
+def _piece(item: Any, place: int) -> Evidence | Table | Panel | PanelSetting | str:
     """A piece of evidence as the page shows it."""
-    if isinstance(item, (Evidence, Table, Panel, str)):
+    if isinstance(item, (Evidence, Table, Panel, PanelSetting, str)):
         return item
     if isinstance(item, (Figure, Axes)):
         return own_evidence(item)
@@ -81,12 +112,14 @@ class Finding:
         verdict: "confirmed", "refuted", "partly" or "open".
         answer: the verdict in words, with its numbers.
         evidence: figures (of matplotlib, or ``kit.plots.evidence`` with words of its own), ``Table``s, data frames,
-            live ``Panel``s and paragraphs, in reading order; on the page the panels, to play with, come after the rest.
+            live ``Panel``s and paragraphs, in reading order; on the page the panels, to play with, come after the rest. A ``PanelSetting``
+            refers to a panel of the page.
         fix: what to do.
         remains: what this does not show.
-        seed, command: how to see it again.
-        sure: how sure this is; without it the page says what the verdict means.
+        seed, command: how to see it again; a command that works in a shell.
+        sure: how sure this is.
         why: what the verdict rests on, where the answer does not say it.
+        summary: what was wrong, how that is known and what to do, for the box at the head of the page; see ``Answer``.
 
     All texts are plain: they are escaped on the page.
     """
@@ -95,17 +128,20 @@ class Finding:
     claim: str
     verdict: str
     answer: str
-    evidence: Sequence[Evidence | Figure | Axes | Table | pd.DataFrame | Panel | str] = ()
+    evidence: Sequence[Evidence | Figure | Axes | Table | pd.DataFrame | Panel | PanelSetting | str] = ()
     fix: str = ""
     remains: str = ""
     seed: int | None = None
     command: str = ""
     sure: str = ""
     why: str = ""
+    summary: Answer | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict should be one of {', '.join(VERDICTS)}. Found verdict = {self.verdict!r}.")
+        if not isinstance(self.summary, (Answer, type(None))):
+            raise ValueError(f"summary should be a kit.report.Answer. Found a {type(self.summary).__name__}.")
         if not isinstance(self.evidence, Sequence) or isinstance(self.evidence, str):
             raise ValueError(
                 f"evidence should be a sequence. Found one {type(self.evidence).__name__}; put it in a list."

@@ -16,15 +16,15 @@ from markupsafe import Markup
 from kit.panel import Panel, page_module, stylesheet
 from kit.plots import Evidence
 from kit.report.data import NO_DIGEST, data_text, digest, page_data, policy_hash
-from kit.report.tables import environment, render_table
+from kit.report.finding import PanelSetting, Table
+from kit.report.tables import caption_of, environment, render_table
 
 _SHOWN_PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "anywidget")
-VERDICT_WORDS = {"confirmed": "confirmed", "refuted": "refuted", "partly": "holds partly", "open": "open"}
-MEANING = {
-    "confirmed": "Confirmed: what was measured here agrees with the claim.",
-    "refuted": "Refuted: what was measured here contradicts the claim.",
-    "partly": "Partly: some of the claim agrees with what was measured here, some does not.",
-    "open": "Open: what was measured here does not settle the claim.",
+VERDICT_WORDS = {
+    "confirmed": "holds",
+    "refuted": "does not hold",
+    "partly": "holds in part",
+    "open": "is not settled",
 }
 
 
@@ -58,17 +58,18 @@ def render_page(shown: Sequence[Shown], title: str, *, compared: Sequence[Any] =
             "require-trusted-types-for 'script'",  # no script of the page may turn text into markup
         ]
     )
-    numbers = {kind: itertools.count(1) for kind in ("figure", "table", "panel")}
+    numbers = {kind: itertools.count(1) for kind in ("figure", "table", "panel", "setting")}
+    panels = [panel for item in shown for panel in item.finding.panels]
     differs = [_block(piece, numbers) for piece in compared]  # before the findings: they stand above them
     page = (
         environment()
         .get_template("page.html.j2")
         .render(
             title=title,
-            findings=[_entry(item, numbers) for item in shown],
+            findings=[_entry(item, numbers, panels) for item in shown],
+            lead=_lead(shown),
             compared=differs,
             words=VERDICT_WORDS,
-            meaning=MEANING,
             policy=Markup(policy),  # only our own digests: no quote but its own
             style=Markup(style),
             script=Markup(script),
@@ -83,14 +84,36 @@ def render_page(shown: Sequence[Shown], title: str, *, compared: Sequence[Any] =
     return page.replace(f'content="{NO_DIGEST}"', f'content="{digest(page)}"', 1)
 
 
-def _entry(item: Shown, numbers: dict[str, Iterator[int]]) -> dict[str, Any]:
-    evidence = [piece for piece in item.finding.evidence if not isinstance(piece, Panel)]
+def _lead(shown: Sequence[Shown]) -> dict[str, Any] | None:
+    """The summary that stands above the contents: where only one finding of the page has any."""
+    having = [(place, item.finding) for place, item in enumerate(shown, 1) if item.finding.summary is not None]
+    if len(having) != 1:
+        return None
+    ((place, finding),) = having
+    return {"summary": finding.summary, "place": place, "question": finding.question}
+
+
+def _entry(item: Shown, numbers: dict[str, Iterator[int]], panels: Sequence[Panel]) -> dict[str, Any]:
+    pieces = item.finding.evidence
+    evidence = [piece for piece in pieces if not isinstance(piece, (Panel, PanelSetting))]
+    kinds = [("figure", Evidence), ("table", Table)]
+    counts = [(name, sum(isinstance(piece, kind) for piece in evidence)) for name, kind in kinds]
     return {
         "shown": item,
         "finding": item.finding,
         "evidence": [_block(piece, numbers) for piece in evidence],
+        "holds": ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count),
         "panels": [_block(panel, numbers) for panel in item.finding.panels],
+        "settings": [
+            _setting(piece, next(numbers["setting"]), panels) for piece in pieces if isinstance(piece, PanelSetting)
+        ],
     }
+
+
+def _setting(piece: PanelSetting, place: int, panels: Sequence[Panel]) -> dict[str, Any]:
+    """The panel that the link sets is the first of the page that can be set so; none: only the words are shown."""
+    panel = next((number for number, panel in enumerate(panels, 1) if piece.fits(panel)), None)
+    return {"id": f"setting-{place}", "panel": panel, "case": piece.case, "weights": piece.weights}
 
 
 def _block(piece: Any, numbers: dict[str, Iterator[int]]) -> dict[str, Any]:
@@ -103,7 +126,7 @@ def _block(piece: Any, numbers: dict[str, Iterator[int]]) -> dict[str, Any]:
         return {**block, "panel": piece, "still": Markup(piece.still_html())}
     if kind == "figure":
         return {**block, "figure": piece, "png": base64.b64encode(piece.png).decode("ascii")}
-    return {**block, "caption": piece.caption, "html": Markup(render_table(piece, page=True))}
+    return {**block, "caption": caption_of(piece), "html": Markup(render_table(piece, page=True))}
 
 
 def _template_text(name: str) -> str:

@@ -13,7 +13,8 @@ import pandas as pd
 
 from kit.panel import Panel
 from kit.plots import Evidence
-from kit.report.finding import Finding, Table
+from kit.report.answer import Answer
+from kit.report.finding import Finding, PanelSetting, Table
 
 FORMAT, VERSION = "kit.finding", 1
 _TEXTS = ("question", "claim", "verdict", "answer", "sure", "why", "fix", "remains", "command")
@@ -28,6 +29,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
         "version": VERSION,
         **{name: getattr(finding, name) for name in _TEXTS},
         "seed": None if finding.seed is None else int(finding.seed),
+        "summary": None if finding.summary is None else finding.summary.to_record(),
         "evidence": [evidence_record(item) for item in finding.evidence],
     }
 
@@ -47,19 +49,28 @@ def finding_from_record(record: Mapping[str, Any]) -> Finding:
         )
     try:
         evidence = tuple(evidence_from_record(item) for item in record["evidence"])
-        return Finding(evidence=evidence, seed=record["seed"], **{name: _text(record, name) for name in _TEXTS})
+        summary = record.get("summary")  # findings of 0.1 have none
+        return Finding(
+            evidence=evidence,
+            seed=record["seed"],
+            summary=None if summary is None else Answer.from_record(summary),
+            **{name: _text(record, name) for name in _TEXTS},
+        )
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"record should hold every part of a finding. Found {error!r}.") from error
 
 
-def evidence_record(item: Evidence | Table | Panel | str) -> dict[str, Any]:
+def evidence_record(item: Evidence | Table | Panel | PanelSetting | str) -> dict[str, Any]:
     """One piece of evidence with its kind."""
     if isinstance(item, str):
         return {"kind": "text", "text": item}
     if isinstance(item, Panel):
         return {"kind": "panel", **item.to_record()}
     if isinstance(item, Table):
-        return {"kind": "table", "caption": item.caption, "frame": frame_record(item.frame)}
+        return {"kind": "table", "caption": item.caption, "frame": frame_record(item.frame), "answer": item.answer}
+    if isinstance(item, PanelSetting):
+        weights = {str(name): float(value) for name, value in item.weights.items()}
+        return {"kind": "setting", "case": item.case, "weights": weights}
     return {
         "kind": "figure",
         "png": base64.b64encode(item.png).decode("ascii"),
@@ -70,7 +81,7 @@ def evidence_record(item: Evidence | Table | Panel | str) -> dict[str, Any]:
     }
 
 
-def evidence_from_record(record: Mapping[str, Any]) -> Evidence | Table | Panel | str:
+def evidence_from_record(record: Mapping[str, Any]) -> Evidence | Table | Panel | PanelSetting | str:
     """What ``evidence_record`` wrote. ValueError for anything else; KeyError or TypeError where a part is missing."""
     kind = record["kind"]
     if kind == "text":
@@ -78,7 +89,12 @@ def evidence_from_record(record: Mapping[str, Any]) -> Evidence | Table | Panel 
     if kind == "panel":
         return Panel.from_record(record)
     if kind == "table":
-        return Table(frame_from_record(record["frame"]), _text(record, "caption"))
+        answer = _text(record, "answer") if "answer" in record else ""  # tables of 0.1 have none
+        return Table(frame_from_record(record["frame"]), _text(record, "caption"), answer)
+    if kind == "setting":
+        return PanelSetting(
+            _text(record, "case"), {str(name): float(value) for name, value in record["weights"].items()}
+        )
     if kind == "figure":
         return Evidence(
             _png(record["png"]),
@@ -87,7 +103,7 @@ def evidence_from_record(record: Mapping[str, Any]) -> Evidence | Table | Panel 
             int(record["width"]),
             {name: [_from_cell(value) for value in values] for name, values in record["numbers"].items()},
         )
-    raise ValueError(f"kind of evidence should be text, figure, table or panel. Found kind = {kind!r}.")
+    raise ValueError(f"kind of evidence should be text, figure, table, panel or setting. Found kind = {kind!r}.")
 
 
 def frame_record(frame: pd.DataFrame) -> dict[str, Any]:

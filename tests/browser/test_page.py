@@ -284,7 +284,7 @@ def test_without_scripts_verdict_figures_and_setting_are_read(many, browser):
     with opened_offline(browser, many, **options) as page:
         assert (
             page.locator(".lead").count() == 4
-            and page.locator(".answer .verdict").first.inner_text() == "claim refuted"
+            and page.locator(".answer .verdict").first.inner_text() == "claim does not hold"
         )
         assert page.locator(".kit-picture").count() == 4
         assert page.locator(".kit-still img").count() == 4 and page.locator(".kit-still table").count() == 4
@@ -306,7 +306,7 @@ def test_on_paper(many, browser, tmp_path, scheme):
     with opened_offline(browser, many, color_scheme=scheme) as page:
         page.wait_for_selector("#panel-4 .kit-total")
         page.emulate_media(media="print")
-        shown = page.locator("button, .skip, .parts, .kit-link").evaluate_all(
+        shown = page.locator("button, .skip, .kit-link").evaluate_all(
             "nodes => nodes.filter(n => n.checkVisibility()).length"
         )
         assert shown == 0

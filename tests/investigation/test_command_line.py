@@ -14,10 +14,14 @@ from pathlib import Path
 
 import pytest
 
+import kit
 from kit.__main__ import main
 from kit.investigation import investigate
 from kit.investigation.whole import STAGES
+from kit.report import verify
+from kit.report.tables import caption_of, render_table
 from tests.browser._offline import opened_offline
+from tests.browser._paper import assert_whole_on_paper
 from tests.training._runs import few_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +97,40 @@ def test_the_investigation_writes_one_page(page):
     assert heads == sorted(heads), "in reading order"
     assert html.count('class="verdict refuted"') == 12, "six findings, each in the contents and at its head"
     assert html.count('class="verdict partly"') == 2, "NaN gradients are half of it"
-    assert 'id="panel-7"' in html and 'id="panel-8"' not in html
+    assert 'id="panel-1"' in html and 'id="panel-2"' not in html, "one panel for the page"
+
+
+def test_the_page_answers_its_title_with_the_numbers_of_its_record(page):
+    """The box above the contents: steps and losses are counted again from the recorded run."""
+    html = page.read_text(encoding="utf-8")
+    box = html[html.index('<section class="summary"') : html.index('<nav class="contents"')]
+    steps = kit.load_sick_run().step_records
+    losses = [step["loss"] for step in steps]
+    assert f"NaN in all {len(steps)} batches" in box and "printed a train loss of 0" in box
+    assert f"{sum(step['stepped'] for step in steps)} of {len(steps)} steps taken" in box
+    assert f"{min(losses):.2f} to {max(losses):.2f}" in box
+    assert "with the NaN removed, and nothing else" in box and "assert parameter.grad is None" in box
+    assert "90% in the report" in box and "1% in the report" in box
+    answers = verify(page).tables["answer-1.csv"]
+    assert f"{len(steps)} batches" in answers and html.count('<section class="summary"') == 1
+
+
+def test_every_finding_says_how_sure_it_is_and_a_command_that_works(page):
+    for item in verify(page).findings:
+        assert item.finding.sure and "claim" not in item.finding.sure
+        assert item.finding.command.startswith("python -m kit ")
+
+
+def test_no_table_has_columns_that_say_nothing(page):
+    """In a table with more than six columns no column of numbers is the same in every row, but for the answer."""
+    for item in verify(page).findings:
+        for table in (piece for piece in item.finding.evidence if isinstance(piece, kit.Table)):
+            drawn = render_table(table, page=True)
+            assert drawn.count('scope="col"') <= 10, table.caption
+            for name in table.frame.select_dtypes("number"):
+                same = table.frame[name].nunique(dropna=False) == 1 and len(table.frame) > 1
+                if same and table.frame.shape[1] > 6 and name != table.answer:
+                    assert f"<bdi>{name}</bdi>" not in drawn and f"{name} " in caption_of(table)
 
 
 @pytest.mark.browser
@@ -101,12 +138,53 @@ def test_the_investigation_writes_one_page(page):
 def test_the_page_is_alive_offline_and_fits(page, browser, scheme, width):
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
     with opened_offline(browser, page, **options) as tab:
-        second = tab.locator("#panel-2")
-        second.locator("button.kit-preset[data-preset=all_zero]").click()
-        second.locator(".kit-total", has_text="total = 0 exactly").wait_for()
-        second.locator("button.kit-preset[data-preset=lam_cov_zero]").click()
-        second.locator(".kit-total", has_text="total = 3.").wait_for()
+        panel = tab.locator("#panel-1")
+        panel.locator("button.kit-preset[data-preset=all_zero]").click()
+        panel.locator(".kit-total", has_text="total = 0 exactly").wait_for()
+        panel.locator("button.kit-preset[data-preset=lam_cov_zero]").click()
+        panel.locator(".kit-total", has_text="total = 3.").wait_for()
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
+def test_every_finding_leads_to_its_setting_of_the_one_panel(page, browser):
+    """A click on each link: the panel stands at the state and the weights that the finding's record names."""
+    settings = [
+        piece
+        for item in verify(page).findings
+        for piece in item.finding.evidence
+        if isinstance(piece, kit.report.PanelSetting)
+    ]
+    assert len(settings) == 6
+    with opened_offline(browser, page) as tab:
+        for place, wanted in enumerate(settings, 1):
+            tab.locator(f"#setting-{place}").click()
+            shown = tab.locator("#panel-1 .kit-case")
+            tab.wait_for_function(
+                "title => { const s = document.querySelector('#panel-1 .kit-case'); return s.selectedOptions[0].text === title }",
+                arg=wanted.case,
+            )
+            assert shown.is_visible()
+            for name, value in wanted.weights.items():
+                box = tab.locator(f'#panel-1 .kit-row[data-weight="{name}"] input.kit-box')
+                tab.wait_for_function(
+                    "([node, value]) => Number(node.value) === value", arg=[box.element_handle(), value]
+                )
+
+
+@pytest.mark.browser
+def test_the_page_is_twelve_screens_at_most(page, browser):
+    with opened_offline(browser, page, viewport={"width": 1440, "height": 900}) as tab:
+        tab.wait_for_selector("#panel-1 .kit-total")
+        assert tab.locator("details[open]").count() == 0
+        assert tab.evaluate("document.documentElement.scrollHeight") <= 12 * 900
+        box = tab.locator("section.summary").bounding_box()
+        assert box["y"] + box["height"] <= 900, "the whole answer is in the first screen"
+
+
+@pytest.mark.browser
+def test_on_paper_nothing_is_lost_and_the_answer_is_on_the_first_sheet(page, browser, tmp_path):
+    assert_whole_on_paper(browser, page, tmp_path)
 
 
 def test_a_page_that_can_no_longer_be_written_is_an_error_not_a_traceback(capsys, monkeypatch, tmp_path):

@@ -63,7 +63,12 @@ def test_the_weights_finding_quotes_the_recorded_run_and_refutes(weight_runs, pa
         f"The recorded run reads train 0.0000 in every epoch, validation {recorded.val_loss[0]:.4f} in every"
         in finding.answer
     )
-    assert "does not cure" in finding.fix and f"{fixed.val_loss[0]:.4f}" in finding.fix
+    assert (
+        f"does not cure it: then it reads train 0.0000 in every epoch, validation {fixed.val_loss[0]:.4f}"
+        in finding.answer
+    )
+    assert finding.fix.startswith("Leave the weights as they are")
+    assert f"{len(SETTINGS)} runs of {len(weight_runs.runs['lam_cov = 0'].train_loss)} epochs" in finding.sure
     assert "too little to tell them apart" in finding.remains
     assert list(weight_runs.table["shows the symptom?"]) == ["no"] * len(SETTINGS)
 
@@ -73,7 +78,7 @@ def test_the_weights_finding_confirms_when_a_run_shows_it(weight_runs, panel):
     finding = loss_weights_finding(shown, sick(), weight_runs.runs["fix: lam_cov = 1"], panel, command="x")
     assert finding.verdict == "confirmed"
     assert "appears under: lam_cov = 0" in finding.answer
-    assert "lam_cov = 1.0, cures" in finding.fix
+    assert "lam_cov = 1.0, cures it" in finding.answer and finding.fix == "Set the weights that are 0."
 
 
 def test_the_ranking_refutes_on_a_recorded_run_above_zero(step, panel):

@@ -101,7 +101,7 @@ def test_a_setup_changes_what_it_names_and_nothing_else(patient):
 def test_a_claim_is_judged_by_what_was_measured():
     frame = claims_table([Claim("a", "p", "m", True), Claim("b", "p", "m", False)]).frame
     assert list(frame["verdict on the claim"]) == ["confirmed", "refuted"]
-    assert list(frame.columns)[:3] == ["claim", "predicted", "measured"]
+    assert list(frame.columns) == ["claim", "verdict on the claim", "predicted", "measured"]
 
 
 def test_heads_at_zero_are_undone_bitwise_and_need_heads(patient):
@@ -131,7 +131,7 @@ def test_initialisation_refutes_and_the_guarded_run_is_the_passed_one(initialisa
         initialisation_runs, initialisation_step, panel_of(initialisation_step), command="x"
     )
     assert finding.verdict == "refuted" and "Neither gives train 0" in finding.answer
-    assert "epoch by epoch the same run as" in finding.fix and "neither shows" in finding.fix
+    assert "epoch by epoch the same run as" in finding.why and "neither shows" in finding.why
 
 
 def test_initialisation_confirms_when_a_run_shows_it(initialisation_runs, initialisation_step, sick):
@@ -142,7 +142,7 @@ def test_initialisation_confirms_when_a_run_shows_it(initialisation_runs, initia
         shown, initialisation_step, panel_of(initialisation_step), command="x"
     )
     assert finding.verdict == "confirmed" and f"appears under: {loss_initialisation.NOT_PASSED}." in finding.answer
-    assert "another run than" in finding.fix and "at least one of the two shows" in finding.fix
+    assert "another run than" in finding.why and "at least one of the two shows" in finding.why
 
 
 def test_the_line_over_lam_cov_says_its_numbers(initialisation_step):

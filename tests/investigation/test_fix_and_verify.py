@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
+import torch
 
 import kit
 from kit import faults, whatif
@@ -26,6 +27,7 @@ from kit.investigation import (
     overfit_overlay_evidence,
     run_fixes,
 )
+from kit.investigation.answered import answer_of
 from kit.investigation.fault_runs import AS_IT_IS
 from kit.investigation.fix_and_verify import AS_RECORDED, BOTH, NAMED, OPTION_1, OPTION_2, OTHER
 from tests.training._runs import small_patient
@@ -277,7 +279,8 @@ def test_the_finding_refutes_the_fix_and_names_what_cures(runs, diagnosis, overf
     assert finding.verdict == "refuted" and "Neither option cures it." in finding.answer
     assert f"validation {runs.runs[OPTION_1].val_loss[0]:.4f} in every epoch" in finding.answer
     assert "confirmed by its fix" in finding.answer and f"{diagnosis.top.posterior:.1%}" in finding.answer
-    assert finding.fix.endswith(f"What cures the run: {NAMED}; {BOTH}.")
+    assert finding.answer.endswith(f"What cures the run: {NAMED}; {BOTH}.")
+    assert finding.fix.startswith("Find the operation that makes the NaN") and "displayed mean" not in finding.fix
     assert finding.panels == [panel] and "Several faults of the loop acted" in finding.remains
     page = finding.write(tmp_path / "06.html")
     assert fix_and_verify.QUESTION in page.path.read_text(encoding="utf-8").replace("&#39;", "'")
@@ -296,4 +299,69 @@ def test_the_finding_follows_other_runs(runs, healthy, likelihoods, overfit, ste
         finding = fix_and_verify_finding(other, unknown, overfit, step, fix_panel(step), command="x")
         assert finding.verdict == verdict
         assert f"cures it under: {', '.join(curing)}." in finding.answer and "names no cause" in finding.answer
-        assert finding.fix.endswith("None of the fixes tried cures the run.")
+        assert finding.answer.endswith("None of the fixes tried cures the run.")
+        assert finding.fix.startswith("Try the fix of the next cause")
+
+
+# the answer in a few lines
+
+
+def test_the_answer_says_what_was_measured(runs, diagnosis, overfit, step):
+    """Each number of the box, counted here a second time from the records of the runs."""
+    said = fix_and_verify_finding(runs, diagnosis, overfit, step, fix_panel(step), command="x").summary
+    sick, mended = runs.runs[AS_RECORDED], runs.runs[NAMED]
+    batches = len(sick.step_records)
+    taken = sum(record["stepped"] for record in sick.step_records)
+    losses = sorted(record["loss"] for record in sick.step_records)
+    first, second = said.wrong.splitlines()
+    assert (
+        f"NaN in all {batches} batches" in first and "no step was taken" in first and "validation stayed level" in first
+    )
+    assert "only when a step was taken" in second and "printed a train loss of 0" in second
+    recorded, printed, without = (number for _, number in said.evidence)
+    assert recorded == f"{taken} of {batches} steps taken"
+    assert printed == f"{losses[0]:.2f} to {losses[-1]:.2f}"
+    taken = sum(record["stepped"] for record in mended.step_records)
+    ends = [f"{curve[0]:.2f} to {curve[-1]:.2f}" for curve in (mended.train_loss, mended.val_loss)]
+    assert without == f"{taken} of {batches} steps taken; train {ends[0]}, validation {ends[1]}"
+    weights, nan = said.context.splitlines()
+    for line, key, believed in ((weights, "loss_weights", "90%"), (nan, "nan_gradients", "1%")):
+        cause = diagnosis.cause(key)
+        measured = "below 0.1%" if cause.posterior < 0.001 else f"{cause.posterior:.1%}"
+        assert line == f"{cause.title}: {believed} in the report, {measured} by what was measured."
+
+
+def test_the_lines_of_the_answer_are_guards_that_find_it(runs, diagnosis, overfit, step, patient):
+    """The code is run: on a healthy network it passes, on one whose gradient is NaN it stops."""
+    said = fix_and_verify_finding(runs, diagnosis, overfit, step, fix_panel(step), command="x").summary
+    for poisoned in (False, True):
+        model = torch.nn.Linear(2, 1)
+        if poisoned:
+            model.weight.register_hook(lambda gradient: gradient * math.nan)
+        names = {
+            "model": model,
+            "loss": torch.nn.functional.mse_loss,
+            "batch": torch.ones(3, 2),
+            "target": torch.zeros(3, 1),
+        }
+        names |= {"batch_losses": [3.5, 4.0], "displayed": 3.7}
+        if not poisoned:
+            exec(said.code, names)  # noqa: S102
+            with pytest.raises(AssertionError, match="displayed 0"):
+                exec(said.code, {**names, "displayed": 0.0})  # noqa: S102
+        else:
+            with pytest.raises(AssertionError, match="gradient of weight is not finite"):
+                exec(said.code, names)  # noqa: S102
+
+
+def test_the_answer_follows_other_runs(runs, healthy, diagnosis):
+    def said(**changed):
+        return answer_of(with_run(runs, **changed), diagnosis, sick=AS_RECORDED, nan_gone=NAMED, all_counted=OTHER)
+
+    level = runs.runs[OTHER]  # every batch counted: the NaN alone is left
+    only_nan = said(**{AS_RECORDED: level, OTHER: level})
+    assert only_nan.wrong.startswith("The gradient was NaN") and "printed" not in only_nan.wrong
+    assert "displayed" not in only_nan.code and "train printed 0" not in only_nan.evidence[1][0]
+    only_display = said(**{NAMED: runs.runs[AS_RECORDED]})  # taking the NaN away changed nothing
+    assert only_display.wrong.startswith("The loop added") and "NaN" not in only_display.wrong + only_display.code
+    assert said(**{AS_RECORDED: healthy}) is None

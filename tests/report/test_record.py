@@ -56,9 +56,18 @@ def test_a_finding_comes_back_whole_and_its_page_is_the_same(monkeypatch):
     panel = kit.Panel({"a": make_report(1), "b": make_report(2, broken=(3,))}, presets=presets, upper=3.0, title="t")
     panel.case, panel.weights, panel.note = "b", {"lam_cov": 2.5}, "n"
     drawn = evidence(new_axes()[0], "x" * 50, "c", {"epoch": [1, 2], "loss": [0.1, float("nan")]})
-    before = finding(evidence=(panel, drawn, kit.Table(FRAMES["kinds"], "cap"), "text"), sure="s", why="w", seed=None)
+    pieces = (
+        panel,
+        drawn,
+        kit.Table(FRAMES["kinds"], "cap", "ok"),
+        kit.report.PanelSetting("b", {"lam_K": 0.5}),
+        "text",
+    )
+    answer = kit.report.Answer("a\nb", [("steps", "0 of 4")], "do", "code\n  indented", "said", "Before")
+    before = finding(evidence=pieces, sure="s", why="w", seed=None, summary=answer)
     after = finding_from_record(through_json(finding_record(before)))
     assert through_json(finding_record(after)) == through_json(finding_record(before))
+    assert after.summary == answer and after.evidence[3] == pieces[3] and after.evidence[2].answer == "ok"
     again = after.panels[0]
     assert again.data == panel.data and again.weights == panel.weights and again.case == "b" and again.note == "n"
     again.weights = {"lam_K": 0.0}
@@ -72,6 +81,15 @@ def test_a_panel_with_a_negative_weight_comes_back():
     again = kit.Panel.from_record(through_json(panel.to_record()))
     assert again.data == panel.data and tuple(again.weights) == WEIGHT_NAMES[:5]
     assert kit.whatif.total(again.report, again.weights) == kit.whatif.total(panel.report, panel.weights)
+
+
+def test_a_finding_of_an_older_kit_comes_back():
+    """Records of version 0.1 have no summary, and its tables no answer column."""
+    record = through_json(finding_record(finding()))
+    del record["summary"], record["evidence"][1]["answer"]
+    after = finding_from_record(record)
+    assert after.summary is None and after.evidence[1].answer == ""
+    assert through_json(finding_record(after)) == through_json(finding_record(finding()))
 
 
 def damaged(change):
@@ -93,6 +111,9 @@ def damaged(change):
         (lambda r: r["evidence"][0].update(kind="film"), "Found kind = 'film'"),
         (lambda r: r["evidence"][1]["frame"]["data"].append([1]), "rows of a table should have 2 cells"),
         (lambda r: r["evidence"][1]["frame"]["data"][0].__setitem__(0, [1]), "cells should be numbers"),
+        (lambda r: r["evidence"][1].update(answer="nobody"), "answer should be the name of one column"),
+        (lambda r: r.update(summary={"wrong": "x"}), "every part of a finding. Found KeyError"),
+        (lambda r: r.update(summary=[1]), "every part of a finding. Found TypeError"),
         (lambda r: r["evidence"][2].pop("case"), "record should be a panel's record. Found no case"),
         (lambda r: r["evidence"][2]["data"].update(format="x"), "data should be a panel's data"),
         (lambda r: r["evidence"][2]["data"].update(version=9), "data should have version 1. Found version = 9"),

@@ -58,7 +58,7 @@ def test_a_page_holds_every_part():
     for text in (
         "Is it the weight?",
         "It is.",
-        "claim refuted",
+        "claim does not hold",
         "The loss is 3.4.",
         "A paragraph.",
         "Count the steps.",
@@ -140,30 +140,69 @@ def test_several_panels_share_one_module_and_one_copy_of_their_numbers():
 def test_the_verdict_comes_first_then_the_evidence_then_the_play():
     text = Page(kit.to_html(finding(why="Counted twice.", sure="Two seeds agree."))).text
     order = [
-        "claim refuted",
+        "claim does not hold",
         "The loss is 3.4.",
         "Two seeds agree.",
         "Counted twice.",
         "Count the steps.",
+        "Everything else.",
+        "python -m kit investigate",
         "A paragraph.",
+        "Left by the investigator at",
+        "How the sliders compute",
     ]
-    order += ["Left by the investigator at", "Everything else.", "How the sliders compute"]
     body = text[text.index("Verdict\n") :]
     places = [body.index(part) for part in order]
     assert places == sorted(places)
 
 
-def test_without_words_on_certainty_the_page_says_what_the_verdict_means():
-    for verdict, said in (("open", "does not settle the claim"), ("confirmed", "agrees with the claim")):
-        assert said in Page(kit.to_html(finding(verdict=verdict))).text
+def test_how_sure_is_said_only_where_somebody_said_it():
+    for verdict in kit.report.VERDICTS:
+        assert "How sure" not in Page(kit.to_html(finding(verdict=verdict))).text
+        assert "Two seeds agree." in Page(kit.to_html(finding(verdict=verdict, sure="Two seeds agree."))).text
 
 
-def test_contents_lead_to_every_finding_and_every_address_exists():
-    page = Page(kit.to_html(finding(), finding(remains="", evidence=())))
+def test_one_finding_has_no_contents_and_several_lead_to_each():
+    alone = Page(kit.to_html(finding()))
+    assert alone.all("nav") == [] and alone.text.count("claim does not hold") == 1
+    page = Page(kit.to_html(finding(), finding(question="And now?", remains="", evidence=())))
     ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     links = [attributes["href"][1:] for attributes in page.all("a")]
-    assert {"finding-1", "finding-2", "evidence-1", "play-1", "remains-1"} <= set(links) <= ids
-    assert "evidence-2" not in links
+    assert {"finding-1", "finding-2"} <= set(links) <= ids
+    assert {"evidence-1", "play-1", "remains-1"} <= ids and "evidence-2" not in ids
+    assert page.text.count("claim does not hold") == 4, "in the contents and at the head of each"
+
+
+def test_a_finding_without_a_claim_has_no_verdict_on_it():
+    page = Page(kit.to_html(finding(claim=""), finding(claim="")))
+    assert "claim does not hold" not in page.text and page.all("q") == []
+
+
+def test_evidence_is_folded_where_there_are_several_findings():
+    (alone,) = Page(kit.to_html(finding())).all("details")
+    assert "open" in alone
+    several = Page(kit.to_html(finding(), finding()))
+    assert [sorted(folded) for folded in several.all("details")] == [["class"], ["class"]]
+    assert several.text.count("1 figure, 1 table") == 2, "what is inside is said outside"
+
+
+def test_captions_stand_above_figures_and_tables():
+    html = kit.to_html(finding())
+    for caption, drawn in (("Figure 1.", '<img class="kit-picture"'), ("Table 1.", '<table class="kit-table">')):
+        assert html.index(caption) < html.index(drawn)
+
+
+def test_a_setting_refers_to_the_panel_of_another_finding():
+    panel = kit.Panel({"as it is": make_report(1), "late": make_report(2)})
+    there = kit.report.PanelSetting("late", {"lam_cov": 0.0})
+    nowhere = kit.report.PanelSetting("never probed")
+    html = kit.to_html(finding(evidence=(there, nowhere)), finding(evidence=(panel,)))
+    page = Page(html)
+    tries = [a for a in page.all("a") if a.get("class") == "kit-try"]
+    assert [(a["id"], a["href"]) for a in tries] == [("setting-1", "#panel-1")]
+    assert "Try it on the panel: late, lam_cov = 0." in page.text
+    assert "Try it on a panel: never probed, weights as probed." in page.text
+    assert not kit.report.PanelSetting("late", {"lam_nobody": 0.0}).fits(panel)
 
 
 def test_formulas_are_mathematics():

@@ -78,7 +78,7 @@ def test_every_changed_byte_is_noticed(page):
     ("change", "message"),
     [
         (lambda text: text.replace("0.123456", "0.999999"), "the data were changed"),
-        (lambda text: text.replace("claim refuted", "claim confirmed"), "data unchanged, but other words"),
+        (lambda text: text.replace("claim does not hold", "claim holds"), "data unchanged, but other words"),
         (lambda text: text[: len(text) // 2], "a complete page of the kit.*a part of the file"),
         (lambda text: "<!DOCTYPE html><p>hello</p>", "Found 0 records and 0 digests"),
         (lambda text: text + text, "Found 2 records"),
@@ -119,7 +119,8 @@ def test_whatever_is_typed_stays_text_and_verifies(text, tmp_path):
     drawn = evidence(new_axes()[0], text, text, {text: [text]})
     table = kit.Table(pd.DataFrame({text: [text]}), text)
     panel = kit.Panel({text: report}, title=text, note=text)
-    item = kit.Finding(text, text, "open", text, (panel, drawn, table, text), text, text, 0, text, text, text)
+    said = kit.report.Answer(text, [(text, text)], text, text, text, text)
+    item = kit.Finding(text, text, "open", text, (panel, drawn, table, text), text, text, 0, text, text, text, said)
     journal = Journal(tmp_path)
     journal.keep(item, note=text, name=text[:200], diagnosis=text)
     html = journal.to_html(text)

@@ -43,7 +43,7 @@ function csvButton(id, label, text) {
 /** @param {any} data the page's record @returns {Array<{kind: string, id: string, number: number, piece: any}>} */
 function pieces(data) {
   /** @type {Object<string, number>} */
-  const counts = { text: 0, figure: 0, table: 0, panel: 0 };
+  const counts = { text: 0, figure: 0, table: 0, panel: 0, setting: 0 };
   const found = data.findings.flatMap((/** @type {any} */ item) => item.finding.evidence);
   found.unshift(...data.compared);
   return found.map((/** @type {any} */ piece) => {
@@ -97,6 +97,54 @@ function openPanel({ id, number, piece }, data, panels) {
   return panel;
 }
 
+/** Lines to copy get a button. @param {HTMLElement} place */
+function openCode(place) {
+  const code = /** @type {HTMLElement} */ (place.querySelector("code"));
+  const status = h("span", { class: "kit-tool-status", role: "status" });
+  const copy = button({ class: "kit-tool kit-copy-code", text: "Copy", "aria-label": "Copy the lines" }, async () => {
+    globalThis.getSelection()?.selectAllChildren(code);
+    try {
+      await navigator.clipboard.writeText(code.textContent ?? "");
+      say(status, "Copied.");
+    } catch {
+      say(status, "The lines are selected: copy them with Ctrl+C or \u2318C.");
+    }
+  });
+  place.append(h("div", { class: "tools" }, copy, status));
+}
+
+/** A link of a finding to its setting of a panel of the page. @param {string} id @param {any} piece @param {Mounted[]} panels */
+function openSetting(id, piece, panels) {
+  const link = /** @type {HTMLAnchorElement|null} */ (document.getElementById(id));
+  const panel = panels[Number(/^#panel-(\d+)$/.exec(link?.getAttribute("href") ?? "")?.[1]) - 1];
+  if (link === null || panel === undefined) return;
+  const { data } = setting(panel);
+  const state = data.cases.findIndex((/** @type {any} */ probe) => probe.title === piece.case);
+  link.href = formatLink(data, { panel: panel.index, state, weights: piece.weights }, panels.length);
+}
+
+/** Evidence is folded: what an address leads to is opened, as browsers do by themselves if they are new enough. */
+function unfold() {
+  let name = location.hash.slice(1);
+  try { name = decodeURIComponent(name); } catch { /* then it is taken as it stands */ }
+  const target = document.getElementById(name);
+  const folded = target?.closest("details:not([open])");
+  if (!target || !folded) return;
+  folded.setAttribute("open", "");
+  target.scrollIntoView({ block: "start" });
+}
+
+/** On paper all evidence is open; afterwards it is folded as it was. */
+function unfoldOnPaper() {
+  /** @type {Element[]} */
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const folded of opened) folded.setAttribute("open", "");
+  });
+  window.addEventListener("afterprint", () => { for (const folded of opened) folded.removeAttribute("open"); });
+}
+
 /** Sets the panel that the address names, and brings it into view. @param {Mounted[]} panels */
 function followLink(panels) {
   const place = parseLink(location.hash);
@@ -136,8 +184,15 @@ function openPage() {
     }
     if (kind === "table") byId(`${id}-tools`).append(csvButton(id, label, () => tableCsv(piece.frame)));
   }
-  followLink(panels);
-  window.addEventListener("hashchange", () => followLink(panels));
+  for (const { kind, id, piece } of found) if (kind === "setting") openSetting(id, piece, panels);
+  for (const place of document.querySelectorAll(".kit-code")) openCode(/** @type {HTMLElement} */ (place));
+  unfoldOnPaper();
+  const follow = () => {
+    followLink(panels);
+    unfold();
+  };
+  follow();
+  window.addEventListener("hashchange", follow);
   if (globalThis.crypto?.subtle) checkRecord(text);
 }
 
