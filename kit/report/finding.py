@@ -11,6 +11,7 @@ import pandas as pd
 
 from kit.panel import Panel
 from kit.plots import Evidence
+from kit.report.answer import Answer
 from kit.report.tables import render_table
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
@@ -63,6 +64,7 @@ class Finding:
         seed, command: how to see it again.
         sure: how sure this is; without it the page says what the verdict means.
         why: what the verdict rests on, where the answer does not say it.
+        summary: what was wrong, how that is known and what to do, for the box at the head of the page; see ``Answer``.
 
     All texts are plain: they are escaped on the page.
     """
@@ -78,10 +80,13 @@ class Finding:
     command: str = ""
     sure: str = ""
     why: str = ""
+    summary: Answer | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict should be one of {', '.join(VERDICTS)}. Found verdict = {self.verdict!r}.")
+        if not isinstance(self.summary, (Answer, type(None))):
+            raise ValueError(f"summary should be a kit.report.Answer. Found a {type(self.summary).__name__}.")
         if isinstance(self.evidence, (str, Evidence, Table, Panel)):
             raise ValueError(
                 f"evidence should be a sequence. Found one {type(self.evidence).__name__}; put it in a list."

@@ -66,6 +66,7 @@ def render_page(shown: Sequence[Shown], title: str, *, compared: Any = None) -> 
         .render(
             title=title,
             findings=[_entry(item, numbers) for item in shown],
+            lead=_lead(shown),
             compared=differs,
             words=VERDICT_WORDS,
             meaning=MEANING,
@@ -81,6 +82,12 @@ def render_page(shown: Sequence[Shown], title: str, *, compared: Any = None) -> 
     )
     # the digest is that of the page with zeros in its own place
     return page.replace(f'content="{NO_DIGEST}"', f'content="{digest(page)}"', 1)
+
+
+def _lead(shown: Sequence[Shown]) -> Any:
+    """The finding whose summary stands above the contents: the only one that has a summary."""
+    having = [item.finding for item in shown if item.finding.summary is not None]
+    return having[0] if len(having) == 1 else None
 
 
 def _entry(item: Shown, numbers: dict[str, Iterator[int]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from kit.panel import Panel
 from kit.plots import Evidence
+from kit.report.answer import Answer
 from kit.report.finding import Finding, Table
 
 FORMAT, VERSION = "kit.finding", 1
@@ -28,6 +29,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
         "version": VERSION,
         **{name: getattr(finding, name) for name in _TEXTS},
         "seed": None if finding.seed is None else int(finding.seed),
+        "summary": None if finding.summary is None else finding.summary.to_record(),
         "evidence": [evidence_record(item) for item in finding.evidence],
     }
 
@@ -47,7 +49,13 @@ def finding_from_record(record: Mapping[str, Any]) -> Finding:
         )
     try:
         evidence = tuple(evidence_from_record(item) for item in record["evidence"])
-        return Finding(evidence=evidence, seed=record["seed"], **{name: _text(record, name) for name in _TEXTS})
+        summary = record.get("summary")  # records of before 0.2 have none
+        return Finding(
+            evidence=evidence,
+            seed=record["seed"],
+            summary=None if summary is None else Answer.from_record(summary),
+            **{name: _text(record, name) for name in _TEXTS},
+        )
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"record should hold every part of a finding. Found {error!r}.") from error
 

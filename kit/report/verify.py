@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.files import write_atomically
+from kit.report.answer import Answer
 from kit.report.csvs import csv_text, figure_table, panel_table
 from kit.report.data import FORMAT, NO_DIGEST, VERSION, WORDS, digest
 from kit.report.page import Shown
@@ -38,7 +39,7 @@ class Verified:
         title: its heading.
         sha256: of its data, as shown at the foot of the page.
         shown: the findings with their names and notes, as records; ``findings`` makes them live again.
-        tables: file name -> text: the numbers of figures, tables and panels as CSV, panels also as JSON.
+        tables: file name -> text: answers and the numbers of figures, tables and panels as CSV, panels also as JSON.
     """
 
     path: Path
@@ -141,6 +142,9 @@ def _complete(data: Mapping[str, Any], pictures: Mapping[str, str]) -> list[dict
 def _tables(shown: Sequence[Mapping[str, Any]], compared: Mapping[str, Any] | None) -> dict[str, str]:
     """Numbered as on the page."""
     tables: dict[str, str] = {}
+    answers = [item["finding"].get("summary") for item in shown]
+    for place, answer in enumerate((answer for answer in answers if answer is not None), 1):
+        tables[f"answer-{place}.csv"] = csv_text(["part", "text"], Answer.from_record(answer).rows)
     counts = {"figure": 0, "table": 0, "panel": 0, "text": 0}
     pieces = [] if compared is None else [compared]
     pieces += [piece for item in shown for piece in item["finding"]["evidence"]]
