@@ -42,7 +42,7 @@ def answer(diagnosis: Diagnosis) -> list[str]:
     if top is None:
         return [_no_cause(diagnosis)]
     lines = [headline(diagnosis)]
-    lines += [f"Also established: {_lower(c.plain)}: {c.facts[0]}." for c in diagnosis.established if c.key != top.key]
+    lines += [f"Also established: {lower(c.plain)}: {c.facts[0]}." for c in diagnosis.established if c.key != top.key]
     return lines + ([f"What happens: {top.hypothesis.mechanism}"] if top.hypothesis.mechanism else [])
 
 
@@ -50,8 +50,8 @@ def headline(diagnosis: Diagnosis) -> str:
     """The first cause: as a fact where a fact establishes it, else with its probability."""
     top = diagnosis.top
     if top.facts:
-        return f"Established: {_lower(top.plain)}: {top.facts[0]}."
-    return f"{_OPENING[top.hypothesis.verdict]}: {_lower(top.plain)} ({top.posterior:.1%})."
+        return f"Established: {lower(top.plain)}: {top.facts[0]}."
+    return f"{_OPENING[top.hypothesis.verdict]}: {lower(top.plain)} ({top.posterior:.1%})."
 
 
 def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
@@ -63,7 +63,7 @@ def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
 def other_facts(diagnosis: Diagnosis) -> str:
     """What holds without exception and was not said of a cause, in sentences."""
     said = {cause.facts[0] for cause in diagnosis.established}
-    return " ".join(f"{fact[:1].upper()}{fact[1:]}." for fact in diagnosis.facts if fact not in said)
+    return " ".join(f"{_upper(fact)}." for fact in diagnosis.facts if fact not in said)
 
 
 def fixes(diagnosis: Diagnosis) -> list[str]:
@@ -129,13 +129,17 @@ def _unseen(diagnosis: Diagnosis, verbose: bool) -> list[str]:
         return []
     gain = f" Most to gain: {'; '.join(map(str, diagnosis.additions))}." if diagnosis.additions else ""
     lines = [f"{len(hidden)} of {len(diagnosis.findings)} checks had nothing to look at.{gain}"]
-    return lines + ([f"- {f.check.question} {f.answer.because.capitalize()}." for f in hidden] if verbose else [])
+    return lines + ([f"- {f.check.question} {_upper(f.answer.because)}." for f in hidden] if verbose else [])
 
 
-def _lower(sentence: str) -> str:
+def lower(sentence: str) -> str:
     """To stand inside another sentence; "NaN" keeps its letters."""
     first = sentence.split(" ", 1)[0]
     return sentence if first[1:] != first[1:].lower() else sentence[:1].lower() + sentence[1:]
+
+
+def _upper(clause: str) -> str:
+    return clause[:1].upper() + clause[1:]
 
 
 def ranking(diagnosis: Diagnosis) -> pd.DataFrame:
