@@ -23,18 +23,19 @@ _OUT_OF_SIGHT = """([panel, wanted]) => {
       if (!inside) out.push(`${selector} at ${[box.left, box.top, box.right, box.bottom].map(Math.round)}`);
     } }
   return { out, counts, area: [left, top, right, bottom], panel: root.getBoundingClientRect().toJSON() } }"""
-_TO_THE_TOP = """panel => {
-  const root = document.querySelector(panel), area = root.closest('.jp-WindowedPanel-outer');
-  if (area === null) window.scrollBy({ top: root.getBoundingClientRect().top, behavior: 'instant' });
-  else area.scrollTop += root.getBoundingClientRect().top - area.getBoundingClientRect().top }"""
+_SCROLL = """(node, from_top) => {
+  const area = node.closest('.jp-WindowedPanel-outer'), top = node.getBoundingClientRect().top - from_top;
+  if (area === null) window.scrollBy({ top, behavior: 'instant' });
+  else area.scrollTop += top - area.getBoundingClientRect().top }"""
 _BOXES = """nodes => nodes.map(node => {
   const { x, y, width, height } = node.getBoundingClientRect(); return [x, y, width, height] })"""
 
 
-def scrolled_to(page: Any, panel: str) -> Any:
-    """The page, with the top of the panel at the top of what scrolls."""
+def scrolled_to(page: Any, thing: Any, from_top: float = 0) -> Any:
+    """The page, scrolled until the thing (a selector or a locator) stands so many pixels below the top of what scrolls."""
+    node = page.locator(thing).first if isinstance(thing, str) else thing
     for _ in range(3):  # a notebook measures its cells as they come into view
-        page.evaluate(_TO_THE_TOP, panel)
+        node.evaluate(_SCROLL, from_top)
         painted(page)
     return page
 

@@ -147,8 +147,7 @@ def test_in_a_narrow_part_of_the_window_the_numbers_stay_above_the_sliders(opene
     area = page.locator(".jp-WindowedPanel-outer").bounding_box()
     rows = page.locator(".kit-row")
     for number in range(7):
-        rows.nth(number).evaluate("node => node.scrollIntoView({ block: 'end', behavior: 'instant' })")
-        painted(page)
+        scrolled_to(page, rows.nth(number), 110)
         ((_, top, _, height),), (row,) = boxes(readout), boxes(rows.nth(number))
         assert area["y"] - 1 <= top and top + height <= row[1] + 1 and row[1] + row[3] <= area["y"] + area["height"] + 1
     scrolled_to(page, ".kit-panel")

@@ -13,7 +13,7 @@ import kit
 from kit.journal import Journal
 from kit.report import verify
 from tests.browser._axe import axe_source, violations
-from tests.browser._boxes import boxes, out_of_sight
+from tests.browser._boxes import boxes, out_of_sight, scrolled_to
 from tests.browser._findings import full_finding
 from tests.browser._latency import dragged, measured, spoken, spoken_drag
 from tests.browser._offline import opened_offline
@@ -119,8 +119,7 @@ def test_on_a_telephone_the_numbers_stay_above_the_sliders(which, browser, reque
         painted(page)
         for weight in ("lam_cov", "lam_K", "lam_peak_contrast"):
             row = page.locator(f'#panel-1 .kit-row[data-weight="{weight}"]')
-            row.evaluate("node => node.scrollIntoView({ block: 'end' })")
-            painted(page)
+            scrolled_to(page, row, 110)
             seen = out_of_sight(
                 page, "#panel-1 .kit-panel", [".kit-total", ".kit-grad", ".kit-small-parts", ".kit-small-pulls"]
             )

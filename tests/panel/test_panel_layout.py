@@ -104,8 +104,7 @@ def test_beside_each_other_and_on_one_screen(visit, width):
 def test_on_a_telephone_what_the_slider_moves_stays_in_sight(visit, weight):
     page = shown(visit, Panel(make_report(1)), viewport={"width": 360, "height": 640})
     slider = page.locator(f'.kit-row[data-weight="{weight}"] input[type=range]')
-    slider.evaluate("node => node.scrollIntoView({ block: 'end', behavior: 'instant' })")
-    painted(page)
+    scrolled_to(page, slider, 130)
     readout = page.locator(".kit-readout")
     wanted = [".kit-total", ".kit-grad", ".kit-small-parts", ".kit-small-pulls"]
     assert out_of_sight(page, ".kit-panel", wanted)["out"] == []
@@ -116,8 +115,8 @@ def test_on_a_telephone_what_the_slider_moves_stays_in_sight(visit, weight):
     assert columns.get_attribute("height") != before[0] and readout.inner_text() != before[1]
     assert out_of_sight(page, ".kit-panel", wanted)["out"] == []
     slider.evaluate("node => node.blur()")
-    page.keyboard.press("Tab")
-    slider.focus()  # from below, as with Shift+Tab: it is not left behind the numbers
+    scrolled_to(page, slider, 20)
+    slider.focus()  # it is not left behind the numbers
     painted(page)
     ((_, top, _, height),), (place,) = boxes(readout), boxes(slider)
     assert place[1] >= top + height - 1 and place[1] + place[3] <= 640
@@ -130,8 +129,7 @@ def test_the_small_picture_shows_the_terms_in_proportion_and_goes_with_its_slide
     for kind, values in (("parts", report.weights * report.L), ("pulls", report.weights * report.norms)):
         drawn = page.locator(f".kit-small-{kind} rect").evaluate_all(height)
         assert drawn == pytest.approx(list(values / values.max() * max(drawn)), abs=0.02), kind
-    page.locator(".kit-plot-cosines").evaluate("node => node.scrollIntoView({ block: 'start', behavior: 'instant' })")
-    painted(page)
+    scrolled_to(page, ".kit-plot-cosines")
     ((_, top, _, height),) = boxes(page.locator(".kit-readout"))
     assert top + height <= 0, "below the charts it is in the way of nothing"
     scrolled_to(page, ".kit-panel")
