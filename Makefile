@@ -13,7 +13,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  (the same from Python: $(BIN)/python -m kit --help)"
 
-lab: $(INSTALLED) ## set up and open JupyterLab on the first notebook
+lab: $(INSTALLED) ## set up and open JupyterLab on the first notebook, in your copy of them (my_notebooks/)
 	$(BIN)/python -m kit lab
 
 test: $(TESTABLE) ## set up and run all tests, in two processes (WORKERS=0: in one)
@@ -36,7 +36,7 @@ lint: $(TESTABLE) ## check the style
 	$(BIN)/ruff check kit tests
 	$(BIN)/ruff format --check kit tests
 
-clean: ## remove the environment and everything generated
+clean: ## remove the environment and everything generated; your copy of the notebooks stays
 	rm -rf $(VENV) findings .pytest_cache .ruff_cache
 
 $(BIN)/python:

@@ -28,11 +28,12 @@ def overlaid(runs: Mapping[str, Mapping[str, Line]], along: str) -> list[Axes]:
     axes = new_axes(len(losses), width=4.6 * len(losses), height=3.2)
     colours = palette()["terms"][2:4]  # not those of train and validation: here a colour is a run
     for ax, loss in zip(axes, losses, strict=True):
+        few = max(len(lines[loss][0]) for lines in runs.values()) <= _FEW
         for place, lines in enumerate(runs.values()):
             x, y = lines[loss]
             ax.plot(
                 x, y, color=colours[place % len(colours)], linestyle=_DASHES[place % len(_DASHES)], linewidth=1.6,
-                marker=_MARKERS[place % len(_MARKERS)] if len(x) <= _FEW else None, markersize=4,
+                marker=_MARKERS[place % len(_MARKERS)] if few else None, markersize=4,
             )  # fmt: skip
         ax.set_title(loss, fontsize=10, loc="left")
         ax.set_xlabel(along)

@@ -77,6 +77,8 @@ def test_the_figure_has_a_plot_a_loss_and_a_line_a_run():
         ]
         looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in ax.lines}
         assert len(looks) == 2 and ax.get_xlabel() == "epoch"
+    longer = {**runs, "c": {loss: (range(99), range(99)) for loss in runs["b"]}}
+    assert {line.get_marker() for line in overlaid(longer, "epoch")[0].lines} == {"None"}, "all marked, or none"
     legend = axes[0].get_figure().legends[0]
     assert [text.get_text() for text in legend.get_texts()] == [r"a \$x\$", "b"]
 

@@ -191,7 +191,9 @@ def test_the_list_as_html_counts_like_the_places(journal):
     ]
 
 
-@pytest.mark.parametrize(("here", "wanted"), [("notebooks", "findings"), ("elsewhere", "elsewhere/findings")])
+@pytest.mark.parametrize(
+    ("here", "wanted"), [("notebooks", "findings"), ("my_notebooks", "findings"), ("elsewhere", "elsewhere/findings")]
+)
 def test_the_journal_of_an_investigation_lies_beside_its_notebooks(tmp_path, monkeypatch, here, wanted):
     (tmp_path / here).mkdir()
     monkeypatch.chdir(tmp_path / here)
