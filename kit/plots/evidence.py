@@ -88,13 +88,17 @@ def _words(axes: Axes) -> str:
 def png_of(figure: Figure) -> bytes:
     """The figure as a PNG of at most 128 colours: a third of the bytes, and charts have fewer colours than that."""
     buffer = io.BytesIO()
+    _picture(figure).quantize(_COLOURS, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def _picture(figure: Figure) -> Image.Image:
+    """The figure as RGB, on white where it has no ground; its canvas stays what it is."""
     if isinstance(figure.canvas, FigureCanvasAgg):
         figure.canvas.draw()
         drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))
-    else:
-        figure.savefig(buffer, format="png")  # another backend's canvas has no picture of its own
+    else:  # another backend's canvas has no picture of its own
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
         drawn = Image.open(buffer)
-    picture = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn.convert("RGBA")).convert("RGB")
-    buffer = io.BytesIO()
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
-    return buffer.getvalue()
+    return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn.convert("RGBA")).convert("RGB")
