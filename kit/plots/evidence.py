@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 _COLOURS = 128
+_MOST = 4096  # different colours that are compared one by one
 
 
 @dataclass(frozen=True)
@@ -106,29 +107,35 @@ def _words(axes: Axes) -> str:
 
 def png_of(figure: Figure) -> bytes:
     """The figure as a PNG of at most 128 colours: a third of the bytes. The commonest, lines and areas, stay as they are."""
-    pixels = _pixels(figure)  # [h, w, 3]
+    drawn = _picture(figure)
+    pixels = np.asarray(drawn)  # [h, w, 3]
     packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     found, place, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    if len(found) > _MOST:  # a photograph: no colour of it is a line
+        return _saved(drawn.quantize(_COLOURS, dither=Image.Dither.NONE))
     colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.int64)  # [n, 3]
     kept = colours[np.argsort(-counts)[: _COLOURS // 2]]
-    between = Image.fromarray(pixels).quantize(_COLOURS // 2, method=Image.Quantize.MAXCOVERAGE).getpalette()
+    between = drawn.quantize(_COLOURS // 2, method=Image.Quantize.MAXCOVERAGE).getpalette()
     table = np.concatenate([kept, np.reshape(between, (-1, 3))])
     nearest = np.square(colours[:, None] - table).sum(2).argmin(1).astype(np.uint8)
     picture = Image.fromarray(nearest[place].reshape(packed.shape), mode="P")
     picture.putpalette(table.astype(np.uint8).ravel().tolist())
+    return _saved(picture)
+
+
+def _saved(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 
-def _pixels(figure: Figure) -> np.ndarray:
-    """[h, w, 3] of 8 bits, on white where the figure is transparent."""
+def _picture(figure: Figure) -> Image.Image:
+    """The figure as RGB, on white where it has no ground; its canvas stays what it is."""
     if isinstance(figure.canvas, FigureCanvasAgg):
         figure.canvas.draw()
         drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))
-    else:
+    else:  # another backend's canvas has no picture of its own
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")  # another backend's canvas has no picture of its own
+        figure.savefig(buffer, format="png")
         drawn = Image.open(buffer)
-    white = Image.new("RGBA", drawn.size, "white")
-    return np.asarray(Image.alpha_composite(white, drawn.convert("RGBA")).convert("RGB"))
+    return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn.convert("RGBA")).convert("RGB")

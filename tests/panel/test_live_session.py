@@ -275,7 +275,10 @@ def test_probes_come_every_so_many_batches():
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("all_weights_zero", "established so far: weights of the loss are 0, or its terms cancel: 7 of 7 weights were 0"),
+        (
+            "all_weights_zero",
+            "established so far: weights of the loss are 0, or its terms cancel: 7 of 7 weights were 0",
+        ),
         ("lam_cov_zero", "because: main weight 0 (lam_cov was 0)"),
         ("blend_missing", "because: prediction missing (missing: R_blend)"),
         ("loss_outside_loop", "most likely so far: the loss, or the step, stands after the batch loop"),
