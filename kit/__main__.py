@@ -123,18 +123,19 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     try:
         load = TrainingHistory.load if options.recorded.suffix == ".json" else Trace.load
-        diagnosis = diagnose(load(options.recorded))
+        run = load(options.recorded)
+        diagnosis = diagnose(run)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     print(json.dumps(diagnosis.to_dict(), indent=1) if options.json else diagnosis.explain())
     if options.out is not None:
-        from kit.investigation.diagnosed import diagnosis_finding
+        from kit.investigation.own_page import diagnosis_finding
         from kit.report import write_html
 
         try:
             command = f"python -m kit diagnose {options.recorded.name}"
-            written = write_html(options.out, diagnosis_finding(diagnosis, command=command))
+            written = write_html(options.out, diagnosis_finding(diagnosis, run, command=command))
         except (OSError, ValueError) as error:
             print(f"could not write the page: {error}", file=sys.stderr)
             return 2

@@ -25,7 +25,7 @@ def summary(diagnosis: Diagnosis) -> str:
 
 def explain(diagnosis: Diagnosis, *, verbose: bool = False) -> str:
     """The summary, then why, what speaks against it, what else has a sign, and what was not seen."""
-    return "\n".join([*_first_lines(diagnosis), *details(diagnosis), *_unseen(diagnosis, verbose)])
+    return "\n".join([*_first_lines(diagnosis), *details(diagnosis), *unseen(diagnosis, verbose)])
 
 
 def _first_lines(diagnosis: Diagnosis) -> list[str]:
@@ -63,7 +63,7 @@ def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
 def other_facts(diagnosis: Diagnosis) -> str:
     """What holds without exception and was not said of a cause, in sentences."""
     said = {cause.facts[0] for cause in diagnosis.established}
-    return " ".join(f"{_upper(fact)}." for fact in diagnosis.facts if fact not in said)
+    return " ".join(sentence(fact) for fact in diagnosis.facts if fact not in said)
 
 
 def fixes(diagnosis: Diagnosis) -> list[str]:
@@ -122,14 +122,14 @@ def _reasons(diagnosis: Diagnosis, opening: str, keys: tuple[str, ...]) -> list[
     return [f"{opening}: {said}."] if said else []
 
 
-def _unseen(diagnosis: Diagnosis, verbose: bool) -> list[str]:
+def unseen(diagnosis: Diagnosis, verbose: bool = False) -> list[str]:
     """One line, or with `verbose` one for each check that had nothing to look at."""
     hidden = [f for f in diagnosis.findings if f.yes is None]
     if not hidden:
         return []
     gain = f" Most to gain: {'; '.join(map(str, diagnosis.additions))}." if diagnosis.additions else ""
     lines = [f"{len(hidden)} of {len(diagnosis.findings)} checks had nothing to look at.{gain}"]
-    return lines + ([f"- {f.check.question} {_upper(f.answer.because)}." for f in hidden] if verbose else [])
+    return lines + ([f"- {f.check.question} {sentence(f.answer.because)}" for f in hidden] if verbose else [])
 
 
 def lower(sentence: str) -> str:
@@ -138,8 +138,9 @@ def lower(sentence: str) -> str:
     return sentence if first[1:] != first[1:].lower() else sentence[:1].lower() + sentence[1:]
 
 
-def _upper(clause: str) -> str:
-    return clause[:1].upper() + clause[1:]
+def sentence(clause: str) -> str:
+    """With a capital and a full stop."""
+    return f"{clause[:1].upper()}{clause[1:]}."
 
 
 def ranking(diagnosis: Diagnosis) -> pd.DataFrame:
