@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from kit.diagnosis.result import Cause, Diagnosis
 
 _TOLD = 4  # reasons named in a sentence; the table names all
-_OPENING = {"fault": "Most likely", "not_a_fault": "Not a fault", "wrong_number": "The number is wrong"}
 _ACTIONS = ("What to do", "And", "And")
 _SMALL = 0.0005  # reads 0.0%
 NO_SIGN = "No sign of trouble in the loop itself"
@@ -42,7 +41,7 @@ def answer(diagnosis: Diagnosis) -> list[str]:
     if top is None:
         return [_no_cause(diagnosis)]
     lines = [headline(diagnosis)]
-    lines += [f"Also established: {lower(c.plain)}: {c.facts[0]}." for c in diagnosis.established if c.key != top.key]
+    lines += [f"Also established: {lower(cause.plain)}: {cause.facts[0]}." for cause in diagnosis.named[1:]]
     return lines + ([f"What happens: {top.hypothesis.mechanism}"] if top.hypothesis.mechanism else [])
 
 
@@ -51,7 +50,11 @@ def headline(diagnosis: Diagnosis) -> str:
     top = diagnosis.top
     if top.facts:
         return f"Established: {lower(top.plain)}: {top.facts[0]}."
-    return f"{_OPENING[top.hypothesis.verdict]}: {lower(top.plain)} ({top.posterior:.1%})."
+    if top.hypothesis.verdict == "not_a_fault":
+        return f"Not a fault: {lower(top.plain)} ({top.posterior:.1%})."
+    if top.posterior < diagnosis.policy.possible:
+        return f"Possible: {lower(top.plain)} ({top.posterior:.1%}). No likelier cause has a sign."
+    return f"Most likely: {lower(top.plain)} ({top.posterior:.1%})."
 
 
 def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
@@ -68,8 +71,7 @@ def other_facts(diagnosis: Diagnosis) -> str:
 
 def fixes(diagnosis: Diagnosis) -> list[str]:
     """Of the causes that are named."""
-    named = [] if diagnosis.top is None else [diagnosis.top, *diagnosis.established]
-    return list(dict.fromkeys(cause.hypothesis.fix for cause in named))
+    return list(dict.fromkeys(cause.hypothesis.fix for cause in diagnosis.named))
 
 
 def _no_cause(diagnosis: Diagnosis) -> str:
@@ -87,6 +89,11 @@ def _no_cause(diagnosis: Diagnosis) -> str:
 
 def details(diagnosis: Diagnosis) -> list[str]:
     """Why, what speaks against it, what the fix did, and what else has a sign."""
+    return reasons(diagnosis) + _others(diagnosis)
+
+
+def reasons(diagnosis: Diagnosis) -> list[str]:
+    """Why, what speaks against it, and what the fix did; of a run without a known cause, what was seen."""
     top = diagnosis.top
     if top is None:
         seen = [f for f in diagnosis.findings if f.yes]
@@ -102,7 +109,14 @@ def details(diagnosis: Diagnosis) -> list[str]:
             f"Intervention: {i.word}. Before: train {i.before.train}, validation {i.before.validation}. "
             f"With the fix alone: train {i.after.train}, validation {i.after.validation}."
         )
-    named = {cause.key for cause in (top, *diagnosis.established)}
+    return lines
+
+
+def _others(diagnosis: Diagnosis) -> list[str]:
+    top, lines = diagnosis.top, []
+    if top is None:
+        return lines
+    named = {cause.key for cause in diagnosis.named}
     others = [c for c in diagnosis.causes if c.has_sign and c.key not in named and c.posterior >= _SMALL]
     if others:
         lines.append(f"These have a sign too: {_named(others)}.")

@@ -37,10 +37,9 @@ def causes_table(diagnosis: Diagnosis, *, named: bool = True) -> Table:
 
     named: with the causes that the diagnosis names.
     """
-    own = [] if diagnosis.top is None else [diagnosis.top, *diagnosis.established]
-    first = {cause.key: cause for cause in own}
+    first = {cause.key for cause in diagnosis.named}
     rest = [cause for cause in diagnosis.causes if cause.key not in first]
-    shown = [*(first.values() if named else ()), *sorted(rest, key=lambda cause: not cause.has_sign)]
+    shown = [*(diagnosis.named if named else ()), *sorted(rest, key=lambda cause: not cause.has_sign)]
     rows = [
         {"cause": cause.plain, "judgement": _judged(diagnosis, cause), "what was seen": _seen(diagnosis, cause)}
         for cause in shown
@@ -54,7 +53,7 @@ def causes_table(diagnosis: Diagnosis, *, named: bool = True) -> Table:
             if named
             else "Other causes considered: what was seen of each?"
         )
-        + (f" {left} more are left out: there was nothing to look at." if left else ""),
+        + (f" Left out, as there was nothing to look at: {left} more." if left else ""),
     )
 
 
@@ -62,7 +61,7 @@ def _judged(diagnosis: Diagnosis, cause: Cause) -> str:
     if not cause.has_sign:
         return "no sign"
     sure, word = sure_of(diagnosis, cause), diagnosis.verdict_of(cause)
-    return word if sure == "established" else f"{word} ({sure})"
+    return word if cause.facts else f"{word} ({sure})"
 
 
 def _seen(diagnosis: Diagnosis, cause: Cause) -> str:

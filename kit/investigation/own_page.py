@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kit.diagnosis import Cause, Diagnosis
-from kit.diagnosis.speech import answer, details, fixes, lower, unseen
+from kit.diagnosis import Diagnosis
+from kit.diagnosis.speech import answer, fixes, lower, reasons, unseen
 from kit.hypotheses import Observed
 from kit.hypotheses.checks.symptoms import spoken
 from kit.investigation.diagnosed import causes_table
@@ -31,6 +31,9 @@ _TITLES: Mapping[str, str] = {
     "nothing_found": "No sign of trouble in the loop itself",
     "unexplained": "There is a symptom, and no known cause explains it",
     "nothing_trained": "Nothing was trained inside the with block",
+    "model_not_called": "The model that was passed was never called",
+    "not_displayed": "The displayed losses were not logged",
+    "unknown_weights": "The loss has no weights of the names that were asked for",
 }
 _COUNTS: Mapping[str, str] = {
     "batches": "batches", "backwards": "backward passes", "steps": "steps", "scaler_skips": "skipped by the scaler",
@@ -62,40 +65,33 @@ def diagnosis_finding(diagnosis: Diagnosis, run: Any, *, command: str = "", seed
         claim="",
         verdict=colour,
         badge=badge,
-        answer=what_ran(seen) if top is not None else " ".join([*lacks, *answer(diagnosis)]),
+        answer=" ".join([*([*lacks, *answer(diagnosis)] if top is None else ()), what_ran(seen)]),
         evidence=tuple(_evidence(diagnosis, seen)),
         remains=" ".join(unseen(diagnosis)),
         seed=seed,
         command=command,
         sure=_sure(diagnosis),
-        why="" if top is not None else what_ran(seen),
         summary=None if top is None else _box(diagnosis, seen, lacks),
     )
 
 
 def _box(diagnosis: Diagnosis, seen: Observed, lacks: list[str]) -> Answer:
     """Below the title, which names the causes: what happens, how that is known, what to do."""
-    named = _named(diagnosis)
     return Answer(
-        wrong="\n".join([*lacks, *(cause.hypothesis.mechanism or cause.plain for cause in named)]),
+        wrong="\n".join([*lacks, *(cause.hypothesis.mechanism or cause.plain for cause in diagnosis.named)]),
         evidence=_measured(diagnosis, seen),
         action=" ".join(fixes(diagnosis)),
-        code="\n".join(cause.hypothesis.guard for cause in named if cause.hypothesis.guard),
+        code="\n".join(cause.hypothesis.guard for cause in diagnosis.named if cause.hypothesis.guard),
     )
 
 
 def title_of(diagnosis: Diagnosis) -> str:
     """The cause in a sentence, or that there is none."""
     if diagnosis.top is None:
-        first = [notice.key for notice in diagnosis.lacks][:1]
-        return _TITLES["nothing_trained" if first == ["nothing_trained"] else diagnosis.verdict]
-    first, *others = _named(diagnosis)
+        lacks = diagnosis.verdict == "nothing_found" and diagnosis.lacks
+        return _TITLES[lacks[0].key if lacks else diagnosis.verdict]
+    first, *others = diagnosis.named
     return ", and ".join([first.plain, *(lower(cause.plain) for cause in others)])
-
-
-def _named(diagnosis: Diagnosis) -> list[Cause]:
-    named = {cause.key: cause for cause in (diagnosis.top, *diagnosis.established)}
-    return list(named.values())
 
 
 def what_ran(seen: Observed) -> str:
@@ -114,10 +110,10 @@ def what_ran(seen: Observed) -> str:
 
 def _measured(diagnosis: Diagnosis, seen: Observed) -> list[tuple[str, str]]:
     """What decides, what else holds without exception, and the two displayed numbers."""
-    own = {sign.key for cause in _named(diagnosis) for sign in cause.hypothesis.signs}
-    found = [f for f in diagnosis.findings if f.answer.fact or (f.yes and f.key in own)]
-    found.sort(key=lambda f: f.key not in own)
-    pairs = [(f.label, f.answer.fact or f.answer.because) for f in found]
+    own = list(dict.fromkeys(sign.key for cause in diagnosis.named for sign in cause.hypothesis.signs))
+    said = [f for f in map(diagnosis.finding, own) if f.yes]
+    pairs = [(f.label, f.answer.fact or f.answer.because) for f in said]
+    pairs += [(f.label, f.answer.because) for f in diagnosis.findings if f.answer.fact and f.key not in own]
     shown = {"train, displayed": "train_loss", "validation, displayed": "val_loss"}
     return pairs + [
         (what, spoken(seen.over_epochs(name))) for what, name in shown.items() if seen.over_epochs(name).size
@@ -142,7 +138,7 @@ def _evidence(diagnosis: Diagnosis, seen: Observed) -> Iterator[Evidence | Table
         yield curves
     if not seen.epochs.empty:
         yield epoch_table(seen)
-    yield from details(diagnosis)
+    yield from reasons(diagnosis)
     if any(len(cause.silent) < len(cause.hypothesis.signs) for cause in diagnosis.causes):
         yield causes_table(diagnosis, named=False)
 
@@ -195,16 +191,12 @@ def curves_evidence(seen: Observed) -> Evidence | None:
 
 
 def epoch_table(seen: Observed) -> Table:
-    """Counts and losses of each epoch; columns that were not observed are left out."""
+    """Counts of each epoch; columns that were not observed are left out."""
     rows = seen.epochs
     columns: dict[str, Any] = {}
     for name, word in _COUNTS.items():
         if name in rows and rows[name].notna().any() and (name != "scaler_skips" or rows[name].any()):
-            columns[word] = rows[name] if name == "lr" else _cells(rows[name], ".0f")
-    for kind, pair in curves_of(seen).items():
-        for what, values in (("train", pair.train_loss), ("validation", pair.val_loss)):
-            if _finite(values):
-                columns[f"{what}, {kind}"] = _cells(values, ".4g")
+            columns[word] = rows[name] if name == "lr" else _cells(rows[name])
     frame = pd.DataFrame({name: list(values) for name, values in columns.items()}, index=rows.index)
     if len(frame) and frame.index.name != "epoch":
         frame.index = pd.RangeIndex(1, len(frame) + 1)
@@ -228,9 +220,8 @@ def _finite(values: list[float]) -> list[float]:
     return [value for value in values if np.isfinite(value)]
 
 
-def _cells(values: Iterable[float], form: str) -> list[Any]:
-    """Numbers; texts where one is missing, so that it stays empty."""
+def _cells(values: Iterable[float]) -> list[int] | list[str]:
+    """Whole numbers; texts where one is missing, so that it stays empty."""
     values = list(values)
-    if len(_finite(values)) < len(values):
-        return [f"{value:{form}}" if np.isfinite(value) else "" for value in values]
-    return [int(value) for value in values] if form == ".0f" else values
+    missing = len(_finite(values)) < len(values)
+    return ["" if np.isnan(v) else f"{v:.0f}" for v in values] if missing else [int(v) for v in values]
