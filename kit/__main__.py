@@ -160,17 +160,18 @@ def _diagnose(options: argparse.Namespace) -> int:
 
             check_path(options.out)
         load = TrainingHistory.load if options.recorded.suffix == ".json" else Trace.load
-        diagnosis = diagnose(load(options.recorded))
+        run = load(options.recorded)
+        diagnosis = diagnose(run)
     except (OSError, ValueError) as error:
         return _refuse(sentence(error))
     print(json.dumps(diagnosis.to_dict(), indent=1) if options.json else diagnosis.explain())
     if options.out is not None:
-        from kit.investigation.diagnosed import diagnosis_finding
+        from kit.investigation.own_page import diagnosis_finding
         from kit.report import write_html
 
         try:
             command = f"python -m kit diagnose {options.recorded.name}"
-            written = write_html(options.out, diagnosis_finding(diagnosis, command=command))
+            written = write_html(options.out, diagnosis_finding(diagnosis, run, command=command))
         except (OSError, ValueError) as error:
             return _refuse(sentence(error, "write"))
         print(repr(written), file=sys.stderr)

@@ -137,6 +137,11 @@ class Diagnosis:
         return tuple(found)
 
     @property
+    def named(self) -> tuple[Cause, ...]:
+        """The causes that the answer names: ``top``, and every other that is established."""
+        return tuple({c.key: c for c in (self.top, *self.established) if c is not None}.values())
+
+    @property
     def facts(self) -> tuple[str, ...]:
         """What holds without exception, in the order of the checks."""
         return tuple(dict.fromkeys(f.answer.fact for f in self.findings if f.answer.fact))
@@ -160,13 +165,15 @@ class Diagnosis:
         return pd.DataFrame(rows)
 
     def verdict_of(self, cause: Cause) -> str:
-        """ "established", "most likely", "possible", "unlikely" or "no sign", and what the intervention showed."""
+        """ "established", "most likely", "also seen", "possible", "unlikely" or "no sign", and what the intervention showed."""
         if any(cause.key == found.key for found in self.established):
             word = "established"
         elif self.top is not None and cause.key == self.top.key:
             word = "most likely"
         elif not cause.has_sign:
             word = "no sign"
+        elif cause.facts:
+            word = "also seen"
         else:
             word = "possible" if cause.posterior >= self.policy.possible else "unlikely"
         return word if cause.intervention is None else f"{word}, {cause.intervention.word}"

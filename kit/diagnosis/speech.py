@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from kit.diagnosis.result import Cause, Diagnosis
 
 _TOLD = 4  # reasons named in a sentence; the table names all
-_OPENING = {"fault": "Most likely", "not_a_fault": "Not a fault", "wrong_number": "The number is wrong"}
 _ACTIONS = ("What to do", "And", "And")
 _SMALL = 0.0005  # reads 0.0%
 NO_SIGN = "No sign of trouble in the loop itself"
@@ -25,7 +24,7 @@ def summary(diagnosis: Diagnosis) -> str:
 
 def explain(diagnosis: Diagnosis, *, verbose: bool = False) -> str:
     """The summary, then why, what speaks against it, what else has a sign, and what was not seen."""
-    return "\n".join([*_first_lines(diagnosis), *details(diagnosis), *_unseen(diagnosis, verbose)])
+    return "\n".join([*_first_lines(diagnosis), *details(diagnosis), *unseen(diagnosis, verbose)])
 
 
 def _first_lines(diagnosis: Diagnosis) -> list[str]:
@@ -42,7 +41,7 @@ def answer(diagnosis: Diagnosis) -> list[str]:
     if top is None:
         return [_no_cause(diagnosis)]
     lines = [headline(diagnosis)]
-    lines += [f"Also established: {lower(c.plain)}: {c.facts[0]}." for c in diagnosis.established if c.key != top.key]
+    lines += [f"Also established: {lower(cause.plain)}: {cause.facts[0]}." for cause in diagnosis.named[1:]]
     return lines + ([f"What happens: {top.hypothesis.mechanism}"] if top.hypothesis.mechanism else [])
 
 
@@ -51,7 +50,11 @@ def headline(diagnosis: Diagnosis) -> str:
     top = diagnosis.top
     if top.facts:
         return f"Established: {lower(top.plain)}: {top.facts[0]}."
-    return f"{_OPENING[top.hypothesis.verdict]}: {lower(top.plain)} ({top.posterior:.1%})."
+    if top.hypothesis.verdict == "not_a_fault":
+        return f"Not a fault: {lower(top.plain)} ({top.posterior:.1%})."
+    if top.posterior < diagnosis.policy.possible:
+        return f"Possible: {lower(top.plain)} ({top.posterior:.1%}). No likelier cause has a sign."
+    return f"Most likely: {lower(top.plain)} ({top.posterior:.1%})."
 
 
 def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
@@ -63,13 +66,12 @@ def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
 def other_facts(diagnosis: Diagnosis) -> str:
     """What holds without exception and was not said of a cause, in sentences."""
     said = {cause.facts[0] for cause in diagnosis.established}
-    return " ".join(f"{_upper(fact)}." for fact in diagnosis.facts if fact not in said)
+    return " ".join(sentence(fact) for fact in diagnosis.facts if fact not in said)
 
 
 def fixes(diagnosis: Diagnosis) -> list[str]:
     """Of the causes that are named."""
-    named = [] if diagnosis.top is None else [diagnosis.top, *diagnosis.established]
-    return list(dict.fromkeys(cause.hypothesis.fix for cause in named))
+    return list(dict.fromkeys(cause.hypothesis.fix for cause in diagnosis.named))
 
 
 def _no_cause(diagnosis: Diagnosis) -> str:
@@ -87,6 +89,11 @@ def _no_cause(diagnosis: Diagnosis) -> str:
 
 def details(diagnosis: Diagnosis) -> list[str]:
     """Why, what speaks against it, what the fix did, and what else has a sign."""
+    return reasons(diagnosis) + _others(diagnosis)
+
+
+def reasons(diagnosis: Diagnosis) -> list[str]:
+    """Why, what speaks against it, and what the fix did; of a run without a known cause, what was seen."""
     top = diagnosis.top
     if top is None:
         seen = [f for f in diagnosis.findings if f.yes]
@@ -102,7 +109,14 @@ def details(diagnosis: Diagnosis) -> list[str]:
             f"Intervention: {i.word}. Before: train {i.before.train}, validation {i.before.validation}. "
             f"With the fix alone: train {i.after.train}, validation {i.after.validation}."
         )
-    named = {cause.key for cause in (top, *diagnosis.established)}
+    return lines
+
+
+def _others(diagnosis: Diagnosis) -> list[str]:
+    top, lines = diagnosis.top, []
+    if top is None:
+        return lines
+    named = {cause.key for cause in diagnosis.named}
     others = [c for c in diagnosis.causes if c.has_sign and c.key not in named and c.posterior >= _SMALL]
     if others:
         lines.append(f"These have a sign too: {_named(others)}.")
@@ -122,14 +136,14 @@ def _reasons(diagnosis: Diagnosis, opening: str, keys: tuple[str, ...]) -> list[
     return [f"{opening}: {said}."] if said else []
 
 
-def _unseen(diagnosis: Diagnosis, verbose: bool) -> list[str]:
+def unseen(diagnosis: Diagnosis, verbose: bool = False) -> list[str]:
     """One line, or with `verbose` one for each check that had nothing to look at."""
     hidden = [f for f in diagnosis.findings if f.yes is None]
     if not hidden:
         return []
     gain = f" Most to gain: {'; '.join(map(str, diagnosis.additions))}." if diagnosis.additions else ""
     lines = [f"{len(hidden)} of {len(diagnosis.findings)} checks had nothing to look at.{gain}"]
-    return lines + ([f"- {f.check.question} {_upper(f.answer.because)}." for f in hidden] if verbose else [])
+    return lines + ([f"- {f.check.question} {sentence(f.answer.because)}" for f in hidden] if verbose else [])
 
 
 def lower(sentence: str) -> str:
@@ -138,8 +152,9 @@ def lower(sentence: str) -> str:
     return sentence if first[1:] != first[1:].lower() else sentence[:1].lower() + sentence[1:]
 
 
-def _upper(clause: str) -> str:
-    return clause[:1].upper() + clause[1:]
+def sentence(clause: str) -> str:
+    """With a capital and a full stop."""
+    return f"{clause[:1].upper()}{clause[1:]}."
 
 
 def ranking(diagnosis: Diagnosis) -> pd.DataFrame:

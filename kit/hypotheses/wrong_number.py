@@ -13,7 +13,7 @@ HYPOTHESIS = Hypothesis(
     fix="Display the mean of the losses of all batches, and compare it once with the losses themselves.",
     mechanism="One number is computed and another is displayed: the display says nothing of how the training goes.",
     signs=(display_differs, validation_display_differs),
-    decisive=(display_differs,),
+    decisive=(display_differs, validation_display_differs),
     verdict="wrong_number",
     fixed="The displayed loss lies within the range of the losses of the epoch's batches.",
     guard="""assert min(batch_losses) <= displayed <= max(batch_losses), f"displayed {displayed}, computed {batch_losses}"

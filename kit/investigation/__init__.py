@@ -3,7 +3,7 @@
 from kit.investigation.before_after import OverfitBeforeAfter, overfit_before_and_after, overfit_overlay_evidence
 from kit.investigation.benched import bench_finding, bench_table
 from kit.investigation.claims import Claim, claims_table
-from kit.investigation.diagnosed import diagnosis_finding, findings_table, ranked_table
+from kit.investigation.diagnosed import causes_table, findings_table, ranked_table
 from kit.investigation.expected import Expected, expectations, expected_table
 from kit.investigation.fault_runs import FaultRuns, Setup, run_faults, shows_symptom
 from kit.investigation.fix_and_verify import (
@@ -43,6 +43,7 @@ from kit.investigation.outside_the_report import (
     run_loop_faults,
 )
 from kit.investigation.overfit import overfit_finding
+from kit.investigation.own_page import diagnosis_finding
 from kit.investigation.ranking import blended_predict, rank_at_one_step, ranking_finding
 from kit.investigation.whole import investigate, write_investigation
 from kit.investigation.your_own_run import before_after, before_after_evidence, four_counts, own_run_finding
@@ -65,6 +66,7 @@ __all__ = [
     "bench_finding",
     "bench_table",
     "blended_predict",
+    "causes_table",
     "claims_table",
     "counts_table",
     "cured",

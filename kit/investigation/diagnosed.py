@@ -1,61 +1,82 @@
-"""Which cause do the recorded facts speak for?"""
+"""A diagnosis as tables: which cause do the recorded facts speak for?"""
 
 from __future__ import annotations
 
-from kit.diagnosis import Diagnosis
-from kit.report import Finding, Table
+import pandas as pd
 
-QUESTION = "Which cause do the recorded facts speak for?"
-_VERDICTS = {"fault": "confirmed", "wrong_number": "confirmed", "not_a_fault": "confirmed", "healthy": "refuted"}
-_SHOWN = 0.0005  # a posterior below this reads 0.0% and is left out of the page's table
+from kit.diagnosis import Cause, Diagnosis
+from kit.diagnosis.speech import sentence, sure_of
+from kit.report import Table
+
+_SHOWN = 0.0005  # a posterior below this reads 0.0% and is left out of the table of the report's run
 
 
 def ranked_table(diagnosis: Diagnosis) -> Table:
-    """The report's prior beside the measured posterior; causes without a share in either are left out."""
-    rows = diagnosis.table
-    named = {cause.key for cause in diagnosis.causes if cause.hypothesis.prior is not None or cause.has_sign}
-    frame = rows[rows["key"].isin(named) | (rows["posterior"] >= _SHOWN)].copy()
-    priors = {cause.key: cause.hypothesis.prior for cause in diagnosis.causes}
-    frame["report's prior"] = [f"{priors[key]:.0%}" if priors[key] is not None else "not named" for key in frame["key"]]
-    frame["posterior"] = [f"{value:.1%}" for value in frame["posterior"]]
-    columns = ["title", "report's prior", "posterior", "for", "against", "verdict"]
+    """For a run of the report: its prior beside the measured posterior; causes without a share in either are left out."""
+    rows = [
+        {
+            "cause": cause.title,
+            "report's prior": "not named" if cause.hypothesis.prior is None else f"{cause.hypothesis.prior:.0%}",
+            "posterior": f"{cause.posterior:.1%}",
+            "for": diagnosis.labels(cause.speaks_for),
+            "against": diagnosis.labels(cause.speaks_against),
+            "verdict": diagnosis.verdict_of(cause),
+        }
+        for cause in diagnosis.causes
+        if cause.hypothesis.prior is not None or cause.has_sign or cause.posterior >= _SHOWN
+    ]
     return Table(
-        frame[columns].rename(columns={"title": "cause"}),
+        pd.DataFrame(rows),
         "What was believed, and what the recorded facts say. The posterior weighs every answered check with how often the fault bench "
         "gave that answer under each cause; a check that was not answered moves nothing.",
     )
 
 
+def causes_table(diagnosis: Diagnosis, *, named: bool = True) -> Table:
+    """For anyone's run: every cause that could be looked at, and what was seen of it; those that are named first.
+
+    named: with the causes that the diagnosis names.
+    """
+    first = {cause.key for cause in diagnosis.named}
+    rest = [cause for cause in diagnosis.causes if cause.key not in first]
+    shown = [*(diagnosis.named if named else ()), *sorted(rest, key=lambda cause: not cause.has_sign)]
+    rows = [
+        {"cause": cause.plain, "judgement": _judged(diagnosis, cause), "what was seen": _seen(diagnosis, cause)}
+        for cause in shown
+        if len(cause.silent) < len(cause.hypothesis.signs)
+    ]
+    left = sum(len(cause.silent) == len(cause.hypothesis.signs) for cause in shown)
+    return Table(
+        pd.DataFrame(rows, columns=["cause", "judgement", "what was seen"]),
+        (
+            "Which causes were looked at, and what was seen of each?"
+            if named
+            else "Other causes considered: what was seen of each?"
+        )
+        + (f" Left out, as there was nothing to look at: {left} more." if left else ""),
+    )
+
+
+def _judged(diagnosis: Diagnosis, cause: Cause) -> str:
+    if not cause.has_sign:
+        return "no sign"
+    sure, word = sure_of(diagnosis, cause), diagnosis.verdict_of(cause)
+    return word if cause.facts else f"{word} ({sure})"
+
+
+def _seen(diagnosis: Diagnosis, cause: Cause) -> str:
+    """Of its own checks: what was found of each where one was answered yes, else that none was."""
+    answered = [f for f in map(diagnosis.finding, (sign.key for sign in cause.hypothesis.signs)) if f.yes is not None]
+    if cause.has_sign:
+        return sentence("; ".join(f"{f.label}, {f.answer.because}" for f in answered if f.yes))
+    return sentence(", ".join(f.label for f in answered))
+
+
 def findings_table(diagnosis: Diagnosis) -> Table:
     """Every check that was answered yes, and what was measured."""
-    import pandas as pd
-
     rows = [(f.check.question, f.answer.because) for f in diagnosis.findings if f.yes]
     return Table(
         pd.DataFrame(rows, columns=["question, answered yes", "measured"]),
         f"{len(rows)} of {len(diagnosis.findings)} checks were answered yes, "
         f"{sum(f.yes is None for f in diagnosis.findings)} could not be answered.",
-    )
-
-
-def diagnosis_finding(diagnosis: Diagnosis, *, command: str, seed: int | None = None) -> Finding:
-    """The diagnosis as a page: verdict, the ranked table, what was measured, what to do."""
-    top = diagnosis.top
-    silent = [f.answer.because.removeprefix("not observed: ") for f in diagnosis.findings if f.yes is None]
-    sure = "" if top is None else f"posterior {top.posterior:.1%}"
-    verdict = _VERDICTS.get(diagnosis.verdict, "open")
-    if top is not None and top.intervention is not None:
-        sure += f"; {top.intervention.word}"
-        verdict = "partly" if top.intervention.confirmed is False else verdict
-    return Finding(
-        question=QUESTION,
-        claim="Something keeps the train loss at 0 or the validation loss level.",
-        verdict=verdict,
-        answer="\n".join(diagnosis.explain().splitlines()[:3]),
-        evidence=(ranked_table(diagnosis), findings_table(diagnosis), *diagnosis.explain().splitlines()[3:]),
-        fix="" if top is None else top.hypothesis.fix,
-        remains=("Not observed: " + "; ".join(dict.fromkeys(silent)) + ".") if silent else "",
-        seed=seed,
-        command=command,
-        sure=sure,
     )

@@ -13,6 +13,7 @@ import pandas as pd
 
 from kit import datasets
 from kit.diagnosis import Diagnosis, diagnose
+from kit.diagnosis.speech import sure_of
 from kit.faults import (
     Fault,
     FaultyPatient,
@@ -102,17 +103,18 @@ class LoopFaults:
 
     @property
     def diagnoses(self) -> pd.DataFrame:
-        """What each diagnosis names first, how sure it is, and what the fixes did, each applied alone."""
+        """What each diagnosis names, how sure it is, and what the fixes did, each applied alone."""
         rows = []
         for name, run in self.watched.items():
-            top, tried = run.diagnosis.top, [c for c in run.diagnosis.causes if c.intervention is not None]
+            tried = [c for c in run.diagnosis.causes if c.intervention is not None]
+            named = run.diagnosis.named
             rows.append(
                 {
                     "fault": name,
                     "verdict": run.diagnosis.verdict.replace("_", " "),
-                    "most likely": "none" if top is None else top.title,
-                    "posterior": "" if top is None else f"{top.posterior:.1%}",
-                    "fixes tried, each alone": "; ".join(f"{c.title}: {c.intervention.word}" for c in tried) or "none",
+                    "named": "; ".join(c.plain for c in named) or "none",
+                    "how sure": "; ".join(sure_of(run.diagnosis, c) for c in named),
+                    "fixes tried, each alone": "; ".join(f"{c.plain}: {c.intervention.word}" for c in tried) or "none",
                 }
             )
         return pd.DataFrame(rows).set_index("fault")

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from kit.diagnosis import Diagnosis
-from kit.investigation.diagnosed import ranked_table
+from kit.diagnosis.speech import sure_of
+from kit.investigation.diagnosed import causes_table
 from kit.investigation.fault_runs import is_level, reads_zero, spoken_range
 from kit.panel import Panel
 from kit.plots import Evidence, compare_runs_evidence
@@ -95,7 +96,7 @@ def own_run_finding(
     before, after = Displayed.by(sick), Displayed.by(mended)
     gone = not reads_zero(after.train_loss) and not is_level(after.val_loss)
     top = diagnosis.top
-    cause = "names no cause" if top is None else f"names “{top.title}” (posterior {top.posterior:.1%})"
+    cause = "names no cause" if top is None else f"names “{top.plain}” ({sure_of(diagnosis, top)})"
     answer = (
         f"The script reads train {spoken_range(before.train_loss)}, validation {spoken_range(before.val_loss)}; it made "
         f"{int(sick.epochs['steps'].sum())} optimizer steps. The diagnosis {cause}. The run “{name}” reads train "
@@ -108,7 +109,7 @@ def own_run_finding(
         answer=answer,
         evidence=(
             four_counts(sick),
-            ranked_table(diagnosis),
+            causes_table(diagnosis),
             before_after_evidence(runs),
             before_after(runs),
             panel,

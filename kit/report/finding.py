@@ -120,6 +120,7 @@ class Finding:
         sure: how sure this is.
         why: what the verdict rests on, where the answer does not say it.
         summary: what was wrong, how that is known and what to do, for the box at the head of the page; see ``Answer``.
+        badge: a word or two in place of "claim confirmed", for a finding that tests no claim.
 
     All texts are plain: they are escaped on the page.
     """
@@ -136,6 +137,7 @@ class Finding:
     sure: str = ""
     why: str = ""
     summary: Answer | None = None
+    badge: str = ""
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

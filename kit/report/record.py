@@ -30,6 +30,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
         **{name: getattr(finding, name) for name in _TEXTS},
         "seed": None if finding.seed is None else int(finding.seed),
         "summary": None if finding.summary is None else finding.summary.to_record(),
+        "badge": finding.badge,
         "evidence": [evidence_record(item) for item in finding.evidence],
     }
 
@@ -54,6 +55,7 @@ def finding_from_record(record: Mapping[str, Any]) -> Finding:
             evidence=evidence,
             seed=record["seed"],
             summary=None if summary is None else Answer.from_record(summary),
+            badge=_text(record, "badge") if "badge" in record else "",
             **{name: _text(record, name) for name in _TEXTS},
         )
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:

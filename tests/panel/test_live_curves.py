@@ -17,9 +17,6 @@ from kit.panel.live_curves import LIMIT, MARKS, Curve, Curves, Mark, thinned
 from kit.panel.live_evidence import _alone, _broken
 from kit.panel.live_marks import mark_labels
 from kit.plots import look, role
-from kit.panel.live_evidence import _alone, _broken
-from kit.panel.live_marks import mark_labels
-from kit.plots import look, role
 from tests.panel._node import node
 
 
@@ -306,7 +303,11 @@ def test_every_label_of_an_axis_is_its_tick(front_end):
         texts = [label["text"] for label in labels]
         assert len(set(texts)) == len(texts) >= 1, (low, high, texts)
         for label in labels:
-            assert abs(exact(label["text"]) - Fraction(label["tick"])) <= half_a_digit(label["text"]), (low, high, label)
+            assert abs(exact(label["text"]) - Fraction(label["tick"])) <= half_a_digit(label["text"]), (
+                low,
+                high,
+                label,
+            )
             assert float(exact(label["text"])) == label["tick"], "and no digit is missing"
         assert log or max(map(len, texts)) <= 16, "a range too narrow to be told is level"
     assert [label["text"] for label in front_end["labels"][-4]] == ["0", "5e\u22125", "1e\u22124", "1.5e\u22124"]
@@ -350,7 +351,15 @@ def test_both_sides_read_the_same_table(front_end):
 
 def test_a_line_leads_across_no_change_unless_the_batches_are_neighbours():
     curve = Curve()
-    for step, value, part in [(0, 1.0, 0), (20, 2.0, 0), (20, 0.0, 1), (40, 0.0, 1), (60, 5.0, 3), (61, 6.0, 4), (62, math.nan, 4)]:
+    for step, value, part in [
+        (0, 1.0, 0),
+        (20, 2.0, 0),
+        (20, 0.0, 1),
+        (40, 0.0, 1),
+        (60, 5.0, 3),
+        (61, 6.0, 4),
+        (62, math.nan, 4),
+    ]:
         curve.add(step, value, part)
     # joined in one part; straight down at the change itself; not from 40 to 60, in between something was changed
     assert [curve.joined(i) for i in range(7)] == [False, True, True, True, False, True, False]
