@@ -53,7 +53,7 @@ def diagnose(
     observed = Observed.of(evidence)
     answers = {entry: entry(observed, policy) for entry in all_checks(hypotheses)}
     found = judge(answers, hypotheses=hypotheses, likelihoods=likelihoods, policy=policy, lacks=notices(observed))
-    if any(cause.decided for cause in found.established):  # a loop whose loader is empty was seen, and trained nothing
+    if found.top is not None and found.top.decided:  # a loop whose loader is empty was seen, and trained nothing
         found = replace(found, lacks=tuple(notice for notice in found.lacks if notice.key != "nothing_trained"))
     unanswered = [finding.check for finding in found.findings if finding.yes is None]
     first = [sign for cause in found.causes[:_LEADING] for sign in cause.hypothesis.signs]

@@ -123,7 +123,7 @@ def test_healthy_not_a_fault_wrong_number_unexplained():
     assert diagnose(healthy()).verdict == "healthy"
     assert diagnose(healthy(train_loss=[0.0, 0.0, 0.0])).verdict == "wrong_number"
     assert diagnose(healthy(val_loss=[2.0, 2.0, 2.0])).verdict == "unexplained"
-    assert diagnose(observed()).verdict == "unexplained"
+    assert diagnose(observed()).verdict == "nothing_found"
     alive = healthy(loss=[0.0] * 12, train_loss=[0.0] * 3)
     got = diagnose(alive)
     assert (got.verdict, got.top.key) == ("not_a_fault", "constant_by_design")
@@ -131,8 +131,9 @@ def test_healthy_not_a_fault_wrong_number_unexplained():
 
 def test_unexplained_lists_what_was_seen_and_what_was_not():
     text = diagnose(healthy(val_loss=[2.0, 2.0, 2.0])).explain()
-    assert "Is the validation loss the same in every epoch? Yes: it reads 2 throughout." in text
-    assert "Not observed: " in text and "the targets" in text
+    assert "Observed: validation does not change (it reads 2 throughout)." in text
+    verbose = diagnose(healthy(val_loss=[2.0, 2.0, 2.0])).explain(verbose=True)
+    assert "- Has no target a supervised element? Not observed: the targets." in verbose
 
 
 def test_the_table_and_the_json_say_the_same():
@@ -172,3 +173,39 @@ def test_thresholds_come_from_the_policy():
     nearly = healthy(val_loss=[2.0, 2.0 + 1e-5, 2.0])
     assert diagnose(nearly).finding("validation_level").yes is False
     assert diagnose(nearly, policy=replace(POLICY, level=1e-4)).finding("validation_level").yes is True
+
+
+def test_without_what_has_to_be_there_nothing_is_called_healthy():
+    lacks = (Notice("not_displayed", "No losses."),)
+    answers = _answers(sunny=False, windy=False) | _seen()
+    assert judge(answers, hypotheses=(A, B), likelihoods=COUNTS).verdict == "healthy"
+    lacking = judge(answers, hypotheses=(A, B), likelihoods=COUNTS, lacks=lacks)
+    assert lacking.verdict == "nothing_found" and lacking.top is None
+    assert str(lacking) == "No losses.\nNo sign of trouble in the loop itself."
+    found = judge(_answers(sunny=True), hypotheses=(A, B), likelihoods=COUNTS, lacks=lacks)
+    assert found.verdict == "fault" and str(found).startswith("No losses.\nMost likely: a (")
+
+
+def test_facts_move_no_probability():
+    said = {SUNNY: Answer(True, "by hand", "the sun shone"), WINDY: Answer(True, "by hand")}
+    plain = judge(_answers(sunny=True, windy=True), hypotheses=(A, B), likelihoods=COUNTS)
+    stated = judge(said, hypotheses=(A, replace(B, decisive=(WINDY,))), likelihoods=COUNTS)
+    assert [c.posterior for c in plain.causes] == [c.posterior for c in stated.causes]
+    assert plain.established == () and str(stated).startswith("Established: a: the sun shone.")
+
+
+def test_a_fault_that_a_fact_establishes_comes_before_a_more_probable_one():
+    said = {SUNNY: Answer(True, "by hand"), WINDY: Answer(True, "by hand", "the wind blew")}
+    decided = replace(B, decisive=(WINDY,))
+    weighed = judge(said, hypotheses=(A, B), likelihoods=COUNTS)
+    found = judge(said, hypotheses=(A, decided), likelihoods=COUNTS)
+    assert weighed.top.key == "a" and found.top.key == "b" and found.causes[0].key == "a"
+    assert [cause.key for cause in found.named] == ["b"]
+    consequence = judge(said, hypotheses=(replace(A, explains=("b",)), decided), likelihoods=COUNTS)
+    assert consequence.top.key == "a" and consequence.established == ()
+
+
+def test_an_improbable_cause_is_not_called_likely():
+    rare = judge(_answers(sunny=True), hypotheses=(_hypothesis("a", 1e-6, SUNNY), B), likelihoods=COUNTS)
+    assert rare.top.key == "a" and rare.top.posterior < POLICY.possible
+    assert str(rare).startswith(f"Possible: a ({rare.top.posterior:.1%}). No likelier cause has a sign.")

@@ -30,12 +30,5 @@ process.stdout.write(JSON.stringify({
   marks: marks.map(({ places, faults, letter, ends }) => kit.markLabels(places, faults, (text) => letter * text.length, ends)),
   looks: Array.from({ length: looks }, (_, i) => kit.lookOf(i)),
   roles: ["train", "validation", "batch"].map(kit.roleLook),
-  labels: ranges.map(([low, high, log]) => {
-    const scale = kit.scaleOf([low, high], log, false);
-    return scale.ticks.map((tick) => ({ tick, text: kit.tickText(tick) }));
-  }),
-  marks: marks.map(({ places, faults, letter, ends }) => kit.markLabels(places, faults, (text) => letter * text.length, ends)),
-  looks: Array.from({ length: looks }, (_, i) => kit.lookOf(i)),
-  roles: ["train", "validation", "batch"].map(kit.roleLook),
   spread: wishes.map(({ places, gap, end }) => kit.spread(places, gap, end)),
 }));

@@ -36,15 +36,6 @@ def part_of(step):
     return step // 37
 
 
-def steps_of(values):
-    return list(range(1, len(values) + 1))
-
-
-def part_of(step):
-    """Something is changed every 37 batches."""
-    return step // 37
-
-
 def plain(values):
     return [v if math.isfinite(v) else None for v in values]
 
@@ -73,25 +64,6 @@ AXES = [
     {"values": [None], "log": True, "fromZero": True},
     {"values": [-2.0, 3.0], "log": False, "fromZero": True},
 ]
-_random = np.random.default_rng(7)
-# ends of axes: of all sizes, narrow and wide, around 0 and far from it
-RANGES = [
-    (float(middle - width), float(middle + width), False)
-    for middle, width in zip(
-        _random.choice([-1.0, 1.0], 400) * 10.0 ** _random.uniform(-9, 9, 400) * _random.choice([0.0, 1.0], 400, p=[0.2, 0.8]),
-        10.0 ** _random.uniform(-12, 9, 400), strict=True,
-    )
-]  # fmt: skip
-RANGES += [(float(low), float(low * more), True) for low, more in 10.0 ** _random.uniform([-12, 0], [6, 14], (200, 2))]
-RANGES += [(0.0, 1.5e-4, False), (0.0, 3e-4, True), (1e6, 1e6 + 1e-6, False), (1.0, float(np.nextafter(1, 2)), False)]
-MARKS_AT = [
-    {
-        "places": sorted(float(x) for x in _random.choice(np.linspace(50, 380, 400 // int(crowd)), n)),
-        "faults": [bool(x) for x in _random.random(n) < 0.3], "letter": letter, "ends": [40, 400],
-    }
-    for n in (0, 1, 2, 5, 12, 60) for crowd in (1, 40) for letter in (5.5, 6.5)
-]  # fmt: skip
-LOOKS = 60
 _random = np.random.default_rng(7)
 # ends of axes: of all sizes, narrow and wide, around 0 and far from it
 RANGES = [
@@ -234,92 +206,6 @@ def test_labels_of_marks_never_overprint_and_no_mark_is_lost(front_end):
         assert [(one.text, pytest.approx(one.place)) for one in here] == [(one["text"], one["place"]) for one in shown]
         boxes = [(one.place - letter * len(one.text) / 2, one.place + letter * len(one.text) / 2) for one in here]
         assert all(a[1] < b[0] for a, b in itertools.pairwise(boxes))
-        assert all(ends[0] - 1e-9 <= a and b <= ends[1] + 1e-9 for a, b in boxes)
-        ranges = [one.text.lstrip("\u25b2").split("\u2013") for one in here]
-        named = [i for each in ranges for i in range(int(each[0]), int(each[-1]) + 1)]
-        assert named == list(range(1, len(asked["places"]) + 1))
-        for one, each in zip(here, ranges, strict=True):
-            assert one.text.startswith("\u25b2") == any(asked["faults"][int(each[0]) - 1 : int(each[-1])])
-
-
-def test_marks_with_room_stand_alone():
-    shown = mark_labels([10.0, 50.0, 50.0, 90.0], [False, False, True, False], lambda text: 6.0 * len(text), (0, 100))
-    assert [(one.text, one.place) for one in shown] == [("1", 10.0), ("\u25b22\u20133", 50.0), ("4", 90.0)]
-
-
-def dashes(style):
-    return [] if style == "-" else list(style[1])
-
-
-def test_both_sides_read_the_same_table(front_end):
-    here = [look(i) for i in range(LOOKS)]
-    assert [(one["colour"], one["dash"], one["marker"]) for one in front_end["looks"]] == [
-        (one["color"], dashes(one["linestyle"]), one["marker"]) for one in here
-    ]
-    for name, there in zip(("train", "validation", "batch"), front_end["roles"], strict=True):
-        mine = role(name)
-        assert (there["colour"], there["dash"], there["marker"] or None) == (
-            mine["color"], dashes(mine["linestyle"]), mine["marker"],
-        )  # fmt: skip
-
-
-def test_a_line_leads_across_no_change_unless_the_batches_are_neighbours():
-    curve = Curve()
-    for step, value, part in [
-        (0, 1.0, 0),
-        (20, 2.0, 0),
-        (20, 0.0, 1),
-        (40, 0.0, 1),
-        (60, 5.0, 3),
-        (61, 6.0, 4),
-        (62, math.nan, 4),
-    ]:
-        curve.add(step, value, part)
-    # joined in one part; straight down at the change itself; not from 40 to 60, in between something was changed
-    assert [curve.joined(i) for i in range(7)] == [False, True, True, True, False, True, False]
-    assert curve.sparse
-    steps, values = _broken(curve)
-    gaps = [i for i, value in enumerate(values) if math.isnan(value)]
-    assert [steps[i] for i in gaps[:1]] == [60] and values[gaps[0] - 1] == 0.0 and values[gaps[0] + 1] == 5.0
-
-
-def test_a_point_without_a_line_has_a_marker():
-    assert _alone([1.0, math.nan, 2.0, 3.0, math.nan, 4.0]) == [0, 5]
-    assert _alone([]) == [] and _alone([1.0]) == [0]
-
-
-def exact(text):
-    return Fraction(text.replace("\u2212", "-"))
-
-
-def half_a_digit(text):
-    """Half of the last digit that is shown."""
-    number, _, power = text.replace("\u2212", "-").lower().partition("e")
-    return Fraction(10) ** (int(power or 0) - len(number.partition(".")[2])) / 2
-
-
-def test_every_label_of_an_axis_is_its_tick(front_end):
-    for (low, high, log), labels in zip(RANGES, front_end["labels"], strict=True):
-        texts = [label["text"] for label in labels]
-        assert len(set(texts)) == len(texts) >= 1, (low, high, texts)
-        for label in labels:
-            assert abs(exact(label["text"]) - Fraction(label["tick"])) <= half_a_digit(label["text"]), (
-                low,
-                high,
-                label,
-            )
-            assert float(exact(label["text"])) == label["tick"], "and no digit is missing"
-        assert log or max(map(len, texts)) <= 16, "a range too narrow to be told is level"
-    assert [label["text"] for label in front_end["labels"][-4]] == ["0", "5e\u22125", "1e\u22124", "1.5e\u22124"]
-
-
-def test_labels_of_marks_never_overprint_and_no_mark_is_lost(front_end):
-    for asked, shown in zip(MARKS_AT, front_end["marks"], strict=True):
-        letter, ends = asked["letter"], asked["ends"]
-        here = mark_labels(asked["places"], asked["faults"], lambda text: letter * len(text), ends)  # noqa: B023
-        assert [(one.text, pytest.approx(one.place)) for one in here] == [(one["text"], one["place"]) for one in shown]
-        boxes = [(one.place - letter * len(one.text) / 2, one.place + letter * len(one.text) / 2) for one in here]
-        assert all(a[1] < b[0] for a, b in zip(boxes, boxes[1:], strict=False))
         assert all(ends[0] - 1e-9 <= a and b <= ends[1] + 1e-9 for a, b in boxes)
         ranges = [one.text.lstrip("\u25b2").split("\u2013") for one in here]
         named = [i for each in ranges for i in range(int(each[0]), int(each[-1]) + 1)]
