@@ -25,7 +25,7 @@ def layer_norms(report: Any) -> np.ndarray:
 
 
 def layer_heatmap(report: Any, ax: Axes | None = None) -> Axes:
-    """Gradient norm per layer group (rows) and term (columns). Pale: small. Hatched: no path. Framed 0: a path, but a gradient of 0."""
+    """Gradient norm per layer group (rows) and term (columns). Faint: small. Hatched: no path. Framed 0: a path, but a gradient of 0."""
     norms, paths = layer_norms(report), np.asarray(report.paths, dtype=bool)
     n, m = norms.shape
     names = [in_lines(name) for name in report.names]
@@ -92,7 +92,7 @@ def layer_heatmap_evidence(report: Any) -> Evidence:
         parts += f". Not finite: {', '.join(sick)}"
     caption = (
         "Which layer learns from which term? Unweighted gradient norms. Healthy: every layer has a number from some term. "
-        "Pale: small. Hatched: the term has no path to the layer. A framed 0: it has a path, but its gradient is exactly 0."
+        "Faint: small. Hatched: the term has no path to the layer. A framed 0: it has a path, but its gradient is exactly 0."
     )
     shown = np.where(paths, norms.astype(object), None)  # no path is no number, not a 0
     numbers = {"layer": list(report.groups), **{name: list(shown[:, i]) for i, name in enumerate(report.names)}}

@@ -143,7 +143,7 @@ def test_the_heat_map_tells_no_path_from_zero():
     (legend,) = ax.get_figure().legends
     assert [text.get_text() for text in legend.get_texts()] == ["no path", "a path, but exactly 0", "not finite"]
     caption = layer_heatmap_evidence(report).caption
-    assert "Pale: small." in caption and "Hatched" in caption and "framed 0" in caption
+    assert "Faint: small." in caption and "Hatched" in caption and "framed 0" in caption
 
 
 def test_the_heat_map_is_pale_where_it_is_small_and_its_names_are_level():
