@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 import kit
 from kit.diagnosis import diagnose, judge, prior_of
+from kit.diagnosis.missing import Notice
 from kit.hypotheses import ALL, POLICY, REPORT, Answer, Check
 from kit.hypotheses.likelihoods import NONE, Likelihoods
 from tests.diagnosis._runs import healthy, observed
