@@ -170,8 +170,6 @@ def test_frozen_and_clear_errors():
 
 
 def test_thresholds_come_from_the_policy():
-    from dataclasses import replace
-
     nearly = healthy(val_loss=[2.0, 2.0 + 1e-5, 2.0])
     assert diagnose(nearly).finding("validation_level").yes is False
     assert diagnose(nearly, policy=replace(POLICY, level=1e-4)).finding("validation_level").yes is True
@@ -208,6 +206,8 @@ def test_a_fault_that_a_fact_establishes_comes_before_a_more_probable_one():
 
 
 def test_an_improbable_cause_is_not_called_likely():
-    rare = judge(_answers(sunny=True), hypotheses=(_hypothesis("a", 1e-6, SUNNY), B), likelihoods=COUNTS)
+    symptom = {next(c for c in kit.hypotheses.all_checks() if c.key == "validation_level"): Answer(True, "it reads 2")}
+    said = _answers(sunny=True) | symptom
+    rare = judge(said, hypotheses=(_hypothesis("a", 1e-6, SUNNY), B), likelihoods=COUNTS)
     assert rare.top.key == "a" and rare.top.posterior < POLICY.possible
     assert str(rare).startswith(f"Possible: a ({rare.top.posterior:.1%}). No likelier cause has a sign.")

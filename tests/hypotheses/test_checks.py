@@ -190,3 +190,47 @@ def test_nan_that_a_hook_on_the_parameters_cleans_is_seen_on_its_way():
 def test_an_overflow_while_the_scaler_looks_for_its_scale_is_no_nan_gradient():
     searching = healthy(grad_nonfinite=[4, 4] + [0] * 10, scale=[65536.0] * 12)
     assert _of("gradient_nonfinite")(searching).yes is None
+
+
+@pytest.mark.parametrize("key", YES_AND_NO)
+def test_a_fact_is_part_of_a_yes_and_of_no_other_answer(key):
+    for run in (*YES_AND_NO[key], observed()):
+        answer = _of(key)(run)
+        assert answer.yes is True or not answer.fact
+        assert answer.fact == answer.fact.strip().rstrip(".")  # a clause, that stands inside a sentence
+
+
+EVALUATED = {"batches": [0, 0, 0], "backwards": [0] * 3, "steps": [0] * 3, "train_loss": [0.0] * 3}
+ALWAYS_AND_NEARLY = {
+    "gradient_nonfinite": (healthy(grad_nonfinite=[4] * 12), healthy(grad_nonfinite=[4] * 11 + [0])),
+    "gradients_cleared": (healthy(seen_none=[4] * 12), healthy(seen_none=[4] * 11 + [0])),
+    "learning_rate_zero": (
+        healthy(lr=[0.0] * 12, drift=[0.0] * 3),
+        healthy(lr=[0.0] * 12),  # an optimizer that moves all the same keeps its rate elsewhere
+    ),
+    "loss_without_graph": (observed({"loss_graph": [0.0] * 12}), observed({"loss_graph": [0.0] * 11 + [1.0]})),
+    "loss_nonfinite": (healthy(loss=[NAN] * 12), healthy(loss=[NAN] * 11 + [1.0])),
+    "nothing_supervised": (observed({"supervised": [0.0] * 12}), observed({"supervised": [0.0] * 11 + [2.0]})),
+    "no_batches": (healthy(**EVALUATED), healthy(**{**EVALUATED, "train_loss": [2.0, 1.5, 1.0]})),
+    "no_steps": (_steps([0, 0, 0], drift=[0.0] * 3), _steps([0, 0, 0], drift=[NAN] * 3)),
+    "display_differs": (healthy(train_loss=[0.0] * 3), healthy(train_loss=[0.0] * 3, loss=[1e-4] * 12)),
+    "validation_display_differs": (
+        healthy(val_loss=[9.0] * 3, eval_loss_mean=[3.0, 2.6, 2.2]),
+        healthy(val_loss=[9.0, 8.9, 8.8], eval_loss_mean=[3.0, 2.6, 2.2]),
+    ),
+    "all_weights_zero": (
+        _weights({"lam_a": 0.0}, loss=0.0, backwards=1),
+        _weights({"lam_a": 0.0}, loss=1.0, backwards=1),  # another part of the loss has no weight
+    ),
+    "parameters_outside_optimizer": (
+        observed(not_in_optimizer_count=8, trainable=8, not_in_optimizer=["a"]),
+        observed(not_in_optimizer_count=7, trainable=8, not_in_optimizer=["a"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("key", ALWAYS_AND_NEARLY)
+def test_a_fact_holds_without_exception(key):
+    always, nearly = (_of(key)(run) for run in ALWAYS_AND_NEARLY[key])
+    assert always.yes is True and always.fact
+    assert nearly.yes is True and not nearly.fact
