@@ -208,6 +208,6 @@ def test_a_fault_that_a_fact_establishes_comes_before_a_more_probable_one():
 
 
 def test_an_improbable_cause_is_not_called_likely():
-    rare = judge(_answers(sunny=True), hypotheses=(_hypothesis("a", 1e-6, SUNNY), B), likelihoods=COUNTS)
+    rare = judge(_answers(sunny=True), hypotheses=(_hypothesis("a", 2e-3, SUNNY), B), likelihoods=COUNTS)
     assert rare.top.key == "a" and rare.top.posterior < POLICY.possible
     assert str(rare).startswith(f"Possible: a ({rare.top.posterior:.1%}). No likelier cause has a sign.")
