@@ -155,7 +155,7 @@ def test_two_findings_side_by_side(journal, tmp_path):
     journal.keep(small(verdict="confirmed", evidence=finding.evidence), name="healthy")
     comparison = journal.compare("sick", "healthy")
     table = comparison.table.set_index("quantity")
-    assert list(table.loc["claim"]) == ["refuted", "confirmed", ""]
+    assert list(table.loc["claim"]) == ["does not hold", "holds", ""]
     assert list(table.loc["lam_cov"]) == [0.3, 0.0, -0.3]
     report = finding.panels[0].report
     totals = [kit.whatif.total(report, w) for w in (None, {"lam_cov": 0.0})]
