@@ -61,7 +61,8 @@ class Listener(Protocol):
 class Here(threading.local):
     """What goes on in this thread: the outermost module call, and whether a backward pass runs.
 
-    `outer` and `around`: a call that the given model was found inside of; `offering`, `overheard`: the loss whose `components` is listened to, and what it returned.
+    `outer` and `around`: a call that the given model was found inside of; `offering` and `overheard`: the loss whose `components`
+    is listened to, and what it returned.
     """
 
     root: nn.Module | None = None

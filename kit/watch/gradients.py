@@ -54,6 +54,11 @@ def length(tensors: Sequence[Tensor]) -> float:
     return math.hypot(*norms) if norms and all(map(math.isfinite, norms)) else math.nan
 
 
+def gradient_changed(leaf: Tensor, before: Tensor | None, version: int) -> bool:
+    """Whether another gradient than `before`, which had this version, is there now: it is added in place or replaced."""
+    return leaf.grad is not before or (before is not None and before._version != version)
+
+
 @torch.no_grad()
 def copies(tensors: Sequence[Tensor]) -> list[Tensor] | None:
     """Of their present values; None if they cannot be observed."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from kit.watch.gradients import gradient_changed
 from kit.watch.parts import TOTALS
 from kit.watch.phases import Forward
 from kit.watch.plain import quietly
@@ -60,7 +61,7 @@ class Hooked:
     def __init__(self, told: Told) -> None:
         self._told = weakref.ref(told)
         self._passes: deque[tuple[Forward | Term, list[RemovableHandle]]] = deque()
-        self._leaves: deque[tuple[Forward | Term, weakref.ref, int, int]] = deque(maxlen=MOST_LEAVES)
+        self._leaves: deque[tuple[Forward | Term, weakref.ref, weakref.ref | None, int]] = deque(maxlen=MOST_LEAVES)
 
     def add(self, record: Forward | Term, outputs: Iterable[Tensor]) -> None:
         attached = [tensor for tensor in outputs if tensor.requires_grad]
@@ -77,12 +78,14 @@ class Hooked:
     def backward_ended(self) -> None:
         """Look at the leaves among the outputs."""
         waiting, self._leaves = self._leaves, deque(maxlen=MOST_LEAVES)
-        for record, held, *before in waiting:
-            leaf = held()
-            if leaf is not None and (*before,) != _gradient_of(leaf):
+        for record, held, gradient, version in waiting:
+            leaf, before = held(), None if gradient is None else gradient()
+            if leaf is None or record.reached:
+                continue
+            if (gradient is not None and before is None) or gradient_changed(leaf, before, version):
                 _reached(self._told, weakref.ref(record), leaf.grad)
-            elif leaf is not None and not record.reached:
-                self._leaves.append((record, held, *before))
+            else:
+                self._leaves.append((record, held, gradient, version))
 
     def clear(self) -> None:
         self._leaves.clear()
@@ -105,6 +108,6 @@ def _reached(told: weakref.ref, held: weakref.ref, grad: Tensor) -> None:
         me.cannot("reached", error)
 
 
-def _gradient_of(leaf: Tensor) -> tuple[int, int]:
-    """A gradient is added in place or replaced: either its version or the tensor itself is another afterwards."""
-    return (0, -1) if leaf.grad is None else (id(leaf.grad), leaf.grad._version)
+def _gradient_of(leaf: Tensor) -> tuple[weakref.ref | None, int]:
+    """Held weakly, and not by its id, which the next gradient may get."""
+    return (None, -1) if leaf.grad is None else (weakref.ref(leaf.grad), leaf.grad._version)

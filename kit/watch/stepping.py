@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.watch.gradients import change, copies, length, sizes
+from kit.watch.gradients import change, copies, gradient_changed, length, sizes
 from kit.watch.measuring import Measuring
 from kit.watch.movement import Movement
 from kit.watch.nets import Net
@@ -94,7 +94,6 @@ class Stepping:
         turn.loss, turn.scale = self.attempt(self._value, roots, weights) or (math.nan, math.nan)
         if not any(net.tensors for net in self.turn_nets):
             self.attempt(self._find_leaves, roots)
-        # a gradient is added in place or replaced: either its version or the tensor itself is another afterwards
         sharded = any(net.sharded for net in self.turn_nets)  # whole parameters stand in now, and get no gradient
         looked = () if sharded else self._looked_at()
         self._before = [(p, g := p.grad, -1 if g is None else g._version) for p in looked]
@@ -120,13 +119,14 @@ class Stepping:
             value = root.item() if root.numel() == 1 else root.detach().sum().item()
             return value / (1.0 if math.isnan(scale) else scale), scale
         weights = (weights,) if isinstance(weights, Tensor) or weights is None else tuple(weights)
-        if any(weight is not None and plain(weight) is None for weight in weights):
+        given, weights = weights, tuple(None if weight is None else plain(weight) for weight in weights)
+        if any(before is not None and weight is None for before, weight in zip(given, weights, strict=True)):
             return math.nan, scale
         with torch.no_grad():
             if len(weights) != len(roots):
                 weights = weights * len(roots) if weights == (None,) else (None,) * len(roots)
             parts = [
-                root.detach().sum() if weight is None else (root.detach() * plain(weight).detach()).real.sum()
+                root.detach().sum() if weight is None else (root.detach() * weight.detach()).real.sum()
                 for root, weight in zip(roots, weights, strict=True)
             ]
             total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
@@ -147,7 +147,7 @@ class Stepping:
         before, self._before = self._before, []
         fed: set[int] = set()
         for p, g, version in before:
-            if p.grad is not g or (g is not None and g._version != version):
+            if gradient_changed(p, g, version):
                 fed.add(id(p))
                 if not (turn.detailed or self._provisional):
                     break  # whether any was fed is enough

@@ -204,7 +204,7 @@ def _handed_over(seen: Observer, asked: Mapping[str, float]) -> dict[str, Any]:
     view, parts = seen.measuring.view, seen.parts
     nets = [net for net in (*parts.dead, *parts.nets.values()) if net.called and not net.is_loss]
     nets.sort(key=lambda net: (net.trained, net.total))
-    weighed = None if view is None else getattr(view.holder, "weight_dict", None)
+    weighed = None if view is None else view.listed
     known = [] if view is None else [*view.at_entry, *view.term_weights.values()]
     known += map(str, weighed) if isinstance(weighed, Mapping) else ()
     return {

@@ -48,6 +48,11 @@ class LossView:
         found = _stored(self.holder, "expects")
         return None if found is _NOTHING else found
 
+    @property
+    def listed(self) -> Any:
+        """Weights by the names of the terms, multiplied outside of the loss, if it keeps such a mapping."""
+        return _stored(self.holder, "weight_dict")
+
     def weights(self) -> dict[str, float]:
         return {name: value for name in self.names if (value := self._value(name)) is not None}
 
@@ -68,9 +73,8 @@ class LossView:
         self.called = True
         offered = call.offered if isinstance(call.offered, Mapping) else {}
         found = _returned(call.output) or _numbers(offered)
-        listed = _stored(self.holder, "weight_dict")
+        listed = self.listed
         if found and isinstance(listed, Mapping) and not self.terms:
-            # weights by the names of the terms, multiplied outside of the loss
             self.found["ignored_weights"] = [str(name) for name in listed if str(name) not in found]
         self.terms += [name for name in found if name not in self.terms]
         self.term_weights |= self._pairs(list(found))
@@ -137,7 +141,6 @@ def _sums_that_fit(
     whole           every weighted term, and every term without a weight
     only weighted   every weighted term
     without         the whole sum, less one weighted term
-    unweighted      the plain sum of the terms
     """
     parts = {name: weights[name] * terms[term] for term, name in pairs.items()}
     rest = math.fsum(value for term, value in terms.items() if term not in pairs)
@@ -186,9 +189,8 @@ def _numbers(found: Mapping[Any, Any]) -> dict[str, float]:
     numbers = {}
     for name, value in found.items():
         if isinstance(value, Tensor):
-            value = plain(value)
-            if value is not None and value.numel() == 1 and not value.is_complex():
-                numbers[str(name)] = float(value.detach())
+            if value.numel() == 1 and not value.is_complex() and plain(value) is not None:
+                numbers[str(name)] = _number(value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             numbers[str(name)] = float(value)
     return numbers
