@@ -13,6 +13,7 @@ import pandas as pd
 from kit.faults import Fault, all_applied
 from kit.loss import ZeroWeightWarning
 from kit.report import Table
+from kit.report.tables import number
 from kit.training import Patient, TrainingHistory
 
 AS_IT_IS = "as it is"
@@ -25,6 +26,8 @@ _COUNTS = {
     "steps": "steps_taken",
     "NaN replaced": "nan_replaced",
 }
+
+_PASSES = ("forward", "loss", "backward")
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,15 @@ def shows_symptom(history: TrainingHistory) -> bool:
 
 
 def symptom_table(runs: FaultRuns) -> Table:
-    """What each run displayed and counted, and whether it shows the symptom."""
-    return Table(runs.table, SYMPTOM_CAPTION, answer="shows the symptom?")
+    """What each run displayed and counted, and whether it shows the symptom: narrow enough for a sheet of paper."""
+    table = runs.table
+    for name in ("train", "val"):
+        ends = zip(table.pop(f"{name}, first"), table[f"{name}, last"], strict=True)
+        table[f"{name}, last"] = [f"{number(first)} to {number(last)}" for first, last in ends]
+        table = table.rename(columns={f"{name}, last": f"{name}, first to last"})
+    if (table[[*_PASSES]].nunique(axis=1) == 1).all():
+        table = table.drop(columns=[*_PASSES[1:]]).rename(columns={_PASSES[0]: ", ".join(_PASSES)})
+    return Table(table, SYMPTOM_CAPTION, answer="shows the symptom?")
 
 
 def reads_zero(values: Sequence[float]) -> bool:

@@ -93,7 +93,8 @@ def test_the_investigation_writes_one_page(page):
         "Can this network learn at all?",
         "How often does the diagnosis name the cause that was put in?",
     )
-    heads = [html.index(question) for question in questions]
+    contents = html[html.index("<nav") :]  # below the answer, which names the finding that it is from
+    heads = [contents.index(question) for question in questions]
     assert heads == sorted(heads), "in reading order"
     assert html.count('class="verdict refuted"') == 12, "six findings, each in the contents and at its head"
     assert html.count('class="verdict partly"') == 2, "NaN gradients are half of it"
