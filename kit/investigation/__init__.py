@@ -5,7 +5,7 @@ from kit.investigation.benched import bench_finding, bench_table
 from kit.investigation.claims import Claim, claims_table
 from kit.investigation.diagnosed import causes_table, findings_table, ranked_table
 from kit.investigation.expected import Expected, expectations, expected_table
-from kit.investigation.fault_runs import FaultRuns, Setup, run_faults, shows_symptom
+from kit.investigation.fault_runs import FaultRuns, Setup, run_faults, shows_symptom, symptom_table
 from kit.investigation.fix_and_verify import (
     cured,
     debug_values,
@@ -110,6 +110,7 @@ __all__ = [
     "run_weight_settings",
     "shows_symptom",
     "study_zero_factors",
+    "symptom_table",
     "write_investigation",
     "zero_outputs_claims",
     "zero_outputs_finding",

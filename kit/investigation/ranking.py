@@ -85,7 +85,7 @@ def ranking_finding(
         command=command,
         sure=(
             f"One batch and one recorded run of {len(run.epochs)} epochs. The loss of each reading is exact for this batch; a posterior "
-            "is an estimate, and how good it is, the last finding of the investigation counts."
+            "is an estimate; `make report` counts how often it is right."
         ),
     )
 

@@ -644,11 +644,11 @@ def test_a_fault_breaks_the_curves_and_is_probed_at_once():
     assert session.looks == looks + 1, "and the probe of batch 7 was not taken twice"
 
 
-def test_dear_probes_of_changes_take_a_third_of_the_time_at_most(monkeypatch):
+def test_dear_probes_of_changes_take_a_third_of_the_time_at_most():
     session = Probed()
     panel = Told(session)
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(live_training, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    panel.clock = lambda: clock.now
     real = session.look
 
     def look():
