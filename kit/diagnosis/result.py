@@ -80,6 +80,11 @@ class Cause:
         """The title for anyone's run."""
         return self.hypothesis.plain or self.hypothesis.title
 
+    @property
+    def percent(self) -> str:
+        """The posterior as text: "99.2%"; what would read "0.0%" without being 0 is "below 0.1%"."""
+        return "below 0.1%" if 0 < self.posterior < 0.001 else f"{self.posterior:.1%}"
+
 
 def leading(causes: Sequence[Cause]) -> Cause | None:
     """The most probable cause with a sign; a fault that a fact establishes comes before one that is only weighed.

@@ -51,16 +51,16 @@ def headline(diagnosis: Diagnosis) -> str:
     if top.facts:
         return f"Established: {lower(top.plain)}: {top.facts[0]}."
     if top.hypothesis.verdict == "not_a_fault":
-        return f"Not a fault: {lower(top.plain)} ({top.posterior:.1%})."
+        return f"Not a fault: {lower(top.plain)} ({top.percent})."
     if top.posterior < diagnosis.policy.possible:
-        return f"Possible: {lower(top.plain)} ({top.posterior:.1%}). No likelier cause has a sign."
-    return f"Most likely: {lower(top.plain)} ({top.posterior:.1%})."
+        return f"Possible: {lower(top.plain)} ({top.percent}). No likelier cause has a sign."
+    return f"Most likely: {lower(top.plain)} ({top.percent})."
 
 
 def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
     """ "established", or the probability."""
     named = any(cause.key == found.key for found in diagnosis.established)
-    return "established" if named else f"{cause.posterior:.1%}"
+    return "established" if named else cause.percent
 
 
 def other_facts(diagnosis: Diagnosis) -> str:
@@ -127,7 +127,7 @@ def _others(diagnosis: Diagnosis) -> list[str]:
 
 
 def _named(causes: Iterable[Cause]) -> str:
-    return "; ".join(f"{cause.plain} ({cause.posterior:.1%})" for cause in causes)
+    return "; ".join(f"{cause.plain} ({cause.percent})" for cause in causes)
 
 
 def _reasons(diagnosis: Diagnosis, opening: str, keys: tuple[str, ...]) -> list[str]:
@@ -162,7 +162,7 @@ def ranking(diagnosis: Diagnosis) -> pd.DataFrame:
     rows = [
         {
             "cause": cause.plain,
-            "posterior": f"{cause.posterior:.1%}",
+            "posterior": cause.percent,
             "for": diagnosis.labels(cause.speaks_for),
             "against": diagnosis.labels(cause.speaks_against),
             "verdict": diagnosis.verdict_of(cause),

@@ -8,7 +8,6 @@ from kit.investigation.fault_runs import FaultRuns, is_level, reads_zero, spoken
 from kit.report import Answer
 from kit.training import TrainingHistory
 
-_SMALLEST = 0.001  # a smaller posterior is said as "below 0.1%"
 _BELIEVED = ("loss_weights", "nan_gradients")
 
 
@@ -70,7 +69,6 @@ def _moved(run: TrainingHistory) -> str:
 
 def _believed(diagnosis: Diagnosis, key: str) -> str:
     cause = diagnosis.cause(key)
-    measured = f"{cause.posterior:.1%}" if cause.posterior >= _SMALLEST else f"below {_SMALLEST:.1%}"
     prior = cause.hypothesis.prior
     believed = "was not named" if prior is None else f"{prior:.0%} in the report"
-    return f"{cause.title}: {believed}, {measured} by what was measured."
+    return f"{cause.title}: {believed}, {cause.percent} by what was measured."

@@ -17,7 +17,7 @@ def ranked_table(diagnosis: Diagnosis) -> Table:
         {
             "cause": cause.title,
             "report's prior": "not named" if cause.hypothesis.prior is None else f"{cause.hypothesis.prior:.0%}",
-            "posterior": f"{cause.posterior:.1%}",
+            "posterior": cause.percent,
             "for": diagnosis.labels(cause.speaks_for),
             "against": diagnosis.labels(cause.speaks_against),
             "verdict": diagnosis.verdict_of(cause),

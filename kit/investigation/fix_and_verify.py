@@ -224,7 +224,7 @@ def _what_the_diagnosis_says(diagnosis: Diagnosis) -> str:
     if top is None:
         return "The diagnosis of the recorded run names no cause."
     tried = "its fix was not tried" if top.intervention is None else top.intervention.word
-    return f"The diagnosis of the recorded run names “{top.title}” (posterior {top.posterior:.1%}): {tried}."
+    return f"The diagnosis of the recorded run names “{top.title}” (posterior {top.percent}): {tried}."
 
 
 _TO_DO: Mapping[str, str] = MappingProxyType(

@@ -127,7 +127,7 @@ def _sure(diagnosis: Diagnosis) -> str:
     said = (
         "Established by what was counted, without weighing."
         if top.facts
-        else f"{top.posterior:.1%}, weighed with every check that was answered."
+        else f"{top.percent}, weighed with every check that was answered."
     )
     return said if top.intervention is None else f"{said} Intervention: {top.intervention.word}."
 

@@ -59,8 +59,8 @@ def ranking_finding(
     if diagnosis is not None and diagnosis.top is not None:
         top, first = diagnosis.top, REPORT[0]
         answer += (
-            f" Weighed with everything the run recorded, “{top.title}” has a posterior of {top.posterior:.1%}, and "
-            f"“{first.title}”, which the report gives {first.prior:.0%}, has {diagnosis.cause(first.key).posterior:.1%}."
+            f" Weighed with everything the run recorded, “{top.title}” has a posterior of {top.percent}, and "
+            f"“{first.title}”, which the report gives {first.prior:.0%}, has {diagnosis.cause(first.key).percent}."
         )
     return Finding(
         question=QUESTION,
