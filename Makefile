@@ -7,7 +7,7 @@ TESTABLE := $(VENV)/.testable
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test report bench data notebooks lint clean
+.PHONY: help lab test report speed data notebooks lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ test: $(TESTABLE) ## set up and run all tests, in two processes (WORKERS=0: in o
 report: $(INSTALLED) ## investigate without a notebook and write findings/zero-loss.html
 	$(BIN)/python -m kit investigate --out findings/zero-loss.html
 
-bench: $(TESTABLE) ## time loss, generator and sliders side by side with what they replace
+speed: $(TESTABLE) ## time loss, generator and sliders side by side with what they replace
 	$(BIN)/python -m tests.speed
 
 data: $(INSTALLED) ## regenerate data/

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verify.add_argument("--extract", type=Path, metavar="FOLDER", help="also write its numbers as CSV and JSON files")
 
     bench = command(
-        *("bench", _bench, "run the fault bench"),
+        *("bench", _bench, "run the fault bench, in a checkout"),
         "It puts known causes into training loops, diagnoses each run and scores the answers; it takes long.",
     )
     bench.add_argument("--processes", type=int, help="runs at once (default: the number of cores)")
@@ -181,28 +181,33 @@ def _diagnose(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from kit import bench
+    from kit.diagnosis import scoring
     from kit.files import DATA, check_file, write_atomically
     from kit.hypotheses.likelihoods import FILE
 
+    if not (ROOT / "tests" / "bench").is_dir():
+        return _refuse(f"tests/bench should be in {ROOT}. Found nothing; run this in a checkout.")
     try:
-        for path in (options.store, *((DATA / FILE, DATA / bench.RUNS_FILE) if options.write else ())):
+        for path in (options.store, *((DATA / FILE, DATA / scoring.RUNS_FILE) if options.write else ())):
             check_file(path)
     except OSError as error:
         return _refuse(error)
-    trials = list(bench.all_trials())
+    sys.path.insert(0, str(ROOT))  # the programs of the bench are test material, not part of the kit
+    from tests.bench import running
+
+    trials = list(running.all_trials())
     with tqdm(total=len(trials), desc="bench", unit="run", file=sys.stderr) as bar:
 
         def progress(done: int, of: int) -> None:
             bar.update(done - bar.n)
 
-        lines = bench.run_bench(trials, store=options.store, processes=options.processes, progress=progress)
-    likelihoods = bench.count(lines)
-    score = bench.score(lines, likelihoods)
+        runs = running.run_bench(trials, store=options.store, processes=options.processes, progress=progress)
+    likelihoods = scoring.count(runs)
+    score = scoring.score(runs, likelihoods)
     print(score.confusion.to_string())
     print(score)
     if options.write:
-        for name, text in ((FILE, likelihoods.to_csv()), (bench.RUNS_FILE, bench.to_csv(lines))):
+        for name, text in ((FILE, likelihoods.to_csv()), (scoring.RUNS_FILE, scoring.to_csv(runs))):
             print(f"wrote {write_atomically(DATA / name, text)}")
     return 0
 

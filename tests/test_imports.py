@@ -12,7 +12,7 @@ KIT = Path(__file__).resolve().parents[1] / "kit"
 PATIENT = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
 INSTRUMENTS = {"probe", "watch", "whatif", "hypotheses", "diagnosis"}
 VIEWS = {"plots", "panel", "report", "journal"}
-SEE_ALL = {"__init__", "__main__", "bench", "investigation", "lab"}
+SEE_ALL = {"__init__", "__main__", "investigation", "lab"}
 SHARED = {"files"}  # knows nothing of the others, so any of them may use it
 DRAWING = {"matplotlib", "PIL", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
 

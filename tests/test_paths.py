@@ -47,7 +47,12 @@ def nothing_runs(monkeypatch):
         pytest.fail("the work was started")
 
     for name in (
-        *("kit.investigation.investigate", "kit.diagnosis.diagnose", "kit.bench.run_bench", "kit.datasets.regenerate"),
+        *(
+            "kit.investigation.investigate",
+            "kit.diagnosis.diagnose",
+            "tests.bench.running.run_bench",
+            "kit.datasets.regenerate",
+        ),
         *("kit.report.verify", "kit.report.writing.render_page", "kit.journal.journal.render_page"),
     ):
         monkeypatch.setattr(name, started)
@@ -115,6 +120,12 @@ def test_the_other_commands_look_first_too(place, nothing_runs, capsys, argument
     before = tree(place)
     assert main(arguments) == 2
     assert capsys.readouterr().err.splitlines() == [said] and tree(place) == before
+
+
+def test_bench_says_that_it_needs_a_checkout(place, monkeypatch, capsys):
+    monkeypatch.setattr("kit.__main__.ROOT", place)
+    assert main(["bench"]) == 2
+    assert capsys.readouterr().err == f"tests/bench should be in {place}. Found nothing; run this in a checkout.\n"
 
 
 def test_bench_looks_at_what_it_will_write(place, nothing_runs, monkeypatch, capsys):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kit.bench import COMMAND, Line, Score
-from kit.bench.ours import STYLE as OURS
+from kit.diagnosis.scoring import COMMAND, OWN_LOOP, BenchRun, Score
 from kit.hypotheses.likelihoods import NONE
 from kit.plots import confusion_evidence, reliability_evidence
 from kit.report import Finding, Table
@@ -34,9 +33,9 @@ def bench_table(score: Score) -> Table:
     )
 
 
-def bench_finding(lines: list[Line], score: Score) -> Finding:
+def bench_finding(runs: list[BenchRun], score: Score) -> Finding:
     """The recorded bench: every fault, in every style, under settings and seeds that the likelihoods were not counted on."""
-    counted = sum(line.split == "calibration" for line in lines)
+    counted = sum(run.split == "calibration" for run in runs)
     good = score.top1 >= TOP1 and score.top3 >= TOP3 and score.false_alarms == 0
     return Finding(
         question=QUESTION,
@@ -58,7 +57,7 @@ def bench_finding(lines: list[Line], score: Score) -> Finding:
 def _where(score: Score) -> str:
     """Our own loop, where every fault of the report is put in, and strangers' loops apart."""
     said = []
-    for where, part in score.faulty.groupby(score.faulty["style"] == OURS):
+    for where, part in score.faulty.groupby(score.faulty["style"] == OWN_LOOP):
         first, three = (part["top"] == part["truth"]).mean(), (part["rank"] <= 3).mean()
         place = "the report's own loop" if where else "strangers' loops"
         said.append(f"In {place}, {len(part)} runs: first in {first:.1%}, among the first three in {three:.1%}.")

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from kit import bench, datasets
-from kit.diagnosis import diagnose
+from kit import datasets
+from kit.diagnosis import diagnose, scoring
 from kit.faults import FaultyPatient, LossCountedOnStepsOnly, NanGradients
 from kit.hypotheses import OneStep
 from kit.hypotheses.likelihoods import shipped_likelihoods
@@ -89,8 +89,8 @@ def investigate(
     result = overfit_test(healthy.new_model(), healthy.new_loss(), healthy.train, epochs=epochs)
     overfit = overfit_finding(result, command=command, seed=healthy.seed, complete=not quick)
     progress("overfit test")
-    runs = bench.shipped_runs()
-    benched = bench_finding(runs, bench.score(runs, shipped_likelihoods()))
+    runs = scoring.shipped_runs()
+    benched = bench_finding(runs, scoring.score(runs, shipped_likelihoods()))
     progress("the recorded fault bench")
     return ranking, weights, *faults, mended, outside, overfit, benched
 

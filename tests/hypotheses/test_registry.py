@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import kit.hypotheses
-from kit import bench
-from kit.bench.running import check_keys
 from kit.diagnosis import diagnose
+from kit.diagnosis.scoring import score, shipped_runs
 from kit.hypotheses import ALL, REPORT, Hypothesis, all_checks, check, discover
+from kit.hypotheses.likelihoods import shipped_likelihoods
 from tests.diagnosis._runs import healthy
 
 README = Path(kit.hypotheses.__file__).with_name("README.md")
+ROOT = README.parents[2]
+
+
+def _example() -> str:
+    """The file that the README of the hypotheses adds."""
+    return re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
 
 
 @pytest.fixture
@@ -28,8 +37,7 @@ def another_folder(tmp_path, monkeypatch):
 
 
 def test_the_page_shows_a_sixth_and_it_works(another_folder):
-    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
-    (another_folder / "added_maximised.py").write_text(code, encoding="utf-8")
+    (another_folder / "added_maximised.py").write_text(_example(), encoding="utf-8")
     found = discover()
     assert {h.key for h in found} - {h.key for h in ALL} == {"maximised"}
     climbing = diagnose(
@@ -37,6 +45,40 @@ def test_the_page_shows_a_sixth_and_it_works(another_folder):
     )
     assert climbing.top.key == "maximised" and climbing.verdict == "fault"
     assert diagnose(healthy(), hypotheses=found).verdict == "healthy"
+
+
+LAST_STAGE = """
+import kit
+from kit.diagnosis import scoring
+from kit.hypotheses.likelihoods import shipped_likelihoods
+from kit.investigation import bench_finding
+
+assert kit.__file__.startswith({folder!r}), kit.__file__
+diagnosis = kit.diagnose(kit.load_sick_run())
+runs = scoring.shipped_runs()
+score = scoring.score(runs, shipped_likelihoods())
+print(diagnosis.top.key, diagnosis.cause("maximised").silent, bench_finding(runs, score).verdict)
+print(scoring.count(runs).counts.keys() == shipped_likelihoods().counts.keys(), f"{{score.top1:.6f}}")
+"""
+
+
+def test_with_a_cause_that_nothing_recorded_knows_diagnosis_score_and_report_still_work(tmp_path):
+    """The whole package, copied; one file added, with a check of its own; the shipped tables as they are."""
+    for part in ("kit", "data"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "kit" / "hypotheses" / "maximised.py").write_text(_example(), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", LAST_STAGE.format(folder=str(tmp_path))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    said, counted = done.stdout.splitlines()
+    before = score(shipped_runs(), shipped_likelihoods())
+    assert said.startswith("nan_gradients () ") and counted == f"True {before.top1:.6f}"
 
 
 def test_a_key_belongs_to_one_file(another_folder):
@@ -77,10 +119,10 @@ def test_every_check_says_its_answers_in_a_few_words():
 
 def test_a_decisive_sign_says_yes_under_no_other_cause_of_the_bench():
     """That a fact alone may name a fault rests on this; a wrong display never comes before a fault."""
-    place = {key: number for number, key in enumerate(check_keys())}
+    runs = shipped_runs()
     for hypothesis in ALL:
         for sign in hypothesis.decisive if hypothesis.verdict == "fault" else ():
-            truths = {line.truth for line in bench.shipped_runs() if line.answers[place[sign.key]] == "y"}
+            truths = {run.truth for run in runs if run.answers.get(sign.key)}
             assert truths == {hypothesis.key}, sign.key
 
 

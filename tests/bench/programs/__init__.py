@@ -1,0 +1,54 @@
+"""Training programs in the styles people write, healthy and with faults. None of them knows the kit."""
+
+from tests.bench.programs import (
+    accumulation,
+    adapter,
+    amp,
+    autoencoder,
+    averaged,
+    closure,
+    contrastive,
+    finetune,
+    gan,
+    hooks,
+    language,
+    modules,
+    multitask,
+    physics,
+    plain,
+    policy,
+    recurrent,
+    resumed,
+    script,
+    tensors,
+    trainer,
+)
+from tests.bench.programs.program import Case, Displayed, Program, Setting
+
+_STYLES = (
+    plain,
+    accumulation,
+    amp,
+    trainer,
+    modules,
+    hooks,
+    closure,
+    multitask,
+    gan,
+    recurrent,
+    language,
+    adapter,
+    finetune,
+    averaged,
+    contrastive,
+    autoencoder,
+    policy,
+    physics,
+    script,
+    resumed,
+    tensors,
+)
+
+PROGRAMS: tuple[Program, ...] = tuple(program for style in _STYLES for program in style.PROGRAMS)
+
+__all__ = ["PROGRAMS", "Case", "Displayed", "Program", "Setting"]
