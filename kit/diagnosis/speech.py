@@ -50,10 +50,10 @@ def headline(diagnosis: Diagnosis) -> str:
     top = diagnosis.top
     if top.facts:
         return f"Established: {lower(top.plain)}: {top.facts[0]}."
-    if top.hypothesis.verdict == "not_a_fault":
-        return f"Not a fault: {lower(top.plain)} ({top.percent})."
     if top.posterior < diagnosis.policy.possible:
         return f"Possible: {lower(top.plain)} ({top.percent}). No likelier cause has a sign."
+    if top.hypothesis.verdict == "not_a_fault":
+        return f"Not a fault: {lower(top.plain)} ({top.percent})."
     return f"Most likely: {lower(top.plain)} ({top.percent})."
 
 

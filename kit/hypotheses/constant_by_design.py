@@ -12,10 +12,10 @@ HYPOTHESIS = Hypothesis(
     title="The loss is constant by design",
     claim="One class to choose from, a contrastive loss over a batch of one, a centred advantage whose mean is 0.",
     predicts="The loss is exactly 0 or constant with a healthy network; with a centred advantage its gradient is alive and the network learns.",
-    fix="Nothing is broken in the loop. Look at a number that can move (accuracy, reward), or change the task.",
+    fix="If the task is so, nothing in the loop is broken: look at a number that can move (accuracy, reward), or change the task.",
     mechanism=(
-        "The loss has one value, whatever the network does: the displayed number cannot move, and says nothing of "
-        "how well the network learns."
+        "One class to choose from, one sample to a batch, or a centred advantage: the loss has one value, whatever the network does, and "
+        "says nothing of how well it learns."
     ),
     signs=(one_class, constant_loss_live_gradient, loss_constant, batch_of_one),
     verdict="not_a_fault",

@@ -1,4 +1,4 @@
-"""Beyond the report: gradients are cleared between backward and step."""
+"""Beyond the report: gradients are set to 0, or cleared, between backward and step."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from kit.hypotheses.checks.gradients import gradients_cleared
 
 HYPOTHESIS = Hypothesis(
     key="gradients_cleared",
-    title="Gradients are cleared before the step",
-    claim="zero_grad() stands between backward() and step().",
+    title="The gradients are gone before the step",
+    claim="Between backward() and step() stands zero_grad(), a clipping to 0, or a factor of 0.",
     predicts="The raw gradient is alive, the optimizer is handed nothing, no parameter moves (but for weight decay), validation is level.",
-    fix="Call zero_grad() before backward(), or after step().",
+    fix="Look between backward() and step(): zero_grad() belongs before or after both; clipping needs a limit above 0; no factor may be 0.",
     mechanism=(
-        "The backward pass fills the gradients, they are cleared, and the optimizer steps without them: no "
-        "parameter changes, but for weight decay."
+        "The backward pass fills the gradients, something between it and the step sets them to 0 or removes them, and the optimizer "
+        "steps without them: no parameter changes, but for weight decay."
     ),
     signs=(gradients_cleared,),
     decisive=(gradients_cleared,),

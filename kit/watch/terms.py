@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kit.probe.weights import holder_of, is_weight
@@ -66,6 +67,8 @@ class LossView:
         value = _stored(self.holder, name)
         if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
             value = plain(value)
+            if value is not None and value.ndim == 0 and not (value.is_complex() or value.dtype is torch.bool):
+                value = value.item()  # an integer too: a weight of 0.5 that was stored as one is 0
         return float(value) if is_weight(value) else None
 
     def values(self, call: Call) -> dict[str, float]:

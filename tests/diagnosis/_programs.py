@@ -28,6 +28,24 @@ class Loss(nn.Module):
         return self.lam_rec * terms["rec"] + self.lam_kl * terms["kl"]
 
 
+def zeroed(parameters) -> None:
+    for parameter in parameters:
+        parameter.grad.zero_()
+
+
+def removed(parameters) -> None:
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def clipped_to_a_norm_of_0(parameters) -> None:
+    nn.utils.clip_grad_norm_(parameters, 1 // 2)
+
+
+def clipped_to_values_of_0(parameters) -> None:
+    nn.utils.clip_grad_value_(parameters, 0.0)
+
+
 class Vae(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +66,7 @@ class Program:
         self.batches = [torch.randn(16, 8) for _ in range(BATCHES)]
         self.held_out = torch.randn(32, 8)
 
-    def fit(self, *, cleared=False, empty=False, added=True, poison=False, backward=True):
+    def fit(self, *, cleared=None, empty=False, added=True, poison=False, backward=True):
         shown = {"train_loss": [], "val_loss": []}
         for _ in range(EPOCHS):
             self.model.train()
@@ -61,8 +79,8 @@ class Program:
                 if not backward:
                     continue
                 loss.backward()
-                if cleared:
-                    self.optimizer.zero_grad()
+                if cleared is not None:
+                    cleared(self.model.parameters())
                 if not poison:
                     self.optimizer.step()
                 total += loss.item() * added

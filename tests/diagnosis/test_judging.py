@@ -129,6 +129,9 @@ def test_healthy_not_a_fault_wrong_number_unexplained():
     alive = healthy(loss=[0.0] * 12, train_loss=[0.0] * 3)
     got = diagnose(alive)
     assert (got.verdict, got.top.key) == ("not_a_fault", "constant_by_design")
+    assert str(got).startswith("Not a fault: the loss is constant by design (") and got.top.posterior >= POLICY.possible
+    weak = replace(got, causes=tuple(replace(cause, posterior=POLICY.possible / 2) for cause in got.causes))
+    assert str(weak).startswith("Possible: the loss is constant by design (2.5%)."), "no calm on a thin sign"
 
 
 def test_unexplained_lists_what_was_seen_and_what_was_not():

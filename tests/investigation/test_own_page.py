@@ -15,7 +15,7 @@ from kit.investigation import causes_table, diagnosis_finding, ranked_table
 from kit.investigation.own_page import curves_evidence, curves_of, epoch_table
 from kit.plots import Evidence
 from kit.report import Table, finding_from_record, finding_record, to_html
-from tests.diagnosis._programs import BATCHES, EPOCHS, Loss, Program, Vae, watched
+from tests.diagnosis._programs import BATCHES, EPOCHS, Loss, Program, Vae, removed, watched
 from tests.diagnosis._runs import healthy, observed
 
 
@@ -39,7 +39,7 @@ def unexplained():
 
 
 RUNS = {
-    "cleared": (lambda: watched(Program(), cleared=True), "Gradients are cleared before the step", "found"),
+    "cleared": (lambda: watched(Program(), cleared=removed), "The gradients are gone before the step", "found"),
     "empty loader": (lambda: watched(Program(), empty=True), "The training loader is empty", "found"),
     "two causes": (
         lambda: watched(Program(lr=0.0), added=False),
@@ -117,7 +117,7 @@ def test_the_curves_are_those_of_the_trace(page):
 
 def test_the_counts_are_those_of_the_loop():
     """Second way: the loop's own numbers."""
-    run = watched(Program(), cleared=True)
+    run = watched(Program(), cleared=removed)
     rows = epoch_table(Observed.of(run)).frame
     assert rows["epoch"].tolist() == [1, 2, 3]
     assert (rows[["batches", "backward passes", "steps"]] == BATCHES).all(axis=None)

@@ -234,6 +234,25 @@ def test_terms_and_weights(given):
     assert facts["ignored_weights"] == []
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64, torch.uint8], ids=str)
+def test_a_weight_that_is_a_tensor_is_read_as_the_number_it_is(dtype):
+    class Buffered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("lam_size", torch.tensor(0.5).to(dtype))
+            self.lam_fit = torch.tensor(2).to(dtype)
+            self.lam_mask = torch.tensor(True)
+            self.lam_trained = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, prediction, target):
+            return self.lam_fit * prediction.square().mean() + self.lam_size * prediction.abs().mean()
+
+    one = job(loss=Buffered())
+    with watch(one.model, loss=one.loss) as run:
+        one.plain()
+    assert run.trace.facts["weights_at_entry"] == {"lam_size": 0.5 if dtype.is_floating_point else 0.0, "lam_fit": 2.0}
+
+
 def test_terms_that_a_loss_returns():
     class Returns(nn.Module):
         lam_size = 0.5
