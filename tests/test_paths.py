@@ -53,7 +53,7 @@ def nothing_runs(monkeypatch):
             "tests.bench.running.run_bench",
             "kit.datasets.regenerate",
         ),
-        *("kit.report.verify", "kit.report.writing.render_page", "kit.journal.journal.render_page"),
+        *("kit.report.verify", "kit.report.finding.render_page", "kit.journal.journal.render_page"),
     ):
         monkeypatch.setattr(name, started)
 

@@ -21,7 +21,6 @@ from kit.journal.replay import Entry, Replay
 from kit.journal.store import Store
 from kit.report import Finding, Written
 from kit.report.page import render_page
-from kit.report.record import finding_record
 from kit.report.writing import write_page
 
 FILE = "journal.kit"
@@ -87,7 +86,7 @@ class Journal:
         """
         if not isinstance(finding, Finding):
             raise ValueError(f"finding should be a kit.Finding. Found a {type(finding).__name__}.")
-        record, said, note = finding_record(finding), _said(diagnosis), _text("note", note)
+        record, said, note = finding.to_record(), _said(diagnosis), _text("note", note)
         asked, content = _name(name) if name else "", _digest(record, said)
         for entry in self.entries:
             if entry.content == content and asked in ("", entry.name):

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.report import Finding, Written
-from kit.report.page import Shown, render_page
-from kit.report.record import finding_from_record
+from kit.report.page import PageEntry, render_page
 from kit.report.writing import write_page
 
 
@@ -27,12 +26,12 @@ class Kept:
     @functools.cached_property
     def finding(self) -> Finding:
         """The finding again, its panels live; made when first asked for, as every panel is a widget of the notebook."""
-        return finding_from_record(self.record)
+        return Finding.from_record(self.record)
 
     @property
-    def shown(self) -> Shown:
+    def shown(self) -> PageEntry:
         """As the page shows it."""
-        return Shown(self.finding, name=self.name, note=self.note, kept=self.kept, diagnosis=self.diagnosis)
+        return PageEntry(self.finding, name=self.name, note=self.note, kept=self.kept, diagnosis=self.diagnosis)
 
     def to_html(self) -> str:
         """One page with this entry."""

@@ -14,19 +14,19 @@ from typing import Any
 
 from kit.files import encoded
 from kit.panel import script_json
-from kit.report.record import evidence_record, finding_record
+from kit.report.pieces import evidence_record
 
 FORMAT, VERSION = "kit.page", 1
 NO_DIGEST = "0" * 64
 WORDS = ("name", "note", "kept", "diagnosis")
 
 
-def page_data(shown: Sequence[Any], title: str, compared: Sequence[Any] = ()) -> dict[str, Any]:
+def page_data(entries: Sequence[Any], title: str, compared: Sequence[Any] = ()) -> dict[str, Any]:
     """The record of a page, ready for ``data_text``; ``compared``: what stands above two findings side by side."""
     datasets: dict[str, int] = {}
     findings = []
-    for item in shown:
-        record = finding_record(item.finding)
+    for item in entries:
+        record = item.finding.to_record()
         record["evidence"] = [_lean(piece, datasets) for piece in record["evidence"]]
         findings.append({**{word: getattr(item, word) for word in WORDS}, "finding": record})
     return {

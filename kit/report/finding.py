@@ -1,94 +1,29 @@
-"""A finding: a question, what was claimed, what was seen, and the verdict."""
+"""A finding: a question, what was claimed, what was seen, and the verdict; as JSON and back, and as one HTML page."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kit.files import shown
 from kit.panel import Panel
-from kit.panel.exported import WrittenView
 from kit.plots import Evidence, own_evidence
 from kit.report.answer import Answer
-from kit.report.tables import answer_second, render_table
+from kit.report.page import PageEntry, render_page
+from kit.report.pieces import PanelSetting, Piece, Table, evidence_from_record, evidence_record, text_of
+from kit.report.writing import Written, write_page
 
+FORMAT, VERSION = "kit.finding", 1
+_TEXTS = ("question", "claim", "verdict", "answer", "sure", "why", "fix", "remains", "command")
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 
 
-@dataclass(frozen=True)
-class Table:
-    """A small table with the sentence that says why one looks at it.
-
-    Args:
-        frame: one row a thing; the first column, or an index that has a name, says which.
-        caption: the question that the table answers.
-        answer: the column with the answer; it comes second. In a wide table, other columns of numbers that are the same in
-            every row are drawn as a sentence of the caption.
-    """
-
-    frame: pd.DataFrame
-    caption: str = ""
-    answer: str = ""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.frame, pd.DataFrame):
-            raise ValueError(f"frame should be a pandas DataFrame. Found a {type(self.frame).__name__}.")
-        if self.answer:
-            object.__setattr__(self, "frame", answer_second(self.frame, self.answer))
-
-    def _repr_html_(self) -> str:
-        return render_table(self)
-
-
-@dataclass(frozen=True)
-class PanelSetting:
-    """A setting of a panel that another finding of the same page has: on the page, a link that sets it.
-
-    Args:
-        case: title of the probed state.
-        weights: name -> value; weights that are left out take their probed value.
-    """
-
-    case: str
-    weights: Mapping[str, float] = field(default_factory=dict)
-
-    def fits(self, panel: Panel) -> bool:
-        """Whether this panel has the state and a slider for each of the weights."""
-        data = panel.data
-        cases = {case["title"] for case in data["cases"]}
-        sliders = {name for name, can in zip(data["weight_names"], data["adjustable"], strict=True) if can}
-        return self.case in cases and set(self.weights) <= sliders
-
-
-@dataclass(frozen=True)
-class Written:
-    """Where a page was written; usable as a path."""
-
-    path: Path
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __str__(self) -> str:
-        return self.path.as_posix()
-
-    def __repr__(self) -> str:
-        return f"wrote {shown(self.path)} ({self.path.stat().st_size / 1024:.0f} KB)"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """In a notebook: the same with a link that opens the page."""
-        data, metadata = WrittenView(self.path, repr(self))._repr_mimebundle_(**kwargs)
-        return {**data, "text/plain": repr(self)}, metadata
-
-
-def _piece(item: Any, place: int) -> Evidence | Table | Panel | PanelSetting | str:
+def _piece(item: Any, place: int) -> Piece:
     """A piece of evidence as the page shows it."""
     if isinstance(item, (Evidence, Table, Panel, PanelSetting, str)):
         return item
@@ -155,10 +90,49 @@ class Finding:
     def panels(self) -> list[Panel]:
         return [item for item in self.evidence if isinstance(item, Panel)]
 
+    def to_record(self) -> dict[str, Any]:
+        """Plain lists, numbers and texts, ready for ``json.dumps(..., allow_nan=False)``."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            **{name: getattr(self, name) for name in _TEXTS},
+            "seed": None if self.seed is None else int(self.seed),
+            "summary": None if self.summary is None else self.summary.to_record(),
+            "badge": self.badge,
+            "evidence": [evidence_record(item) for item in self.evidence],
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Finding:
+        """The finding of a record.
+
+        Raises:
+            ValueError: another format, a newer version, or a part that is missing or of another kind.
+        """
+        if not isinstance(record, Mapping) or record.get("format") != FORMAT:
+            found = (
+                f"format = {record.get('format')!r}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
+            )
+            raise ValueError(f"record should be a finding, format = {FORMAT!r}. Found {found}.")
+        if record.get("version") != VERSION:
+            raise ValueError(
+                f"record should have version {VERSION}. Found version = {record.get('version')!r}; use a matching kit."
+            )
+        try:
+            evidence = tuple(evidence_from_record(item) for item in record["evidence"])
+            summary = record.get("summary")  # findings of 0.1 have none
+            return cls(
+                evidence=evidence,
+                seed=record["seed"],
+                summary=None if summary is None else Answer.from_record(summary),
+                badge=text_of(record, "badge") if "badge" in record else "",
+                **{name: text_of(record, name) for name in _TEXTS},
+            )
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+            raise ValueError(f"record should hold every part of a finding. Found {error!r}.") from error
+
     def write(self, path: str | os.PathLike) -> Written:
         """Write one self-contained HTML page; panels keep the setting they have now. See ``write_html``."""
-        from kit.report.writing import write_html  # writing knows findings, not the other way round
-
         return write_html(path, self)
 
     def offer(self, path: str | os.PathLike) -> Written:
@@ -166,3 +140,23 @@ class Finding:
         for panel in self.panels:
             panel.on_export(lambda _: self.write(path))
         return self.write(path)
+
+
+def to_html(*findings: Finding, title: str | None = None) -> str:
+    """One page for one or several findings: works from a file, without a kernel, without a network.
+
+    Raises:
+        ValueError: no finding.
+    """
+    if not findings:
+        raise ValueError("to_html should get at least one Finding. Found none.")
+    return render_page([PageEntry(finding) for finding in findings], title or findings[0].question)
+
+
+def write_html(path: str | os.PathLike, *findings: Finding, title: str | None = None) -> Written:
+    """Write ``to_html(...)``: the file is complete or not there. The path is checked before anything is drawn.
+
+    Raises:
+        ValueError: no finding, or a path that does not end in .html. OSError: the file cannot be written.
+    """
+    return write_page(path, lambda: to_html(*findings, title=title))

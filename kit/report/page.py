@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata, resources
-from typing import Any
+from typing import Any, Protocol
 
 from markupsafe import Markup
 
 from kit.panel import Panel, page_module, stylesheet
 from kit.plots import Evidence
+from kit.report.answer import Answer
 from kit.report.data import NO_DIGEST, data_text, digest, page_data, policy_hash
-from kit.report.finding import PanelSetting, Table
+from kit.report.pieces import PanelSetting, Piece, Table
 from kit.report.tables import caption_of, environment, render_table
 
 _SHOWN_PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "anywidget")
@@ -28,23 +29,37 @@ VERDICT_WORDS = {
 }
 
 
+class PageFinding(Protocol):
+    """What a page asks of a finding."""
+
+    @property
+    def question(self) -> str: ...
+    @property
+    def summary(self) -> Answer | None: ...
+    @property
+    def evidence(self) -> Sequence[Piece]: ...
+    @property
+    def panels(self) -> Sequence[Panel]: ...
+    def to_record(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
-class Shown:
+class PageEntry:
     """A finding as a page shows it: with the name, note, date and diagnosis it was kept under, where it was kept."""
 
-    finding: Any
+    finding: PageFinding
     name: str = ""
     note: str = ""
     kept: str = ""
     diagnosis: str = ""
 
 
-def render_page(shown: Sequence[Shown], title: str, *, compared: Sequence[Any] = ()) -> str:
+def render_page(entries: Sequence[PageEntry], title: str, *, compared: Sequence[Any] = ()) -> str:
     """The page with a digest of its data and of itself.
 
     compared: tables and figures of what differs; two findings then stand side by side below them.
     """
-    data = data_text(page_data(shown, title, compared))
+    data = data_text(page_data(entries, title, compared))
     style = "\n".join([_template_text("page.css"), stylesheet()])
     script = page_module()
     policy = "; ".join(
@@ -59,15 +74,15 @@ def render_page(shown: Sequence[Shown], title: str, *, compared: Sequence[Any] =
         ]
     )
     numbers = {kind: itertools.count(1) for kind in ("figure", "table", "panel", "setting")}
-    panels = [panel for item in shown for panel in item.finding.panels]
+    panels = [panel for item in entries for panel in item.finding.panels]
     differs = [_block(piece, numbers) for piece in compared]  # before the findings: they stand above them
     page = (
         environment()
         .get_template("page.html.j2")
         .render(
             title=title,
-            findings=[_entry(item, numbers, panels) for item in shown],
-            lead=_lead(shown),
+            findings=[_entry(item, numbers, panels) for item in entries],
+            lead=_lead(entries),
             compared=differs,
             words=VERDICT_WORDS,
             policy=Markup(policy),  # only our own digests: no quote but its own
@@ -84,16 +99,16 @@ def render_page(shown: Sequence[Shown], title: str, *, compared: Sequence[Any] =
     return page.replace(f'content="{NO_DIGEST}"', f'content="{digest(page)}"', 1)
 
 
-def _lead(shown: Sequence[Shown]) -> dict[str, Any] | None:
+def _lead(entries: Sequence[PageEntry]) -> dict[str, Any] | None:
     """The summary that stands above the contents: where only one finding of the page has any."""
-    having = [(place, item.finding) for place, item in enumerate(shown, 1) if item.finding.summary is not None]
+    having = [(place, item.finding) for place, item in enumerate(entries, 1) if item.finding.summary is not None]
     if len(having) != 1:
         return None
     ((place, finding),) = having
     return {"summary": finding.summary, "place": place, "question": finding.question}
 
 
-def _entry(item: Shown, numbers: dict[str, Iterator[int]], panels: Sequence[Panel]) -> dict[str, Any]:
+def _entry(item: PageEntry, numbers: dict[str, Iterator[int]], panels: Sequence[Panel]) -> dict[str, Any]:
     pieces = item.finding.evidence
     evidence = [piece for piece in pieces if not isinstance(piece, (Panel, PanelSetting))]
     kinds = [("figure", Evidence), ("table", Table)]

@@ -15,8 +15,8 @@ from kit.files import write_atomically
 from kit.report.answer import Answer
 from kit.report.csvs import csv_text, figure_table, panel_table
 from kit.report.data import FORMAT, NO_DIGEST, VERSION, WORDS, digest
-from kit.report.page import Shown
-from kit.report.record import finding_from_record
+from kit.report.finding import Finding
+from kit.report.page import PageEntry
 
 _DATA = re.compile(r'<script type="application/json" id="kit-data">([^<]*)</script>')
 _STATED = re.compile(r'<code id="kit-data-sha256">([0-9a-f]{64})</code>')
@@ -49,9 +49,10 @@ class Verified:
     tables: Mapping[str, str] = field(repr=False)
 
     @property
-    def findings(self) -> list[Shown]:
+    def findings(self) -> list[PageEntry]:
         return [
-            Shown(finding_from_record(item["finding"]), **{word: item[word] for word in WORDS}) for item in self.shown
+            PageEntry(Finding.from_record(item["finding"]), **{word: item[word] for word in WORDS})
+            for item in self.shown
         ]
 
     def extract(self, folder: str | os.PathLike) -> list[Path]:

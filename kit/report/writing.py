@@ -1,33 +1,36 @@
-"""Findings -> one HTML page, as a text or as a file."""
+"""Writing a page: the path is checked before anything is drawn, the file is complete or not there."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from kit.files import check_file, write_atomically
-from kit.report.finding import Finding, Written
-from kit.report.page import Shown, render_page
-
-
-def to_html(*findings: Finding, title: str | None = None) -> str:
-    """One page for one or several findings: works from a file, without a kernel, without a network.
-
-    Raises:
-        ValueError: no finding.
-    """
-    if not findings:
-        raise ValueError("to_html should get at least one Finding. Found none.")
-    return render_page([Shown(finding) for finding in findings], title or findings[0].question)
+from kit.files import check_file, shown, write_atomically
+from kit.panel.exported import WrittenView
 
 
-def write_html(path: str | os.PathLike, *findings: Finding, title: str | None = None) -> Written:
-    """Write ``to_html(...)``: the file is complete or not there. The path is checked before anything is drawn.
+@dataclass(frozen=True)
+class Written:
+    """Where a page was written; usable as a path."""
 
-    Raises:
-        ValueError: no finding, or a path that does not end in .html. OSError: the file cannot be written.
-    """
-    return write_page(path, lambda: to_html(*findings, title=title))
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return self.path.as_posix()
+
+    def __repr__(self) -> str:
+        return f"wrote {shown(self.path)} ({self.path.stat().st_size / 1024:.0f} KB)"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """In a notebook: the same with a link that opens the page."""
+        data, metadata = WrittenView(self.path, repr(self))._repr_mimebundle_(**kwargs)
+        return {**data, "text/plain": repr(self)}, metadata
 
 
 def write_page(path: str | os.PathLike, render: Callable[[], str]) -> Written:

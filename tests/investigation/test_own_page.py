@@ -14,7 +14,7 @@ from kit.hypotheses import ALL, Observed, all_checks
 from kit.investigation import causes_table, diagnosis_finding, ranked_table
 from kit.investigation.own_page import curves_evidence, curves_of, epoch_table
 from kit.plots import Evidence
-from kit.report import Table, finding_from_record, finding_record, to_html
+from kit.report import Finding, Table, to_html
 from tests.diagnosis._programs import BATCHES, EPOCHS, Loss, Program, Vae, removed, watched
 from tests.diagnosis._runs import healthy, observed
 
@@ -101,7 +101,7 @@ def test_what_to_do_and_the_guard_stand_there_once(page):
 def test_it_is_small_and_comes_back_from_its_record(page):
     _, found, html, _, _ = page
     assert len(html) < 300_000
-    assert finding_from_record(finding_record(found)).badge == found.badge
+    assert Finding.from_record(found.to_record()).badge == found.badge
 
 
 def test_the_curves_are_those_of_the_trace(page):

@@ -11,7 +11,7 @@ import pytest
 
 import kit
 from kit.journal import Journal, findings
-from kit.report import finding_record, verify
+from kit.report import verify
 from tests.journal._findings import small
 from tests.panel._panel_cases import HOSTILE
 
@@ -36,7 +36,7 @@ def test_a_kept_finding_comes_back_complete_and_live(journal):
     assert again.finding.evidence[0] == finding.evidence[0] and again.finding.evidence[3] == "A paragraph."
     pd.testing.assert_frame_equal(again.finding.evidence[1].frame, finding.evidence[1].frame)
     again.finding.panels[0].weights = {"lam_cov": 1.0}
-    assert finding_record(again.finding) == finding_record(finding)
+    assert again.finding.to_record() == finding.to_record()
 
 
 def test_a_diagnosis_explains_itself(journal):

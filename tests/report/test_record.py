@@ -13,8 +13,8 @@ import pytest
 import kit
 from kit.panel import Preset
 from kit.plots import evidence, new_axes
-from kit.report import finding_from_record, finding_record
-from kit.report.record import frame_from_record, frame_record
+from kit.report import Finding
+from kit.report.pieces import frame_from_record, frame_record
 from kit.report.tables import render_table
 from tests.panel._panel_cases import HOSTILE, WEIGHT_NAMES, WEIGHTS, make_report
 from tests.report.test_report import finding
@@ -65,8 +65,8 @@ def test_a_finding_comes_back_whole_and_its_page_is_the_same(monkeypatch):
     )
     answer = kit.report.Answer("a\nb", [("steps", "0 of 4")], "do", "code\n  indented", "said", "Before")
     before = finding(evidence=pieces, sure="s", why="w", seed=None, summary=answer)
-    after = finding_from_record(through_json(finding_record(before)))
-    assert through_json(finding_record(after)) == through_json(finding_record(before))
+    after = Finding.from_record(through_json(before.to_record()))
+    assert through_json(after.to_record()) == through_json(before.to_record())
     assert after.summary == answer and after.evidence[3] == pieces[3] and after.evidence[2].answer == "ok"
     again = after.panels[0]
     assert again.data == panel.data and again.weights == panel.weights and again.case == "b" and again.note == "n"
@@ -85,15 +85,15 @@ def test_a_panel_with_a_negative_weight_comes_back():
 
 def test_a_finding_of_an_older_kit_comes_back():
     """Records of version 0.1 have no summary, and its tables no answer column."""
-    record = through_json(finding_record(finding()))
+    record = through_json(finding().to_record())
     del record["summary"], record["evidence"][1]["answer"]
-    after = finding_from_record(record)
+    after = Finding.from_record(record)
     assert after.summary is None and after.evidence[1].answer == ""
-    assert through_json(finding_record(after)) == through_json(finding_record(finding()))
+    assert through_json(after.to_record()) == through_json(finding().to_record())
 
 
 def damaged(change):
-    record = copy.deepcopy(through_json(finding_record(finding())))
+    record = copy.deepcopy(through_json(finding().to_record()))
     change(record)
     return record
 
@@ -124,9 +124,9 @@ def damaged(change):
 )
 def test_a_damaged_record_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        finding_from_record(damaged(change))
+        Finding.from_record(damaged(change))
 
 
 def test_no_record_is_refused():
     with pytest.raises(ValueError, match="Found a list"):
-        finding_from_record([])
+        Finding.from_record([])

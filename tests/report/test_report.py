@@ -12,7 +12,7 @@ import pytest
 
 import kit
 from kit.plots import evidence, new_axes
-from kit.report import finding_from_record, finding_record
+from kit.report import Finding
 from tests.panel._panel_cases import HOSTILE, make_report
 from tests.report._pages import Page, record_of
 
@@ -48,9 +48,9 @@ def test_own_figures_and_frames_are_evidence_as_they_are(tmp_path):
     assert made.evidence[0] == made.evidence[1] and made.evidence[2].frame is frame and made.evidence[3] is panel
     page = Page(made.write(tmp_path / "page.html").path.read_text(encoding="utf-8"))
     assert [image["alt"] for image in page.all("img")][:2] == ["Drawn by hand."] * 2 and "0.1235" in page.text
-    again = finding_from_record(json.loads(json.dumps(finding_record(made), allow_nan=False)))
+    again = Finding.from_record(json.loads(json.dumps(made.to_record(), allow_nan=False)))
     assert again.evidence[0] == made.evidence[0] and again.evidence[2].frame.equals(frame)
-    assert finding_from_record(finding_record(finding(evidence=[]))).evidence == ()
+    assert Finding.from_record(finding(evidence=[]).to_record()).evidence == ()
 
 
 def test_a_page_holds_every_part():

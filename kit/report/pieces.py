@@ -1,4 +1,4 @@
-"""A finding as JSON and back: complete, without pickle, so that a kept finding is the finding again."""
+"""The pieces of evidence on a page, and each of them as JSON and back: complete, without pickle."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import binascii
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,56 +14,61 @@ import pandas as pd
 
 from kit.panel import Panel
 from kit.plots import Evidence
-from kit.report.answer import Answer
-from kit.report.finding import Finding, PanelSetting, Table
+from kit.report.tables import answer_second, render_table
 
-FORMAT, VERSION = "kit.finding", 1
-_TEXTS = ("question", "claim", "verdict", "answer", "sure", "why", "fix", "remains", "command")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _KEPT_DTYPES = ("float64", "float32", "int64", "int32", "bool", "str")
 
 
-def finding_record(finding: Finding) -> dict[str, Any]:
-    """Plain lists, numbers and texts, ready for ``json.dumps(..., allow_nan=False)``."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        **{name: getattr(finding, name) for name in _TEXTS},
-        "seed": None if finding.seed is None else int(finding.seed),
-        "summary": None if finding.summary is None else finding.summary.to_record(),
-        "badge": finding.badge,
-        "evidence": [evidence_record(item) for item in finding.evidence],
-    }
+@dataclass(frozen=True)
+class Table:
+    """A small table with the sentence that says why one looks at it.
 
-
-def finding_from_record(record: Mapping[str, Any]) -> Finding:
-    """The finding of a record.
-
-    Raises:
-        ValueError: another format, a newer version, or a part that is missing or of another kind.
+    Args:
+        frame: one row a thing; the first column, or an index that has a name, says which.
+        caption: the question that the table answers.
+        answer: the column with the answer; it comes second. In a wide table, other columns of numbers that are the same in
+            every row are drawn as a sentence of the caption.
     """
-    if not isinstance(record, Mapping) or record.get("format") != FORMAT:
-        found = f"format = {record.get('format')!r}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
-        raise ValueError(f"record should be a finding, format = {FORMAT!r}. Found {found}.")
-    if record.get("version") != VERSION:
-        raise ValueError(
-            f"record should have version {VERSION}. Found version = {record.get('version')!r}; use a matching kit."
-        )
-    try:
-        evidence = tuple(evidence_from_record(item) for item in record["evidence"])
-        summary = record.get("summary")  # findings of 0.1 have none
-        return Finding(
-            evidence=evidence,
-            seed=record["seed"],
-            summary=None if summary is None else Answer.from_record(summary),
-            badge=_text(record, "badge") if "badge" in record else "",
-            **{name: _text(record, name) for name in _TEXTS},
-        )
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(f"record should hold every part of a finding. Found {error!r}.") from error
+
+    frame: pd.DataFrame
+    caption: str = ""
+    answer: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.frame, pd.DataFrame):
+            raise ValueError(f"frame should be a pandas DataFrame. Found a {type(self.frame).__name__}.")
+        if self.answer:
+            object.__setattr__(self, "frame", answer_second(self.frame, self.answer))
+
+    def _repr_html_(self) -> str:
+        return render_table(self)
 
 
-def evidence_record(item: Evidence | Table | Panel | PanelSetting | str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PanelSetting:
+    """A setting of a panel that another finding of the same page has: on the page, a link that sets it.
+
+    Args:
+        case: title of the probed state.
+        weights: name -> value; weights that are left out take their probed value.
+    """
+
+    case: str
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def fits(self, panel: Panel) -> bool:
+        """Whether this panel has the state and a slider for each of the weights."""
+        data = panel.data
+        cases = {case["title"] for case in data["cases"]}
+        sliders = {name for name, can in zip(data["weight_names"], data["adjustable"], strict=True) if can}
+        return self.case in cases and set(self.weights) <= sliders
+
+
+Piece = Evidence | Table | Panel | PanelSetting | str
+
+
+def evidence_record(item: Piece) -> dict[str, Any]:
     """One piece of evidence with its kind."""
     if isinstance(item, str):
         return {"kind": "text", "text": item}
@@ -83,25 +89,25 @@ def evidence_record(item: Evidence | Table | Panel | PanelSetting | str) -> dict
     }
 
 
-def evidence_from_record(record: Mapping[str, Any]) -> Evidence | Table | Panel | PanelSetting | str:
+def evidence_from_record(record: Mapping[str, Any]) -> Piece:
     """What ``evidence_record`` wrote. ValueError for anything else; KeyError or TypeError where a part is missing."""
     kind = record["kind"]
     if kind == "text":
-        return _text(record, "text")
+        return text_of(record, "text")
     if kind == "panel":
         return Panel.from_record(record)
     if kind == "table":
-        answer = _text(record, "answer") if "answer" in record else ""  # tables of 0.1 have none
-        return Table(frame_from_record(record["frame"]), _text(record, "caption"), answer)
+        answer = text_of(record, "answer") if "answer" in record else ""  # tables of 0.1 have none
+        return Table(frame_from_record(record["frame"]), text_of(record, "caption"), answer)
     if kind == "setting":
         return PanelSetting(
-            _text(record, "case"), {str(name): float(value) for name, value in record["weights"].items()}
+            text_of(record, "case"), {str(name): float(value) for name, value in record["weights"].items()}
         )
     if kind == "figure":
         return Evidence(
             _png(record["png"]),
-            _text(record, "alt"),
-            _text(record, "caption"),
+            text_of(record, "alt"),
+            text_of(record, "caption"),
             int(record["width"]),
             {name: [_from_cell(value) for value in values] for name, values in record["numbers"].items()},
         )
@@ -158,7 +164,8 @@ def _from_cell(value: Any) -> Any:
     return value
 
 
-def _text(record: Mapping[str, Any], name: str) -> str:
+def text_of(record: Mapping[str, Any], name: str) -> str:
+    """A part of a record that is a text. ValueError for another kind, KeyError where it is missing."""
     if not isinstance(record[name], str):
         raise ValueError(f"{name} should be a text. Found a {type(record[name]).__name__}.")
     return record[name]
