@@ -9,8 +9,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from kit.diagnosis.judged import Cause, CheckResult, leading
 from kit.diagnosis.missing import Notice, additions, notices
-from kit.diagnosis.result import Cause, Diagnosis, Finding, leading
+from kit.diagnosis.result import Diagnosis
 from kit.hypotheses import ALL, POLICY, Answer, Check, Hypothesis, Observed, Policy, all_checks
 from kit.hypotheses.likelihoods import NONE, Likelihoods, shipped_likelihoods
 from kit.watch import Trace
@@ -55,7 +56,7 @@ def diagnose(
     found = judge(answers, hypotheses=hypotheses, likelihoods=likelihoods, policy=policy, lacks=notices(observed))
     if found.top is not None and found.top.decided:  # a loop whose loader is empty was seen, and trained nothing
         found = replace(found, lacks=tuple(notice for notice in found.lacks if notice.key != "nothing_trained"))
-    unanswered = [finding.check for finding in found.findings if finding.yes is None]
+    unanswered = [result.check for result in found.results if result.yes is None]
     first = [sign for cause in found.causes[:_LEADING] for sign in cause.hypothesis.signs]
     return replace(found, additions=additions(observed, unanswered, first))
 
@@ -73,16 +74,16 @@ def judge(
     if not hypotheses:
         raise ValueError("hypotheses should hold at least one hypothesis. Found none.")
     counted = shipped_likelihoods() if likelihoods is None else likelihoods
-    findings = tuple(Finding(entry, answer) for entry, answer in answers.items())
-    told = {finding.key: finding.yes for finding in findings if finding.yes is not None}
+    results = tuple(CheckResult(entry, answer) for entry, answer in answers.items())
+    told = {result.key: result.yes for result in results if result.yes is not None}
     priors = prior_of(hypotheses, policy)
     posteriors = _posterior(priors, hypotheses, told, counted)
-    facts = {finding.key: finding.answer.fact for finding in findings if finding.answer.fact}
+    facts = {result.key: result.answer.fact for result in results if result.answer.fact}
     causes = tuple(_cause(h, priors[h.key], posteriors[h.key], told, facts, counted, policy) for h in hypotheses)
     causes = tuple(sorted(causes, key=lambda cause: -cause.posterior))
     lacks = tuple(lacks)
     verdict = _verdict(causes, posteriors[NONE], told, lacks)
-    return Diagnosis(verdict, causes, findings, posteriors[NONE], policy, lacks)
+    return Diagnosis(verdict, causes, results, posteriors[NONE], policy, lacks)
 
 
 def prior_of(hypotheses: Iterable[Hypothesis], policy: Policy = POLICY) -> Mapping[str, float]:

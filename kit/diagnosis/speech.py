@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from kit.diagnosis.result import Cause, Diagnosis
+from kit.diagnosis.judged import Cause, Judged
 
 _TOLD = 4  # reasons named in a sentence; the table names all
 _ACTIONS = ("What to do", "And", "And")
@@ -17,17 +15,17 @@ _SMALL = 0.0005  # reads 0.0%
 NO_SIGN = "No sign of trouble in the loop itself"
 
 
-def summary(diagnosis: Diagnosis) -> str:
+def summary(diagnosis: Judged) -> str:
     """What is missing, the answer, what happens, the facts, what to do: about five lines."""
     return "\n".join(_first_lines(diagnosis))
 
 
-def explain(diagnosis: Diagnosis, *, verbose: bool = False) -> str:
+def explain(diagnosis: Judged, *, verbose: bool = False) -> str:
     """The summary, then why, what speaks against it, what else has a sign, and what was not seen."""
     return "\n".join([*_first_lines(diagnosis), *details(diagnosis), *unseen(diagnosis, verbose)])
 
 
-def _first_lines(diagnosis: Diagnosis) -> list[str]:
+def _first_lines(diagnosis: Judged) -> list[str]:
     lines = [notice.sentence for notice in diagnosis.lacks]
     lines += answer(diagnosis)
     if (facts := other_facts(diagnosis)) and diagnosis.top is not None:
@@ -35,7 +33,7 @@ def _first_lines(diagnosis: Diagnosis) -> list[str]:
     return lines + [f"{word}: {fix}" for word, fix in zip(_ACTIONS, fixes(diagnosis), strict=False)]
 
 
-def answer(diagnosis: Diagnosis) -> list[str]:
+def answer(diagnosis: Judged) -> list[str]:
     """The causes that are named, in a sentence each, and what happens in such a run."""
     top = diagnosis.top
     if top is None:
@@ -45,7 +43,7 @@ def answer(diagnosis: Diagnosis) -> list[str]:
     return lines + ([f"What happens: {top.hypothesis.mechanism}"] if top.hypothesis.mechanism else [])
 
 
-def headline(diagnosis: Diagnosis) -> str:
+def headline(diagnosis: Judged) -> str:
     """The first cause: as a fact where a fact establishes it, else with its probability."""
     top = diagnosis.top
     if top.facts:
@@ -57,46 +55,46 @@ def headline(diagnosis: Diagnosis) -> str:
     return f"Most likely: {lower(top.plain)} ({top.percent})."
 
 
-def sure_of(diagnosis: Diagnosis, cause: Cause) -> str:
+def sure_of(diagnosis: Judged, cause: Cause) -> str:
     """ "established", or the probability."""
     named = any(cause.key == found.key for found in diagnosis.established)
     return "established" if named else cause.percent
 
 
-def other_facts(diagnosis: Diagnosis) -> str:
+def other_facts(diagnosis: Judged) -> str:
     """What holds without exception and was not said of a cause, in sentences."""
     said = {cause.facts[0] for cause in diagnosis.established}
     return " ".join(sentence(fact) for fact in diagnosis.facts if fact not in said)
 
 
-def fixes(diagnosis: Diagnosis) -> list[str]:
+def fixes(diagnosis: Judged) -> list[str]:
     """Of the causes that are named."""
     return list(dict.fromkeys(cause.hypothesis.fix for cause in diagnosis.named))
 
 
-def _no_cause(diagnosis: Diagnosis) -> str:
+def _no_cause(diagnosis: Judged) -> str:
     if diagnosis.verdict == "unexplained":
         return "Unexplained: there is a symptom, and none of the causes that were looked for has a sign."
     if diagnosis.verdict == "nothing_found":
         untrained = not diagnosis.lacks or diagnosis.lacks[0].key == "nothing_trained"
         return "There is no training to judge." if untrained else f"{NO_SIGN}."
-    shown = {f.key: f.answer.because.removeprefix("it reads ") for f in diagnosis.findings if f.yes is not None}
+    shown = {f.key: f.answer.because.removeprefix("it reads ") for f in diagnosis.results if f.yes is not None}
     train, validation = shown.get("train_reads_zero"), shown.get("validation_level")
     said = f" Train reads {train}" if train else ""
     said += (f", validation {validation}." if validation else "; no validation loss was seen.") if train else ""
     return f"Healthy: no symptom, and no sign of any of the causes that were looked for.{said}"
 
 
-def details(diagnosis: Diagnosis) -> list[str]:
+def details(diagnosis: Judged) -> list[str]:
     """Why, what speaks against it, what the fix did, and what else has a sign."""
     return reasons(diagnosis) + _others(diagnosis)
 
 
-def reasons(diagnosis: Diagnosis) -> list[str]:
+def reasons(diagnosis: Judged) -> list[str]:
     """Why, what speaks against it, and what the fix did; of a run without a known cause, what was seen."""
     top = diagnosis.top
     if top is None:
-        seen = [f for f in diagnosis.findings if f.yes]
+        seen = [f for f in diagnosis.results if f.yes]
         return (
             [f"Observed: {f.label} ({f.answer.because})." for f in seen] if diagnosis.verdict == "unexplained" else []
         )
@@ -112,7 +110,7 @@ def reasons(diagnosis: Diagnosis) -> list[str]:
     return lines
 
 
-def _others(diagnosis: Diagnosis) -> list[str]:
+def _others(diagnosis: Judged) -> list[str]:
     top, lines = diagnosis.top, []
     if top is None:
         return lines
@@ -130,19 +128,19 @@ def _named(causes: Iterable[Cause]) -> str:
     return "; ".join(f"{cause.plain} ({cause.percent})" for cause in causes)
 
 
-def _reasons(diagnosis: Diagnosis, opening: str, keys: tuple[str, ...]) -> list[str]:
-    found = [finding for finding in map(diagnosis.finding, keys) if not finding.answer.fact]  # facts were said
+def _reasons(diagnosis: Judged, opening: str, keys: tuple[str, ...]) -> list[str]:
+    found = [result for result in map(diagnosis.result, keys) if not result.answer.fact]  # facts were said
     said = "; ".join(f"{f.label} ({f.answer.because})" for f in found[:_TOLD])
     return [f"{opening}: {said}."] if said else []
 
 
-def unseen(diagnosis: Diagnosis, verbose: bool = False) -> list[str]:
+def unseen(diagnosis: Judged, verbose: bool = False) -> list[str]:
     """One line, or with `verbose` one for each check that had nothing to look at."""
-    hidden = [f for f in diagnosis.findings if f.yes is None]
+    hidden = [f for f in diagnosis.results if f.yes is None]
     if not hidden:
         return []
     gain = f" Most to gain: {'; '.join(map(str, diagnosis.additions))}." if diagnosis.additions else ""
-    lines = [f"{len(hidden)} of {len(diagnosis.findings)} checks had nothing to look at.{gain}"]
+    lines = [f"{len(hidden)} of {len(diagnosis.results)} checks had nothing to look at.{gain}"]
     return lines + ([f"- {f.check.question} {sentence(f.answer.because)}" for f in hidden] if verbose else [])
 
 
@@ -157,7 +155,7 @@ def sentence(clause: str) -> str:
     return f"{clause[:1].upper()}{clause[1:]}."
 
 
-def ranking(diagnosis: Diagnosis) -> pd.DataFrame:
+def ranking(diagnosis: Judged) -> pd.DataFrame:
     """The table for people: causes by their titles, answers in a few words each."""
     rows = [
         {
@@ -172,7 +170,7 @@ def ranking(diagnosis: Diagnosis) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def diagnosis_html(diagnosis: Diagnosis) -> str:
+def diagnosis_html(diagnosis: Judged) -> str:
     """The sentences, and the table; everything escaped."""
     said = "".join(f"<p>{escape(line)}</p>" for line in explain(diagnosis).split("\n"))
     table = ranking(diagnosis).to_html(index=False, border=0, classes="kit-diagnosis")

@@ -66,7 +66,7 @@ def _judged(diagnosis: Diagnosis, cause: Cause) -> str:
 
 def _seen(diagnosis: Diagnosis, cause: Cause) -> str:
     """Of its own checks: what was found of each where one was answered yes, else that none was."""
-    answered = [f for f in map(diagnosis.finding, (sign.key for sign in cause.hypothesis.signs)) if f.yes is not None]
+    answered = [f for f in map(diagnosis.result, (sign.key for sign in cause.hypothesis.signs)) if f.yes is not None]
     if cause.has_sign:
         return sentence("; ".join(f"{f.label}, {f.answer.because}" for f in answered if f.yes))
     return sentence(", ".join(f.label for f in answered))
@@ -74,9 +74,9 @@ def _seen(diagnosis: Diagnosis, cause: Cause) -> str:
 
 def findings_table(diagnosis: Diagnosis) -> Table:
     """Every check that was answered yes, and what was measured."""
-    rows = [(f.check.question, f.answer.because) for f in diagnosis.findings if f.yes]
+    rows = [(f.check.question, f.answer.because) for f in diagnosis.results if f.yes]
     return Table(
         pd.DataFrame(rows, columns=["question, answered yes", "measured"]),
-        f"{len(rows)} of {len(diagnosis.findings)} checks were answered yes, "
-        f"{sum(f.yes is None for f in diagnosis.findings)} could not be answered.",
+        f"{len(rows)} of {len(diagnosis.results)} checks were answered yes, "
+        f"{sum(f.yes is None for f in diagnosis.results)} could not be answered.",
     )

@@ -111,9 +111,9 @@ def what_ran(seen: Observed) -> str:
 def _measured(diagnosis: Diagnosis, seen: Observed) -> list[tuple[str, str]]:
     """What decides, what else holds without exception, and the two displayed numbers."""
     own = list(dict.fromkeys(sign.key for cause in diagnosis.named for sign in cause.hypothesis.signs))
-    said = [f for f in map(diagnosis.finding, own) if f.yes]
+    said = [f for f in map(diagnosis.result, own) if f.yes]
     pairs = [(f.label, f.answer.fact or f.answer.because) for f in said]
-    pairs += [(f.label, f.answer.because) for f in diagnosis.findings if f.answer.fact and f.key not in own]
+    pairs += [(f.label, f.answer.because) for f in diagnosis.results if f.answer.fact and f.key not in own]
     shown = {"train, displayed": "train_loss", "validation, displayed": "val_loss"}
     return pairs + [
         (what, spoken(seen.over_epochs(name))) for what, name in shown.items() if seen.over_epochs(name).size

@@ -135,7 +135,7 @@ def test_the_readme_says_what_was_measured(recorded):
     assert (
         f"in our own loop, {len(ours.faulty)} runs with a fault: the true cause first in {_percent(ours.top1)}, "
         f"{len(ours.healthy)} healthy runs without an alarm, Brier score {ours.brier:.3f}; in {len(theirs.faulty)} runs of "
-        f"{programs} strangers' programs: first in {_percent(theirs.top1)}, among the first three in {_percent(theirs.top3)}, "
+        f"{programs} programs by others: first in {_percent(theirs.top1)}, among the first three in {_percent(theirs.top3)}, "
         f"no alarm in {len(theirs.healthy)} healthy runs of {theirs.healthy['style'].nunique()} styles, Brier score {theirs.brier:.2f}."
     ) in text
 

@@ -215,16 +215,16 @@ def test_the_print_is_short_and_names_no_key():
         found = diagnose(watched(Program(), **mistakes))
         assert 1 <= len(str(found).split("\n")) <= 6 and "\n" not in repr(found)
         said = f"{found!r} {found} {found.explain(verbose=True)} {found._repr_html_()}"
-        keys = [f.key for f in found.findings if "_" in f.key] + [c.key for c in found.causes if "_" in c.key]
+        keys = [f.key for f in found.results if "_" in f.key] + [c.key for c in found.causes if "_" in c.key]
         assert not [key for key in keys if key in said]
     assert repr(found) == "Diagnosis(healthy)"
 
 
 def test_what_was_not_observed_is_one_line_or_one_for_each():
     found = diagnose(watched(Program()))
-    hidden = [finding for finding in found.findings if finding.yes is None]
+    hidden = [finding for finding in found.results if finding.yes is None]
     short, long = found.explain().split("\n"), found.explain(verbose=True).split("\n")
-    assert short[-1].startswith(f"{len(hidden)} of {len(found.findings)} checks had nothing to look at.")
+    assert short[-1].startswith(f"{len(hidden)} of {len(found.results)} checks had nothing to look at.")
     assert long[: len(short)] == short and len(long) == len(short) + len(hidden)
     assert all(line.startswith("- ") and "Not observed: " in line for line in long[len(short) :])
 
@@ -233,7 +233,7 @@ def test_what_is_added_answers_as_many_checks_as_was_said():
     """Second way: the addition is made, and the checks are counted."""
 
     def silent(found):
-        return {f.key for f in found.findings if f.yes is None}
+        return {f.key for f in found.results if f.yes is None}
 
     without = diagnose(watched(Program(), log=False))
     (log, weights) = without.additions

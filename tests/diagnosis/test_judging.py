@@ -134,6 +134,15 @@ def test_healthy_not_a_fault_wrong_number_unexplained():
     assert str(weak).startswith("Possible: the loss is constant by design (2.5%)."), "no calm on a thin sign"
 
 
+def test_an_answer_is_asked_for_by_its_key_and_the_old_name_warns():
+    found = diagnose(healthy())
+    assert found.result("loss_zero").yes is False
+    with pytest.raises(KeyError, match=r"key should be that of a check: train_reads_zero, .* Found 'x'"):
+        found.result("x")
+    with pytest.warns(DeprecationWarning, match=r"Diagnosis\.results now"):
+        assert found.findings is found.results
+
+
 def test_unexplained_lists_what_was_seen_and_what_was_not():
     text = diagnose(healthy(val_loss=[2.0, 2.0, 2.0])).explain()
     assert "Observed: validation does not change (it reads 2 throughout)." in text
@@ -174,8 +183,8 @@ def test_frozen_and_clear_errors():
 
 def test_thresholds_come_from_the_policy():
     nearly = healthy(val_loss=[2.0, 2.0 + 1e-5, 2.0])
-    assert diagnose(nearly).finding("validation_level").yes is False
-    assert diagnose(nearly, policy=replace(POLICY, level=1e-4)).finding("validation_level").yes is True
+    assert diagnose(nearly).result("validation_level").yes is False
+    assert diagnose(nearly, policy=replace(POLICY, level=1e-4)).result("validation_level").yes is True
 
 
 def test_without_what_has_to_be_there_nothing_is_called_healthy():
