@@ -12,7 +12,8 @@ KIT = Path(__file__).resolve().parents[1] / "kit"
 PATIENT = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
 INSTRUMENTS = {"probe", "watch", "whatif", "hypotheses", "diagnosis"}
 VIEWS = {"plots", "panel", "report", "journal"}
-SEE_ALL = {"__init__", "__main__", "investigation", "lab"}
+LIVE = {"live"}  # a view that trains: it sees all below it, and no view sees it
+SEE_ALL = {"__init__", "__main__", "investigation", "lab", *LIVE}
 SHARED = {"files"}  # knows nothing of the others, so any of them may use it
 DRAWING = {"matplotlib", "PIL", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
 
@@ -67,7 +68,7 @@ def test_wall_2_views_get_results_not_the_machinery(part):
     assert not _kit_parts_of(part) & (PATIENT | (INSTRUMENTS - {"whatif"}) | SEE_ALL)
 
 
-@pytest.mark.parametrize("part", sorted(set(_parts()) - VIEWS))
+@pytest.mark.parametrize("part", sorted(set(_parts()) - VIEWS - LIVE))
 def test_only_views_draw(part):
     for path in _parts()[part]:
         assert not _imported(path) & DRAWING, path
@@ -83,6 +84,46 @@ def test_the_probe_needs_torch_and_tables_only():
     outside = set().union(*(_imported(path) for path in _parts()["probe"]))
     third_party = {name for name in outside if name.split(".")[0] not in _standard_library() | {"kit"}}
     assert third_party <= {"torch", "numpy", "pandas"}
+
+
+def test_no_circle_between_files():
+    """Every import counts: those inside functions and under TYPE_CHECKING, too."""
+    import graphlib
+
+    files = {_module(path): path for path in KIT.rglob("*.py")}
+    arrows = {name: _modules_imported(path, files) - {name} for name, path in files.items() if path.stem != "__init__"}
+    try:
+        tuple(graphlib.TopologicalSorter(arrows).static_order())
+    except graphlib.CycleError as error:
+        raise AssertionError(" -> ".join(reversed(error.args[1]))) from None
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(KIT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _modules_imported(path: Path, files: dict[str, Path]) -> set[str]:
+    """The files whose names are taken; a name that a package's __init__ hands on counts for the file that defines it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {_source(node.module, alias.name, files) for alias in node.names}
+    return {name for name in found if name in files and files[name].stem != "__init__"}
+
+
+def _source(module: str | None, name: str, files: dict[str, Path]) -> str:
+    """Where a name comes from, through as many packages as hand it on."""
+    if f"{module}.{name}" in files:
+        return f"{module}.{name}"
+    path = files.get(str(module))
+    if path is None or path.stem != "__init__":
+        return str(module)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and name in {alias.asname or alias.name for alias in node.names}:
+            return _source(node.module, name, files)
+    return str(module)
 
 
 def test_importing_the_kit_loads_no_view():

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from kit.journal.live import live_finding
-from kit.journal.naming import training_name
 from kit.panel import JournalView
-from kit.panel.live_training import Training
 from kit.report import Finding, Written
 
 PAGE, COMPARISON = "journal.html", "comparison.html"
 
 
-def journal_view(journal: Any, findings: Sequence[Finding | Training] = ()) -> JournalView:
+@runtime_checkable
+class LiveFinding(Protocol):
+    """What is still going on, and can be kept as it stands: a live panel."""
+
+    title: str
+    line: str
+
+    def finding(self) -> Finding:
+        """As it stands now; its panels are new and are closed when it was kept."""
+        ...
+
+    def finding_name(self) -> str: ...
+
+
+def journal_view(journal: Any, findings: Sequence[Finding | LiveFinding] = ()) -> JournalView:
     """The widget of a journal; with findings or live panels, also "Keep this" for them, as they stand when it is pressed."""
     for place, finding in enumerate(findings):
-        if not isinstance(finding, Finding | Training):
+        if not isinstance(finding, Finding | LiveFinding):
             found = f"Found a {type(finding).__name__} at position {place}."
             raise ValueError(f"view should get findings or live panels. {found}")
 
@@ -33,8 +44,8 @@ def journal_view(journal: Any, findings: Sequence[Finding | Training] = ()) -> J
         if isinstance(offered, Finding):
             kept = journal.keep(offered, note, name=name)
         else:
-            shown = live_finding(offered)
-            kept = journal.keep(shown, note, name=name or training_name(offered), diagnosis=offered.line or None)
+            shown = offered.finding()
+            kept = journal.keep(shown, note, name=name or offered.finding_name(), diagnosis=offered.line or None)
             for panel in shown.panels:
                 panel.close()
         if kept.key in before:

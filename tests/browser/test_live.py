@@ -22,8 +22,8 @@ pytestmark = pytest.mark.browser
 CELL = """\
 from dataclasses import replace
 import kit
-from kit.investigation.live import PatientSession
-from kit.panel.live import LivePanel
+from kit.live import PatientSession
+from kit.live.widget import LivePanel
 from IPython.display import display
 patient = kit.Patient.admit(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
 patient = replace(patient.with_weights(lam_cov=1.0), config=kit.TrainingConfig(epochs=400, batch_size=8, ema_decay=None, lr=1e-3))
@@ -207,7 +207,7 @@ def test_an_interrupted_kernel_and_a_closed_tab_lose_nothing(notebook):
     # nobody looks: it pauses; the next tab finds it as it was, and goes on
     in_kernel(
         page,
-        "import threading; import kit.panel.live_training as t; t.UNHEARD = 2.0; threads = set(threading.enumerate())",
+        "import threading; import kit.live.training as t; t.UNHEARD = 2.0; threads = set(threading.enumerate())",
     )
     context, address = page.context, page.url
     with context.expect_page() as opened:

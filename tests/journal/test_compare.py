@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import kit
-from kit.investigation.live import PatientSession
 from kit.journal import Journal
-from kit.panel.live import LivePanel
+from kit.live import PatientSession
+from kit.live.widget import LivePanel
 from kit.plots import Evidence, overlaid
 from kit.report import verify
 from tests.journal._findings import PIXEL, small

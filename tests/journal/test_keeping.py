@@ -7,11 +7,10 @@ import json
 import pytest
 
 import kit
-from kit.investigation.live import PatientSession
 from kit.journal import Journal
-from kit.journal.live import live_finding
-from kit.journal.naming import training_name
-from kit.panel.live import LivePanel
+from kit.live import PatientSession
+from kit.live.finding import finding_of, name_of
+from kit.live.widget import LivePanel
 from tests.journal._findings import small
 from tests.panel._panel_cases import WEIGHT_NAMES, make_report
 from tests.training._runs import small_patient
@@ -100,13 +99,13 @@ def test_a_long_question_keeps_what_is_set(journal):
 
 def test_a_training_is_named_by_what_was_set_by_hand_and_how_far_it_came():
     live = LivePanel(PatientSession(small_patient(), probe_every=50))
-    assert training_name(live) == "nothing changed, 0 batches"
+    assert name_of(live) == "nothing changed, 0 batches"
     live.steps(1)
-    assert training_name(live) == "nothing changed, 1 batch", "the schedule's weights are not set by hand"
+    assert name_of(live) == "nothing changed, 1 batch", "the schedule's weights are not set by hand"
     live.weights = {"lam_aux": 0.0}
     live.faults = ["nan_gradients"]
     live.steps(2)
-    assert training_name(live) == "lam_aux 0 + NaN gradients, 3 batches"
-    rows = dict(live_finding(live).evidence[1].frame.itertuples(index=False))
+    assert name_of(live) == "lam_aux 0 + NaN gradients, 3 batches"
+    rows = dict(finding_of(live, live.evidence()).evidence[1].frame.itertuples(index=False))
     assert rows["batches trained"] == "3" and rows["epoch"] == "1" and rows["faults"].startswith("NaN gradients")
     live.close()

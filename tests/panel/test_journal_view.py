@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from kit.investigation.live import PatientSession
 from kit.journal import Journal
+from kit.live import PatientSession
+from kit.live.widget import LivePanel
 from kit.panel import JournalView, stylesheet
 from kit.panel.assets import journal_source
-from kit.panel.live import LivePanel
 from tests.browser._axe import axe_source, violations
 from tests.browser._paint import painted
 from tests.journal._findings import small

@@ -7,8 +7,8 @@ import pytest
 from kit.panel import Panel, Preset, standalone_panel
 from tests.browser._boxes import boxes, out_of_sight, scrolled_to
 from tests.browser._paint import painted
+from tests.live.test_view import fragment, told
 from tests.panel._panel_cases import WEIGHT_NAMES, make_report
-from tests.panel.test_live_view import fragment, told
 
 pytestmark = pytest.mark.browser
 WIDTHS = (360, 760, 850, 1008, 1400)

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from kit.panel.live_curves import Curves
-from kit.panel.live_evidence import live_axes
+from kit.live.curves import Curves
+from kit.live.figure import live_axes
 from kit.plots import displayed, figure_style, look, palette, role, symptom
 
 WHITE, DARK_GROUNDS = "#ffffff", ("#111111", "#14181c", "#14171b")  # Lab, the exported page, the panel

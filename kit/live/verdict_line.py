@@ -7,7 +7,7 @@ from types import MappingProxyType
 from kit.diagnosis import Cause, Diagnosis, diagnose
 from kit.diagnosis.speech import lower
 from kit.hypotheses.likelihoods import Likelihoods, shipped_likelihoods
-from kit.investigation.live.record import Evidence
+from kit.live.record import Evidence
 
 _REASONS = 2
 
@@ -47,7 +47,7 @@ def _cause(found: Diagnosis, top: Cause) -> str:
 def _reasons(found: Diagnosis, top: Cause) -> str:
     own = [sign.key for sign in top.hypothesis.signs]
     told = [
-        finding for finding in map(found.finding, dict.fromkeys((*own, *top.speaks_for))) if finding.yes is not None
+        finding for finding in map(found.result, dict.fromkeys((*own, *top.speaks_for))) if finding.yes is not None
     ]
     # what speaks for this cause by itself says most, and a yes says more than a no that fits
     told = sorted((f for f in told if f.yes or f.key in top.speaks_for), key=lambda f: (not f.yes, f.key not in own))

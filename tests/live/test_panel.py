@@ -19,11 +19,10 @@ import numpy as np
 import pytest
 
 from kit.hypotheses.likelihoods import Likelihoods
-from kit.investigation.live import PatientSession
-from kit.panel import live_running, live_training
-from kit.panel.live import LivePanel
-from kit.panel.live_probes import probe_points
-from kit.panel.live_session import FaultOffer, Turn
+from kit.live import PatientSession, event_loop, training
+from kit.live.probe_points import probe_points
+from kit.live.session import FaultOffer, Turn
+from kit.live.widget import LivePanel
 from kit.plots import Evidence
 from tests.panel._panel_cases import HOSTILE, NAMES, WEIGHT_NAMES, WEIGHTS, make_report
 from tests.training._runs import small_patient
@@ -361,7 +360,7 @@ def test_slices_hold_their_owner_weakly():
     class Owner:
         def __init__(self, counts):
             self.counts = counts
-            self.slices = live_running.Slices(self.tick, self.stopped)
+            self.slices = event_loop.Slices(self.tick, self.stopped)
 
         def tick(self):
             self.counts.append(1)
@@ -385,7 +384,7 @@ def test_slices_hold_their_owner_weakly():
 
 
 def test_the_time_of_the_batches_counts_as_silence(monkeypatch):
-    monkeypatch.setattr(live_training, "UNHEARD", 0.3)
+    monkeypatch.setattr(training, "UNHEARD", 0.3)
 
     async def sit():
         panel = Told(Toy())
@@ -404,7 +403,7 @@ def test_the_time_of_the_batches_counts_as_silence(monkeypatch):
 
 
 def test_it_pauses_when_no_view_is_heard_of(monkeypatch):
-    monkeypatch.setattr(live_training, "UNHEARD", 0.2)
+    monkeypatch.setattr(training, "UNHEARD", 0.2)
     moments = itertools.count()
 
     async def sit():

@@ -14,11 +14,11 @@ from kit import faults as all_faults
 from kit.faults import Fault
 from kit.hypotheses import ALL
 from kit.hypotheses.likelihoods import Likelihoods
-from kit.investigation.live.line import diagnosis_line
-from kit.investigation.live.record import Record
-from kit.investigation.live.stepped import SteppedLoop
+from kit.live.record import Record
+from kit.live.session import FaultOffer, Turn
+from kit.live.stepped_loop import SteppedLoop
+from kit.live.verdict_line import diagnosis_line
 from kit.loss import WEIGHT_NAMES, UltimateHybridLoss, ZeroWeightWarning
-from kit.panel.live_session import FaultOffer, Turn
 from kit.probe import DecompositionError, ProbeReport, probe
 from kit.training import Patient, TrainingHistory, apply_hpo_loss_weights
 

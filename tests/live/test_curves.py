@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kit.live.curves import LIMIT, MARKS, Curve, Curves, Mark, thinned
+from kit.live.figure import _alone, _broken
+from kit.live.marks import mark_labels
 from kit.panel.assets import live_source, live_stylesheet
-from kit.panel.live_curves import LIMIT, MARKS, Curve, Curves, Mark, thinned
-from kit.panel.live_evidence import _alone, _broken
-from kit.panel.live_marks import mark_labels
 from kit.plots import look, role
 from tests.panel._node import node
 
@@ -102,7 +102,7 @@ def front_end():
         "looks": LOOKS,
     }
     done = subprocess.run(
-        [node(), str(Path(__file__).with_name("live_curves.mjs"))],
+        [node(), str(Path(__file__).with_name("curves.mjs"))],
         input=json.dumps(asked), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from kit.live.curves import Curves
+from kit.live.event_loop import Home, Slices
+from kit.live.figure import live_evidence
+from kit.live.finding import finding_of, name_of
+from kit.live.marks import changed_weights, fault_marks
+from kit.live.probe_points import probe_points
+from kit.live.session import Session, Turn
+from kit.live.state import State
 from kit.panel.data import slider_end
-from kit.panel.live_curves import Curves
-from kit.panel.live_evidence import live_evidence
-from kit.panel.live_messages import changed_weights, fault_marks, snapshot, state_of
-from kit.panel.live_probes import probe_points
-from kit.panel.live_running import Home, Slices
-from kit.panel.live_session import Session, Turn
 from kit.plots import Evidence
+from kit.report import Finding
 
 SLICE = 0.03  # seconds of training before the kernel listens again; a single batch may take longer
 REST = 0.004
@@ -30,12 +33,10 @@ SPEAK = 2.0
 _trainings: weakref.WeakSet[Training] = weakref.WeakSet()
 
 
-class Training:
+class Training(State):
     """What `LivePanel` can do; `send(message)` reaches its views. One of them at a time trains in a kernel."""
 
     clock: Callable[[], float] = staticmethod(time.monotonic)  # seconds
-
-    title: str
 
     def begin(self, session: Session, upper: float) -> None:
         if not isinstance(session, Session):
@@ -47,19 +48,19 @@ class Training:
         self.session = session
         self.curves = Curves()
         self.state = "ready"
-        self.error: BaseException | None = None
+        self.error = None
         self.status = self.line = ""
         self.weights_at_start = dict(session.weights)
         start = SimpleNamespace(weights=list(session.weights.values()), adjustable=[True] * len(session.weights))
         self.upper = slider_end({"": start}, (), upper)
-        self.report: Any = None
+        self.report = None
         self.probed_at = 0
         self._fresh = False  # nothing but weights has changed since the report
         self._look_due, self._look_cost = False, 0.0
         self._before: tuple[dict[str, float], int] | None = (
             None  # weights and part of the curves before the first change
         )
-        self.seq: str | int = 0  # of the last setting that a view sent
+        self.seq = 0
         self.epoch = 0
         self._news: set[str] = set()
         self._dragged_from: dict[str, float] = {}
@@ -124,7 +125,7 @@ class Training:
     @property
     def weights(self) -> dict[str, float]:
         """The setting of the sliders: what was set by hand, and what is in force for the rest."""
-        return {**self.session.weights, **self.session.asked}
+        return self.setting
 
     @weights.setter
     def weights(self, weights: Mapping[str, float]) -> None:
@@ -152,6 +153,14 @@ class Training:
     def evidence(self) -> Evidence:
         """What was seen so far as a figure with its words and numbers, for a finding or the journal."""
         return live_evidence(self.curves, self.title, self.line)
+
+    def finding(self) -> Finding:
+        """What was seen so far, ready to be kept; its panel is new."""
+        return finding_of(self, self.evidence())
+
+    def finding_name(self) -> str:
+        """What was set by hand and how far it came: "lam_aux 0 + NaN gradients, 50 batches"."""
+        return name_of(self)
 
     # Training.
 
@@ -300,11 +309,11 @@ class Training:
         if everything:
             self.curves.take()
             self._news.clear()
-            self.send(snapshot(self))
+            self.send(self.everything())
         else:
             self._flush()
 
     def _flush(self) -> None:
         self._last["flush"] = self.clock()
-        self.send(state_of(self, self._news))
+        self.send(self.changed(self._news))
         self._news.clear()

@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from kit.investigation.live.rows import Rows
+from kit.live.rows import Rows
 
 
 def drawn(chance: random.Random) -> dict:

@@ -11,8 +11,8 @@ import torch
 
 import kit
 from kit.hypotheses.likelihoods import Likelihoods
-from kit.investigation.live import PatientSession
-from kit.panel.live_session import Session
+from kit.live import PatientSession
+from kit.live.session import Session
 from tests.training._runs import small_patient
 
 UNCOUNTED = Likelihoods(MappingProxyType({}))

@@ -11,10 +11,10 @@ from typing import Any
 from torch import nn
 
 from kit.hypotheses.likelihoods import Likelihoods
-from kit.investigation.live.line import diagnosis_line
-from kit.investigation.live.plain import PlainLoop
-from kit.investigation.live.record import Record
-from kit.panel.live_session import FaultOffer, Turn
+from kit.live.plain_loop import PlainLoop
+from kit.live.record import Record
+from kit.live.session import FaultOffer, Turn
+from kit.live.verdict_line import diagnosis_line
 from kit.probe import DecompositionError, ProbeReport
 
 _TURN = ("terms", "grad_norm", "lr", "train_loss", "val_loss")

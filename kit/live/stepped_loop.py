@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from kit.covariance import Batch
-from kit.investigation.live.rows import Rows
-from kit.investigation.live.seen import StepSeen, look_at_step
+from kit.live.rows import Rows
+from kit.live.step_row import StepSeen, look_at_step
 from kit.loss import ZeroWeightWarning
 from kit.training import RunningLoss, TrainingLoop, apply_hpo_loss_weights
 
@@ -92,7 +92,7 @@ class SteppedLoop(TrainingLoop):
 
     def update(self, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Any]:
         step = super().update(prediction, batch)
-        self.at.seen = look_at_step(self, prediction, batch, step)
+        self.at.seen = look_at_step(self, self.at.computed, prediction, batch, step)
         return step
 
     def _read(self, total: Tensor) -> float:

@@ -6,16 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from kit.investigation.live.stepped import SteppedLoop
-
 from kit.covariance import Batch
-from kit.investigation.live.plain import outputs_row
+from kit.live.plain_loop import outputs_row
+from kit.training import TrainingLoop
 
 
 @dataclass(frozen=True)
@@ -26,11 +24,14 @@ class StepSeen:
     row: Mapping[str, Any]
 
 
-def look_at_step(loop: SteppedLoop, prediction: dict[str, Tensor], batch: Batch, step: Mapping[str, Any]) -> StepSeen:
+def look_at_step(
+    loop: TrainingLoop, computed: float, prediction: dict[str, Tensor], batch: Batch, step: Mapping[str, Any]
+) -> StepSeen:
+    """``computed``: the loss of this batch, whatever is displayed for it."""
     terms = _terms(loop, prediction, batch)
     row = {
-        "loss": loop.at.computed,
-        "loss_returned": loop.at.computed,
+        "loss": computed,
+        "loss_returned": computed,
         "backwards": 1,
         "loss_calls": 1,
         "steps": int(step["stepped"]),
@@ -46,7 +47,7 @@ def look_at_step(loop: SteppedLoop, prediction: dict[str, Tensor], batch: Batch,
     return StepSeen(MappingProxyType(terms), MappingProxyType(row))
 
 
-def _terms(loop: SteppedLoop, prediction: Mapping[str, Tensor], batch: Batch) -> dict[str, float]:
+def _terms(loop: TrainingLoop, prediction: Mapping[str, Tensor], batch: Batch) -> dict[str, float]:
     names = tuple(loop.loss.weight_names)
     with torch.no_grad():
         try:
@@ -57,14 +58,14 @@ def _terms(loop: SteppedLoop, prediction: Mapping[str, Tensor], batch: Batch) ->
     return {term: float(value) for term, value in values.items() if value is not None}
 
 
-def _one_term(loop: SteppedLoop, prediction: Mapping[str, Tensor], batch: Batch, term: str) -> Tensor | None:
+def _one_term(loop: TrainingLoop, prediction: Mapping[str, Tensor], batch: Batch, term: str) -> Tensor | None:
     try:
         return loop.loss.components(prediction, batch.target, only=(term,))[term]
     except (RuntimeError, ValueError):
         return None
 
 
-def _gradients(loop: SteppedLoop, step: Mapping[str, Any]) -> dict[str, float]:
+def _gradients(loop: TrainingLoop, step: Mapping[str, Any]) -> dict[str, float]:
     """Raw gradients, as far as they can be told after the hygiene: it replaces NaN by 0, and keeps every other 0."""
     parameters = [parameter for parameter in loop.model.parameters() if parameter.requires_grad]
     row: dict[str, float] = {"grad_nonfinite": step["nan_replaced"] + (not math.isfinite(step["grad_norm"]))}

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from kit.hypotheses.likelihoods import Likelihoods
-from kit.investigation.live import OwnFault, OwnSession
-from kit.panel.live_session import Session
+from kit.live import OwnFault, OwnSession
+from kit.live.session import Session
 
 UNCOUNTED = Likelihoods(MappingProxyType({}))
 

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kit.panel.live_curves import Curve, Curves, Mark
-from kit.panel.live_marks import mark_labels
+from kit.live.curves import Curve, Curves, Mark
+from kit.live.marks import mark_labels
 from kit.plots import Evidence, evidence, look, role
 
 ROWS = 400  # of the numbers; steps between are left out

@@ -9,16 +9,15 @@ from typing import Any
 import anywidget
 import traitlets
 
+from kit.live.session import Session
+from kit.live.training import Training
 from kit.panel.assets import live_source, live_stylesheet
-from kit.panel.live_messages import snapshot
-from kit.panel.live_session import Session
-from kit.panel.live_training import Training
 
 
 class LivePanel(Training, anywidget.AnyWidget):
     """A running training with its weights as sliders, its faults as switches, its curves, and what it says so far.
 
-    session: what is trained, see `kit.panel.live_session.Session`
+    session: what is trained, see `kit.live.session.Session`
     upper:   right end of the sliders (raised where a weight is larger)
 
     A slider acts twice. At once, as what-if on the last probed step, in the browser; and on the batches that follow, which
@@ -76,7 +75,7 @@ class LivePanel(Training, anywidget.AnyWidget):
     def _greet(self) -> None:
         if self.report is None and self.state == "ready":
             self._look()
-        self.send(snapshot(self))
+        self.send(self.everything())
 
     def _weights_sent(self, content: Mapping[str, Any]) -> None:
         self.seq = content.get("seq", self.seq)
