@@ -55,10 +55,10 @@ def bench_finding(runs: list[BenchRun], score: Score) -> Finding:
 
 
 def _where(score: Score) -> str:
-    """Our own loop, where every fault of the report is put in, and strangers' loops apart."""
+    """Our own loop, where every fault of the report is put in, and other people's loops apart."""
     said = []
     for where, part in score.faulty.groupby(score.faulty["style"] == OWN_LOOP):
         first, three = (part["top"] == part["truth"]).mean(), (part["rank"] <= 3).mean()
-        place = "the report's own loop" if where else "strangers' loops"
+        place = "the report's own loop" if where else "other people's loops"
         said.append(f"In {place}, {len(part)} runs: first in {first:.1%}, among the first three in {three:.1%}.")
     return " ".join(reversed(said))

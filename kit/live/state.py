@@ -1,4 +1,4 @@
-"""Where a live training stands, and what its views are told of it, as plain values for JSON."""
+"""Where a live training stands, and what its views get of it, as plain values for JSON."""
 
 from __future__ import annotations
 

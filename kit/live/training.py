@@ -1,4 +1,4 @@
-"""A live training without a face: what can be done with it, when it rests, and what is told of it."""
+"""A live training without its widget: what can be done with it, when it pauses, and what its views get."""
 
 from __future__ import annotations
 

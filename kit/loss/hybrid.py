@@ -22,7 +22,7 @@ class UltimateHybridLoss(nn.Module):
               + lam_aux aux_l2 + lam_subspace_align loss_subspace_align + lam_peak_contrast loss_peak_contrast
 
     Every term is >= 0 and every weight is >= 0, so terms cannot cancel; every zero is legal, also all of them at once: the total
-    is then an exact 0 that still hangs on the graph, and its gradient is exactly 0. A zero ``lam_cov``, and all weights zero, are
+    is then an exact 0 that is still attached to the graph, and its gradient is exactly 0. A zero ``lam_cov``, and all weights zero, are
     warned about once each (``ZeroWeightWarning``).
 
     Args:

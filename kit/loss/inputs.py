@@ -160,7 +160,7 @@ class LossInputs:
         return self.array.steering(*points).unflatten(-1, (self.k_max, -1)).to(self.R_true.dtype)
 
     def anchor(self) -> Tensor:
-        """An exact 0 that hangs on the graph of every prediction, whatever their values are."""
+        """An exact 0 attached to the graph of every prediction, whatever their values are."""
         pieces = [value.flatten()[:0].sum() for value in self.prediction.values() if isinstance(value, Tensor)]
         zero = torch.zeros((), dtype=self.R_true.real.dtype)
         return sum((piece.real if piece.is_complex() else piece for piece in pieces), start=zero)

@@ -76,7 +76,7 @@ class Parts:
         if not net.called:
             net.called = True
             self.refresh([net], whole=True)  # adapters are put in, and lazy layers made, after a model was handed over
-            self._strangers(call.module, call.inside if call.grad else [])
+            self._unregistered(call.module, call.inside if call.grad else [])
         self.compiled = self.compiled or net.compiled
         return net
 
@@ -133,7 +133,7 @@ class Parts:
         known = self.nets.get(id(module))
         return known is not None and known.module is module and known.called
 
-    def _strangers(self, module: nn.Module, inside: list[nn.Module]) -> None:
+    def _unregistered(self, module: nn.Module, inside: list[nn.Module]) -> None:
         registered = set(map(id, module.modules()))
         found = {id(part): part for part in inside if id(part) not in registered and id(part) not in self.nets}
         names = [

@@ -210,7 +210,7 @@ def _defaults(kind: type) -> dict[str, float]:
 
 
 def value_of(output: Any) -> tuple[Any, float]:
-    """What a loss returned, as a number (or a tensor still on its accelerator), and whether it hangs on a graph.
+    """What a loss returned, as a number (or a tensor still on its accelerator), and whether it has a graph.
 
     Of one value a sample, their mean; None for what is no number, as a mapping of parts without a total.
     """

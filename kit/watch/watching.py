@@ -138,8 +138,8 @@ def watch(
         model: the network; found by its calls if not given.
         loss: the loss object; found by its calls if not given. Its attributes ``lam_*`` are recorded; the calls of a plain function
             cannot be seen.
-        every: measure gradients, outputs, targets and terms in every so-manieth turn only (and in the first three). Counts and losses
-            are of every turn.
+        every: measure gradients, outputs, targets and terms in every n-th step only, and in the first three. Counts and losses are
+            of every step.
         terms: with False, ``components`` of the loss is not listened to.
         weights: the loss weights that were asked for, as in the program's configuration. Only recorded, to compare with those in
             force.

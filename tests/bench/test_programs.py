@@ -103,7 +103,7 @@ def test_the_console_leaves_out_what_was_never_printed():
 
 
 @each(list(PROGRAMS))
-def test_every_program_is_quick_repeatable_and_hangs_on_its_seed(program, run):
+def test_every_program_is_quick_repeatable_and_depends_on_its_seed(program, run):
     began = time.process_time()
     first = program.build(DEFAULT).fit()
     assert time.process_time() - began < 1.0
@@ -164,7 +164,7 @@ def test_no_weight_of_a_healthy_program_is_dead(program, run):
 
 
 def total_rises_with(name: str, program: Program, case: Case, seen: Seen) -> bool:
-    """Whether the loss of the last training batch hangs on this weight."""
+    """Whether the loss of the last training batch depends on this weight."""
     loss, inputs, kwargs = seen.loss_calls[-1]
     if program.style == "physics":  # its loss differentiates, so the graph has to be fresh
         x = torch.linspace(0, 1, 9)[:, None].requires_grad_()

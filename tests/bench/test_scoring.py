@@ -119,7 +119,7 @@ def test_faults_of_all_loops(scored):
     assert scored.brier < 0.25
 
 
-def test_faults_in_strangers_loops(recorded):
+def test_faults_in_loops_by_others(recorded):
     theirs = scoring.score([run for run in recorded if run.style != "ours"], shipped_likelihoods())
     assert theirs.top1 >= 0.95, theirs
     assert theirs.top3 >= 0.99, theirs.faulty[theirs.faulty["rank"] > 3]

@@ -101,7 +101,7 @@ def test_the_table_has_a_row_for_every_reading(step):
     assert "90%" in step.table["report's prior"].tolist()
 
 
-def test_a_strangers_hypothesis_is_one_object(patient):
+def test_a_hypothesis_of_ones_own_is_one_object(patient):
     """A sixth claim needs nothing but data."""
     sixth = kit.hypotheses.Hypothesis(
         key="half_everything",
@@ -117,7 +117,7 @@ def test_a_strangers_hypothesis_is_one_object(patient):
 
 
 def test_a_negative_weight_keeps_its_value():
-    """An entropy bonus is a legal weight of a stranger's loss."""
+    """An entropy bonus is a legal weight of anybody's loss."""
 
     class Bonus:
         lam_fit, lam_entropy = 1.0, -0.1
@@ -131,7 +131,7 @@ def test_a_negative_weight_keeps_its_value():
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
     batch = (torch.randn(4, 3), torch.randn(4, 2))
-    claim = replace(REPORT[0], readings=REPORT[0].readings[:1])  # all weights 0; a stranger's loss has no lam_cov
+    claim = replace(REPORT[0], readings=REPORT[0].readings[:1])  # all weights 0; another loss has no lam_cov
     step = kit.hypotheses.at_one_step([claim], model, Bonus(), batch, predict=lambda m, b: {"y": m(b[0])})
     assert step.trials[0].loss == pytest.approx(Bonus()({"y": model(batch[0])}, batch[1]).item(), rel=1e-5)
 

@@ -1,4 +1,4 @@
-"""`OwnSession`: a stranger's training, live."""
+"""`OwnSession`: anybody's training, live."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_the_norm_is_that_of_all_gradients_together():
 
 
 def test_the_blend_of_predict_scales_the_gradient_as_the_formula_says():
-    """At beta > 0 the loss sees R_blend, which still hangs on the factors."""
+    """At beta > 0 the loss sees R_blend, which still depends on the factors."""
     patient = small_patient()
     prediction = kit.predict(patient.new_model(), patient.batch(4), beta=0.3)
     assert prediction["R_blend"].requires_grad

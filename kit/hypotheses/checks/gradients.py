@@ -82,7 +82,7 @@ def gradient_missing_in_part(seen: Observed, policy: Policy) -> Answer:
 def loss_without_graph(seen: Observed, policy: Policy) -> Answer:
     reach, graph = seen.turns("loss_graph"), seen.turns("loss_returned_graph")
     if not reach.size and not graph.size:
-        return silent("whether the loss hangs on a graph")
+        return silent("whether the loss has a graph")
     values = reach if reach.size else graph
     share = float((values == 0).mean())
     fact = f"the loss reached no parameter in {counted(values.size)}" if share == 1 else ""

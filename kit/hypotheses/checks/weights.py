@@ -131,11 +131,11 @@ def sum_disagrees(seen: Observed, policy: Policy) -> Answer:
     needs=("loss",),
 )
 def weight_without_term(seen: Observed, policy: Policy) -> Answer:
-    ignored, lonely = seen.facts.get("ignored_weights"), seen.facts.get("terms_without_weight")
-    if ignored is None and lonely is None:
+    ignored, unweighted = seen.facts.get("ignored_weights"), seen.facts.get("terms_without_weight")
+    if ignored is None and unweighted is None:
         return silent("which weight multiplies which term")
     said = [f"weight {name} changes nothing" for name in ignored or ()]
-    said += [f"term {name} has no weight" for name in lonely or ()]
+    said += [f"term {name} has no weight" for name in unweighted or ()]
     return Answer(bool(said), "; ".join(said) or "each weight multiplies a term")
 
 
