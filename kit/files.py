@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+MOST_BYTES = 256 << 20  # of a file of JSON
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -156,26 +157,48 @@ def load_record(path: str | os.PathLike, kind: str, version: int, keys: tuple[st
     """Read what ``save_record`` wrote.
 
     Raises:
-        ValueError: not JSON (truncated, say), another kind, another version, or a missing part.
+        ValueError: not JSON (truncated, say), too large, another kind, another version, or a missing part; names the file.
+        OSError: the file cannot be read.
     """
     name = Path(path).name
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{name} should be a saved {kind}. Found a file that is not complete JSON ({error})."
-        ) from error
-    found = record.get("format") if isinstance(record, dict) else None
-    if found != kind:
-        raise ValueError(f"{name} should be a saved {kind}. Found format = {found!r}.")
-    if record.get("version") != version:
-        raise ValueError(
-            f"{name} should have version {version}. Found version = {record.get('version')!r}; use a matching kit."
-        )
+    with open(path, "rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    record = parsed_record(content, name)
+    check_origin(record, kind, version, name)
     missing = [key for key in keys if key not in record]
     if missing:
         raise ValueError(f"{name} should hold {', '.join(keys)}. Found no {', '.join(missing)}.")
     return {key: _unspell(record[key]) for key in keys}
+
+
+def parsed_record(content: bytes, name: str) -> Any:
+    """JSON from a file that may hold anything.
+
+    Raises:
+        ValueError: too large, no UTF-8, no complete JSON, or nested too deeply; says the name.
+    """
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{name} should have at most {MOST_BYTES >> 20} MiB. Found more.")
+    try:
+        return json.loads(content.decode("utf-8"))
+    except ValueError as error:  # errors of JSON and of the encoding
+        raise ValueError(
+            f"{name} should be a saved record. Found a file that is not complete JSON ({error})."
+        ) from error
+    except RecursionError:
+        raise ValueError(f"{name} should be a saved record. Found JSON that is nested too deeply.") from None
+
+
+def check_origin(record: Any, kind: str, version: int, name: str) -> None:
+    """Raises ValueError unless the record says that it is of this kind and version."""
+    if not isinstance(record, Mapping) or record.get("format") != kind:
+        found = f"format = {record.get('format')!r}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
+        raise ValueError(f"{name} should be a saved {kind}. Found {found:.80}.")
+    found = record.get("version")
+    if found != version:
+        newer = isinstance(found, int) and found > version
+        advice = "update the kit to read it" if newer else "make it again"
+        raise ValueError(f"{name} should have version {version}. Found version = {repr(found)[:40]}; {advice}.")
 
 
 def _spell(value: Any) -> Any:

@@ -14,6 +14,7 @@ import pandas as pd
 from kit.files import load_record, save_record
 
 _FORMAT, _VERSION = "kit.TrainingHistory", 1
+_LARGEST = 2**63  # of whole numbers: a table holds no larger ones
 
 
 @dataclass(frozen=True)
@@ -75,4 +76,26 @@ class TrainingHistory:
     def load(cls, path: str | os.PathLike) -> TrainingHistory:
         """Read a saved history. Raises ValueError for another kind of file, a damaged one or another version."""
         data = load_record(path, _FORMAT, _VERSION, ("settings", "epochs", "steps"))
-        return cls(tuple(data["epochs"]), tuple(data["steps"]), MappingProxyType(data["settings"]))
+        name = Path(path).name
+        if not isinstance(data["settings"], dict):
+            raise ValueError(f"{name} should hold settings by name. Found a {type(data['settings']).__name__}.")
+        if data["epochs"] == []:
+            raise ValueError(f"{name} should hold at least one epoch. Found none.")
+        epochs = _records(data["epochs"], f"{name}: epochs", ("epoch", "train_loss", "val_loss", "steps_taken"))
+        steps = _records(data["steps"], f"{name}: steps", ("epoch", "loss"))
+        return cls(epochs, steps, MappingProxyType(data["settings"]))
+
+
+def _records(rows: Any, name: str, needed: Sequence[str]) -> tuple[Mapping[str, float], ...]:
+    """Rows of one table: the same columns in each, every cell a number."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{name} should be a list of rows. Found {str(rows)[:60]}.")
+    if missing := [column for column in needed if not all(column in row for row in rows)]:
+        raise ValueError(
+            f"{name} should have {', '.join(needed)} in every row. Found rows without {', '.join(missing)}."
+        )
+    for place, row in enumerate(rows):
+        for column, value in row.items():
+            if not isinstance(value, float) and not (isinstance(value, int) and abs(value) < _LARGEST):
+                raise ValueError(f"{name} should hold numbers. Found {column} = {str(value)[:40]!r} in row {place}.")
+    return tuple(rows)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 
-from kit.files import encoded, write_atomically
+from kit.files import check_origin, encoded, parsed_record, write_atomically
 
 FORMAT, VERSION = "kit.Trace", 1
 TEXT, WHOLE = ("missing_keys",), ("epoch", "turn", "rank")
+MOST_BYTES = 256 << 20  # of one part, unpacked; a run of 1e6 steps keeps some 2 MiB
+_PARTS = {"head": (np.dtype(np.uint8), 1), "steps": (np.dtype(np.float64), 2), "epochs": (np.dtype(np.float64), 2)}
+_NAMED, _LARGEST = 5, 2.0**53  # members named in an error; counts above are no whole numbers as floats
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the zip's earliest date: equal content gives equal bytes
 
 
@@ -52,51 +57,152 @@ def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def load(path: str | os.PathLike) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Steps, epochs and facts.
+    """Steps, epochs and facts. Nothing is unpacked before its size is known, and nothing but the three parts of a trace.
 
     Raises:
-        ValueError: not a trace, not complete, or written by a newer kit.
+        ValueError: not a trace, damaged, larger than a trace can be, or written by a newer kit; names the file.
+        OSError: the file cannot be read.
     """
     name = Path(path).name
-    head, arrays = _read(path, name)
-    if head.get("format") != FORMAT:
-        raise ValueError(f"{name} should be a saved {FORMAT}. Found format = {head.get('format')!r}.")
-    version = head.get("version")
-    if version != VERSION:
-        newer = isinstance(version, int) and version > VERSION
-        advice = "update the kit to read it" if newer else "record the run again"
-        raise ValueError(f"{name} should have version {VERSION}. Found version = {version!r}; {advice}.")
+    parts = _unpacked(path, name)
+    head = parsed_record(parts.pop("head").tobytes(), name)
+    check_origin(head, FORMAT, VERSION, name)
     try:
-        tables = {key: pd.DataFrame(arrays[key], columns=head["columns"][key]) for key in ("steps", "epochs")}
-        for column, values in head["text"].items():
-            tables["steps"][column] = pd.Series([np.nan if v is None else v for v in values], dtype=object)
-        steps, epochs, facts = tables["steps"][head["order"]], tables["epochs"], head["facts"]
-        for table in (steps, epochs):
-            for column in set(WHOLE) & set(table.columns):
-                table[column] = table[column].astype(np.int64)
-        return steps, epochs.set_index("epoch"), dict(facts)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return (*_tables(head, parts), _facts(head["facts"]))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{name} should hold the tables of a trace. Found: {type(error).__name__}: {error}."
         ) from error
 
 
-def _read(path: str | os.PathLike, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _unpacked(path: str | os.PathLike, name: str) -> dict[str, np.ndarray]:
+    """The arrays head [bytes], steps and epochs [rows, columns], each with the kind and shape that a trace has."""
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             raise ValueError(f"{name} should be a saved {FORMAT}, an .npz file. Found another kind of file.")
-        file.seek(0)
         try:
-            with np.load(file, allow_pickle=False) as content:
-                arrays = {key: content[key] for key in content.files}
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+            with zipfile.ZipFile(file) as archive:
+                entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+                if not {*_PARTS} <= set(entries):
+                    raise ValueError(f"Found an .npz file with {sorted(entries)[:_NAMED]}.")
+                large = [part for part in _PARTS if entries[part].file_size > MOST_BYTES]
+                if large:
+                    raise ValueError(f"Found a part {large[0]} of more than {MOST_BYTES >> 20} MiB.")
+                return {part: _array(archive.open(entries[part]), entries[part].file_size, part) for part in _PARTS}
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
             raise ValueError(f"{name} should be a complete {FORMAT}. Found a damaged file ({error}).") from error
-    if "head" not in arrays:
-        raise ValueError(f"{name} should be a saved {FORMAT}. Found an .npz file with {sorted(arrays)}.")
-    try:
-        head = json.loads(arrays.pop("head").tobytes().decode("utf-8"))
-    except ValueError as error:  # JSON and encoding errors are ValueErrors
-        raise ValueError(f"{name} should be a complete {FORMAT}. Found a head that is no JSON ({error}).") from error
-    if not isinstance(head, dict):
-        raise ValueError(f"{name} should be a saved {FORMAT}. Found format = None.")
-    return head, arrays
+        except (ValueError, SyntaxError, tokenize.TokenError) as error:  # of numpy: a header that is none
+            raise ValueError(f"{name} should be a saved {FORMAT}. {error}") from error
+
+
+def _array(file: IO[bytes], size: int, part: str) -> np.ndarray:
+    with file:
+        content = io.BytesIO(file.read(size))
+    version = np.lib.format.read_magic(content)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(content)
+    expected, dimensions = _PARTS[part]
+    data = content.read()
+    if dtype != expected or len(shape) != dimensions or math.prod(shape) * dtype.itemsize != len(data):
+        raise ValueError(f"Found a part {part} of {dtype}, shape {shape}, in {len(data)} bytes.")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()
+
+
+def _tables(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    tables = {key: pd.DataFrame(arrays[key], columns=_names(head["columns"][key])) for key in ("steps", "epochs")}
+    steps, epochs = tables["steps"], tables["epochs"]
+    for column, values in head["text"].items():
+        if column not in TEXT or len(values) != len(steps):
+            raise ValueError(f"the column of text {column!r} has {len(values)} rows of {len(steps)}")
+        steps[column] = pd.Series([np.nan if v is None else _text(v) for v in values], dtype=object)
+    steps = steps[_names(head["order"])]
+    for table in (steps, epochs):
+        for column in set(WHOLE) & set(table.columns):
+            if not (np.isfinite(table[column]).all() and (np.abs(table[column]) < _LARGEST).all()):
+                raise ValueError(f"the column {column!r} is no count")
+            table[column] = table[column].astype(np.int64)
+    for needed, table, which in ((_NEEDED_STEPS, steps, "steps"), (_NEEDED_EPOCHS, epochs, "epochs")):
+        if missing := [name for name in needed if name not in table]:
+            raise ValueError(f"{which} have no {', '.join(missing)}")
+    return steps, epochs.set_index("epoch")
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or len({*map(_text, value)}) != len(value):
+        raise ValueError("columns are no list of different names")
+    return value
+
+
+def _facts(facts: Any) -> dict[str, Any]:
+    """What every reader of a trace relies on: facts of the kinds that `watch` writes; of unknown ones, plain values."""
+    if not isinstance(facts, dict):
+        raise TypeError(f"facts are a {type(facts).__name__}")
+    for key, value in facts.items():
+        kind = _KINDS.get(key)
+        if kind is not None and not (value is None or kind(value)):
+            raise ValueError(f"the fact {key!r} is {str(value)[:60]!r}")
+    if missing := [key for key in _NEEDED if key not in facts]:
+        raise KeyError(", ".join(missing))
+    for each in facts.get("ranks") or ():
+        _facts(each)
+    return facts
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:60]!r} is no text")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(item is None or _is_number(item) for item in value.values())
+
+
+def _are_pairs(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(
+        (
+            *("version", "rank", "world", "every", "turns", "turns_kept", "parameters", "trainable", "frozen_count"),
+            *("elements", "not_in_optimizer_count", "foreign_in_optimizer_count", "classes_configured"),
+        ),
+        _is_number,
+    ),
+    **dict.fromkeys(
+        ("torch", "ended", "model", "loss", "loss_reduction", "model_given", "model_ran"),
+        lambda value: isinstance(value, str),
+    ),
+    **dict.fromkeys(("model_given_ran", "loss_given", "loss_called"), lambda value: isinstance(value, bool)),
+    **dict.fromkeys(
+        (
+            *(
+                "optimizers",
+                "not_in_optimizer",
+                "idle_optimizers",
+                "unregistered",
+                "cut_off",
+                "terms_unreached",
+                "terms",
+            ),
+            *("weights_known", "weights_unknown", "terms_without_graph", "ignored_weights", "terms_without_weight"),
+            *("not_seen", "displayed"),
+        ),
+        _are_texts,
+    ),
+    **dict.fromkeys(("weights_at_entry", "weights_asked", "weights_default"), _are_numbers),
+    "term_weights": _are_pairs,
+    "ranks": lambda value: isinstance(value, list),
+}
+_NEEDED = ("version", "ended", "not_seen", "model", "loss")
+_NEEDED_STEPS = ("epoch", "turn")
+_NEEDED_EPOCHS = ("epoch", "train_loss", "val_loss", "batches", "eval_forwards", "backwards", "steps", "loss_mean")

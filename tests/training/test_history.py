@@ -44,7 +44,7 @@ def test_nan_survives_saving_and_is_not_zero(tmp_path):
     [
         ('{"format": "kit.TrainingHistory", "ver', "not complete JSON"),
         ('{"format": "something else", "version": 1}', "Found format = 'something else'"),
-        ("[1, 2]", "Found format = None"),
+        ("[1, 2]", "Found a list"),
         ('{"format": "kit.TrainingHistory", "version": 99}', "Found version = 99"),
         ('{"format": "kit.TrainingHistory", "version": 1, "epochs": []}', "Found no settings, steps"),
     ],

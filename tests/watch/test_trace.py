@@ -97,7 +97,7 @@ def _rewrite(path, change):
         (lambda path: np.savez(path, other=np.zeros(3)), r"Found an .npz file with \['other'\]"),
         (lambda path: np.savez(path, head=np.array([object()], dtype=object)), "complete|hold|saved"),
         (lambda path: _rewrite(path, lambda head: head.update(version=99)), "version = 99; update the kit"),
-        (lambda path: _rewrite(path, lambda head: head.update(version="old")), "version = 'old'; record the run again"),
+        (lambda path: _rewrite(path, lambda head: head.update(version="old")), "version = 'old'; make it again"),
         (lambda path: _rewrite(path, lambda head: head.update(format="kit.Other")), "format = 'kit.Other'"),
         (lambda path: _rewrite(path, lambda head: head.pop("facts")), "hold the tables of a trace"),
         (lambda path: _rewrite(path, lambda head: head["columns"].update(steps=["epoch"])), "hold the tables"),

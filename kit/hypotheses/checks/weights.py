@@ -61,14 +61,10 @@ def weight_overwritten_with_zero(seen: Observed, policy: Policy) -> Answer:
     needs=("loss", "weights"),
 )
 def weight_left_at_default(seen: Observed, policy: Policy) -> Answer:
-    asked, default, values = (
-        seen.facts.get("weights_asked"),
-        seen.facts.get("weights_default") or {},
-        _in_force(seen),
-    )
+    asked, default, values = _asked(seen), seen.facts.get("weights_default") or {}, _in_force(seen)
     if not asked:
         return silent("the weights that were asked for (kit.watch(..., weights=...))")
-    known = [name for name in asked if name in values and name in default]
+    known = [name for name in asked if name in values and default.get(name) is not None]
     if not known:
         return silent("the defaults of the loss's constructor")
     found = [name for name in known if asked[name] != default[name] and (values[name] == default[name]).all()]
@@ -83,7 +79,7 @@ def weight_left_at_default(seen: Observed, policy: Policy) -> Answer:
     needs=("loss", "weights"),
 )
 def weight_asked_but_zero(seen: Observed, policy: Policy) -> Answer:
-    asked, values = seen.facts.get("weights_asked"), _in_force(seen)
+    asked, values = _asked(seen), _in_force(seen)
     if not asked:
         return silent("the weights that were asked for (kit.watch(..., weights=...))")
     found = [name for name in asked if asked[name] != 0 and name in values and not values[name].any()]
@@ -148,6 +144,11 @@ def term_unreached(seen: Observed, policy: Policy) -> Answer:
         return silent("terms by name, as a loss or a network returned them")
     said = f"computed with a graph and not in what was differentiated: {', '.join(terms)}"
     return Answer(bool(terms), said if terms else "each is in what was differentiated")
+
+
+def _asked(seen: Observed) -> dict[str, float]:
+    """The weights that were asked for; a number that is not finite is none, in a trace as in its file."""
+    return {name: value for name, value in (seen.facts.get("weights_asked") or {}).items() if value is not None}
 
 
 def _in_force(seen: Observed) -> dict[str, np.ndarray]:
