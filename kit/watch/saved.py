@@ -203,6 +203,6 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "term_weights": _are_pairs,
     "ranks": lambda value: isinstance(value, list),
 }
-_NEEDED = ("version", "ended", "not_seen", "model", "loss")
+_NEEDED = ("version", "ended", "not_seen")
 _NEEDED_STEPS = ("epoch", "turn")
 _NEEDED_EPOCHS = ("epoch", "train_loss", "val_loss", "batches", "eval_forwards", "backwards", "steps", "loss_mean")

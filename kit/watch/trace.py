@@ -119,7 +119,7 @@ def summary(trace: Trace, *, still_open: bool) -> str:
     counts = [f"{epochs[name].sum():.0f} {word}" for name, word in _COUNTED.items() if epochs[name].notna().any()]
     losses = [_change(epochs, name) for name in ("train_loss", "val_loss") if epochs[name].notna().any()]
     lines = [
-        f"Watch of {facts['model'] or 'no model seen'} and {facts['loss'] or 'no loss object seen'}, {ended}",
+        f"Watch of {facts.get('model') or 'no model seen'} and {facts.get('loss') or 'no loss object seen'}, {ended}",
         f"  {len(epochs)} epoch{'s' if len(epochs) != 1 else ''}: {', '.join(counts)}",
         f"  displayed losses: {', '.join(losses)}"
         if losses
