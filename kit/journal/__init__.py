@@ -8,8 +8,7 @@
 from kit.journal.compare import Comparison
 from kit.journal.journal import Journal
 from kit.journal.kept import Kept
-from kit.journal.lines import JournalFormatError
-from kit.journal.store import JournalWarning
+from kit.journal.store import JournalFormatError, JournalWarning
 
 findings = Journal()
 

@@ -17,13 +17,12 @@ import pandas as pd
 from kit.files import NOTEBOOKS, WORKING_COPY
 from kit.journal.kept import Kept
 from kit.journal.naming import finding_name
-from kit.journal.replay import Entry, Replay
-from kit.journal.store import Store
+from kit.journal.store import Entry, Events, Store
 from kit.report import Finding, Written
 from kit.report.page import render_page
 from kit.report.writing import write_page
 
-FILE = "journal.kit"
+FILE = "journal.db"
 _LONGEST_NAME = 200
 
 
@@ -34,7 +33,7 @@ def default_folder() -> Path:
 
 
 class Journal:
-    """Findings kept in one file that is only ever appended to.
+    """Findings kept in one file that events are added to; none is ever changed.
 
         kit.findings.keep(finding, note="after the fix")        # stored when the call returns
         kit.findings.list()                                     # what is there, as a table
@@ -42,18 +41,17 @@ class Journal:
         kit.findings.compare(0, 1)                              # two side by side
         kit.findings.write_html("findings/all.html")            # all on one page
 
-    All notebooks of an investigation share it, and two kernels may write at once. An entry is asked for by its key, its
-    name or its place (0 is the first).
+    All notebooks of an investigation share it; kernels, processes and threads may write at once. An entry is asked for
+    by its key, its name or its place (0 is the first).
 
     Args:
-        path: the file, or the folder of ``journal.kit``. None: the folder ``findings/`` beside the notebooks, looked up
-            when the journal is first used.
+        path: the file, or the folder of ``journal.db``. None: the folder ``findings/`` beside the notebooks, looked up
+            when the journal is first used. What an older kit kept in a ``.kit`` is taken over into a ``.db`` beside it.
     """
 
     def __init__(self, path: str | os.PathLike | None = None) -> None:
         self._asked = path
         self._opened: Store | None = None
-        self._replay = Replay()
 
     def at(self, path: str | os.PathLike) -> Journal:
         """The journal in another place."""
@@ -82,65 +80,76 @@ class Journal:
             name: what to call it; without it what its panels are set to and the question, numbered if that is taken.
             diagnosis: a text, or an object with ``explain()`` -> text.
 
-        Returns when the disk has it. OSError as the file system gives it; then nothing was stored.
+        Returns when the disk has it. Otherwise nothing was stored: OSError as the file system gives it, TimeoutError
+        where another program held the file for 30 s, JournalFormatError for no journal or a finding over 32 MB.
         """
         if not isinstance(finding, Finding):
             raise ValueError(f"finding should be a kit.Finding. Found a {type(finding).__name__}.")
         record, said, note = finding.to_record(), _said(diagnosis), _text("note", note)
         asked, content = _name(name) if name else "", _digest(record, said)
-        for entry in self.entries:
-            if entry.content == content and asked in ("", entry.name):
-                return self.annotate(entry.key, note) if note not in ("", entry.note) else self._load(entry)
-        event = {
-            "event": "keep",
-            "key": uuid.uuid4().hex[:12],
-            "name": self._free_name(asked or _name(finding_name(finding)[:_LONGEST_NAME])),
-            "note": note,
-            "at": _now(),
-            "finding": record,
-            "diagnosis": said,
-            "content": content,
-        }
-        self._append(event)
-        return self[event["key"]]
+        named = asked or _name(finding_name(finding)[:_LONGEST_NAME])
+        with self._store.opened(write=True) as events:
+            for entry in events.shown:
+                if entry.content == content and asked in ("", entry.name):
+                    if note not in ("", entry.note):
+                        events.add({"event": "note", "key": entry.key, "note": note})
+                    return _kept(events, entry.key)
+            event = {
+                "event": "keep",
+                "key": uuid.uuid4().hex[:12],
+                "name": _free_name(named, events.shown),
+                "note": note,
+                "at": _now(),
+                "finding": record,
+                "diagnosis": said,
+                "content": content,
+            }
+            return _added(events, event)
 
     def rename(self, which: str | int | Kept, name: str) -> Kept:
         """ValueError for an empty name, or one that another entry has."""
         entry, name = self._entry(which), _name(name)
-        if any(other.name == name and other.key != entry.key for other in self._replay.shown):
-            raise ValueError(f"name should be free. Found another entry named {name!r}.")
-        return self._changed({"event": "rename", "key": entry.key, "name": name})
+        with self._store.opened(write=True) as events:
+            if any(other.name == name and other.key != entry.key for other in events.shown):
+                raise ValueError(f"name should be free. Found another entry named {name!r}.")
+            return _added(events, {"event": "rename", "key": entry.key, "name": name})
 
     def annotate(self, which: str | int | Kept, note: str) -> Kept:
         """Another note; the earlier one stays in the file."""
-        return self._changed({"event": "note", "key": self._entry(which).key, "note": _text("note", note)})
+        event = {"event": "note", "key": self._entry(which).key, "note": _text("note", note)}
+        with self._store.opened(write=True) as events:
+            return _added(events, event)
 
     def move(self, which: str | int | Kept, place: int) -> Kept:
         """To this place, counted from 0; a place beyond the end is the end."""
         entry = self._entry(which)
-        rest = [other.key for other in self._replay.shown if other.key != entry.key]
         if not isinstance(place, int) or place < 0:
             raise ValueError(f"place should be a number from 0. Found place = {place!r}.")
-        before = rest[place] if place < len(rest) else None
-        return self._changed({"event": "move", "key": entry.key, "before": before})
+        with self._store.opened(write=True) as events:
+            rest = [other.key for other in events.shown if other.key != entry.key]
+            before = rest[place] if place < len(rest) else None
+            return _added(events, {"event": "move", "key": entry.key, "before": before})
 
     def remove(self, which: str | int | Kept) -> None:
         """Take an entry out of the list and the export. It stays in the file: ``removed`` shows it, ``restore`` brings it back."""
-        self._append({"event": "remove", "key": self._entry(which).key, "at": _now()})
+        event = {"event": "remove", "key": self._entry(which).key, "at": _now()}
+        with self._store.opened(write=True) as events:
+            events.add(event)
 
     def restore(self, key: str) -> Kept:
         """Bring a removed entry back, by its key. ValueError if no removed entry has it."""
-        self._refresh()
-        if key not in {entry.key for entry in self._replay.removed}:
-            known = ", ".join(entry.key for entry in self._replay.removed) or "none"
-            raise ValueError(f"key should be that of a removed entry. Found {key!r}; removed are {known}.")
-        return self._changed({"event": "restore", "key": key, "at": _now()})
+        removed = [entry.key for entry in self._removed]
+        if key not in removed:
+            raise ValueError(
+                f"key should be that of a removed entry. Found {key!r}; removed are {', '.join(removed) or 'none'}."
+            )
+        with self._store.opened(write=True) as events:
+            return _added(events, {"event": "restore", "key": key, "at": _now()})
 
     @property
     def removed(self) -> pd.DataFrame:
         """What was removed, in the form of ``list``."""
-        self._refresh()
-        return _frame(self._replay.removed)
+        return _frame(self._removed)
 
     def list(self) -> pd.DataFrame:
         """One row an entry, in order: key (index), name, verdict, question, note, kept."""
@@ -149,8 +158,13 @@ class Journal:
     @property
     def entries(self) -> list[Entry]:
         """The entries without their evidence, in order."""
-        self._refresh()
-        return self._replay.shown
+        with self._store.opened() as events:
+            return events.shown
+
+    @property
+    def _removed(self) -> list[Entry]:
+        with self._store.opened() as events:
+            return events.removed
 
     def compare(self, first: str | int | Kept, second: str | int | Kept) -> Any:
         """Two entries side by side, with a table of what differs; see ``Comparison``."""
@@ -185,10 +199,12 @@ class Journal:
         return len(self.entries)
 
     def __iter__(self) -> Iterator[Kept]:
-        return iter([self._load(entry) for entry in self.entries])
+        with self._store.opened() as events:
+            return iter([_kept(events, entry.key) for entry in events.shown])
 
     def __getitem__(self, which: str | int | Kept) -> Kept:
-        return self._load(self._entry(which))
+        with self._store.opened() as events:
+            return _kept(events, _found(which, events.shown).key)
 
     def __repr__(self) -> str:
         return f"<Journal {self.path.name}: {len(self)} findings>"
@@ -204,42 +220,36 @@ class Journal:
         head = "".join(f"<th scope='col'>{text}</th>" for text in ("", "name", "claim", "note", "kept"))
         return f"<table><caption>Kept findings</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
-    def _load(self, entry: Entry) -> Kept:
-        event = self._store.read(entry.start, entry.end)
-        return Kept(entry.key, entry.name, entry.note, entry.kept, event["finding"], event.get("diagnosis", ""))
-
     def _entry(self, which: str | int | Kept) -> Entry:
-        self._refresh()
-        shown = self._replay.shown
-        asked = which.key if isinstance(which, Kept) else which
-        if isinstance(asked, int) and not isinstance(asked, bool) and -len(shown) <= asked < len(shown):
-            return shown[asked]
-        found = [entry for entry in shown if asked == entry.key] or [entry for entry in shown if asked == entry.name]
-        if len(found) == 1:
-            return found[0]
-        known = "; ".join(f"{entry.key} {entry.name!r}" for entry in (found or shown)) or "none"
-        raise LookupError(f"entry should be known by key, name or place. Found {asked!r}; there are: {known}.")
+        return _found(which, self.entries)
 
-    def _free_name(self, name: str) -> str:
-        taken = {entry.name for entry in self._replay.shown}
-        tries = (name if count == 1 else f"{name} ({count})" for count in range(1, len(taken) + 2))
-        return next(attempt for attempt in tries if attempt not in taken)
 
-    def _changed(self, event: dict[str, Any]) -> Kept:
-        self._append(event)
-        return self._load(self._replay.entries[event["key"]])
+def _found(which: str | int | Kept, shown: Sequence[Entry]) -> Entry:
+    asked = which.key if isinstance(which, Kept) else which
+    if isinstance(asked, int) and not isinstance(asked, bool) and -len(shown) <= asked < len(shown):
+        return shown[asked]
+    found = [entry for entry in shown if asked == entry.key] or [entry for entry in shown if asked == entry.name]
+    if len(found) == 1:
+        return found[0]
+    known = "; ".join(f"{entry.key} {entry.name!r}" for entry in (found or shown)) or "none"
+    raise LookupError(f"entry should be known by key, name or place. Found {asked!r}; there are: {known}.")
 
-    def _append(self, event: dict[str, Any]) -> None:
-        self._follow(*self._store.append(event))
 
-    def _refresh(self) -> None:
-        self._follow(*self._store.refresh())
+def _free_name(name: str, shown: Sequence[Entry]) -> str:
+    taken = {entry.name for entry in shown}
+    tries = (name if count == 1 else f"{name} ({count})" for count in range(1, len(taken) + 2))
+    return next(attempt for attempt in tries if attempt not in taken)
 
-    def _follow(self, anew: bool, lines: Sequence[Any]) -> None:
-        if anew:
-            self._replay = Replay()
-        for line in lines:
-            self._replay.apply(line.record, line.start, line.end)
+
+def _added(events: Events, event: dict[str, Any]) -> Kept:
+    events.add(event)
+    return _kept(events, event["key"])
+
+
+def _kept(events: Events, key: str) -> Kept:
+    entry = events.entries[key]
+    content = events.content(entry)
+    return Kept(entry.key, entry.name, entry.note, entry.kept, content["finding"], content["diagnosis"])
 
 
 def _frame(entries: Sequence[Entry]) -> pd.DataFrame:

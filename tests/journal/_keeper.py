@@ -31,14 +31,14 @@ def keep_and_export(folder: Path, life: int, said: int) -> None:
         if number % 3 == 1:
             journal.rename(kept, f"{kept.name} renamed")
             os.write(said, f"{kept.name} renamed\n".encode())
-        if number % 3 == 2:
+        if number % 3 == 0:
             kept.write(folder / "page.html")
             os.write(said, b"page\n")
         number += 1
 
 
-def one_death(folder: Path, life: int, after: float) -> list[str]:
-    """What the process had finished when it was killed `after` seconds from its start."""
+def one_death(folder: Path, life: int, words: int, after: float) -> list[str]:
+    """What the process had finished when it was killed, `after` seconds from its so many-th word."""
     hear, said = os.pipe()
     child = os.fork()
     if child == 0:
@@ -48,19 +48,21 @@ def one_death(folder: Path, life: int, after: float) -> list[str]:
         finally:
             os._exit(1)
     os.close(said)
-    time.sleep(after)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, "it failed by itself"
     with os.fdopen(hear) as pipe:
-        return pipe.read().splitlines()
+        heard = [pipe.readline() for _ in range(words)]
+        time.sleep(after)
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, "it failed by itself"
+        return "".join([*heard, pipe.read()]).splitlines()
 
 
 def main(folder: Path, seed: int, deaths: int) -> None:
     moments = random.Random(seed)
     journal = Journal(folder)
     journal.keep(small(), name="before all deaths").write(folder / "page.html")  # loads what is loaded late
-    print(json.dumps([one_death(folder, life, moments.uniform(0.0, 0.12)) for life in range(deaths)]))
+    dying = [(moments.randrange(4), moments.uniform(0.0, 0.03)) for _ in range(deaths)]
+    print(json.dumps([one_death(folder, life, *moment) for life, moment in enumerate(dying)]))
 
 
 if __name__ == "__main__":

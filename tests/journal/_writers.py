@@ -1,4 +1,4 @@
-"""`python -m tests.journal._writers FOLDER WRITERS COUNT`: so many processes append so many records each, at once."""
+"""`python -m tests.journal._writers FOLDER WRITERS COUNT`: so many processes keep so many findings each, at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from kit.journal.store import Store
+from kit.journal import Journal
+from tests.journal._findings import small
 
 
 def main(folder: Path, writers: int, count: int) -> int:
@@ -19,9 +20,9 @@ def main(folder: Path, writers: int, count: int) -> int:
             status = 1
             try:
                 time.sleep(max(0.0, start - time.monotonic()))
-                store = Store(folder / "journal.kit")
+                journal = Journal(folder)
                 for number in range(count):
-                    store.append({"who": who, "number": number, "filler": "x" * 20_000})
+                    journal.keep(small(f"{who} {number}", evidence=["x" * 20_000]))
                 status = 0
             finally:
                 os._exit(status)

@@ -138,7 +138,7 @@ def test_running_the_copy_leaves_the_checkout_clean_and_finds_every_path(tmp_pat
     nbformat.write(done, folder / "light.ipynb")
     assert done.cells[0].outputs[0].text == "q\n"
     assert done.cells[0].outputs[1].data["text/plain"].startswith("wrote ../findings/light.html (")
-    assert sorted(path.name for path in (root / "findings").iterdir()) == ["journal.kit", "light.html"]
+    assert sorted(path.name for path in (root / "findings").iterdir()) == ["journal.db", "light.html"]
     assert git("status", "--porcelain") == ""
     nbformat.write(done, root / NOTEBOOKS / "light.ipynb")
     assert git("status", "--porcelain") == " M notebooks/light.ipynb\n", "git would notice"
