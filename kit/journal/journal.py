@@ -91,7 +91,7 @@ class Journal:
         for entry in self.entries:
             if entry.content == content and asked in ("", entry.name):
                 return self.annotate(entry.key, note) if note not in ("", entry.note) else self._load(entry)
-        event = {
+        event: dict[str, Any] = {
             "event": "keep",
             "key": uuid.uuid4().hex[:12],
             "name": self._free_name(asked or _name(finding_name(finding)[:_LONGEST_NAME])),
@@ -147,7 +147,7 @@ class Journal:
         return _frame(self.entries)
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """The entries without their evidence, in order."""
         self._refresh()
         return self._replay.shown
