@@ -46,9 +46,7 @@ def _cause(found: Diagnosis, top: Cause) -> str:
 
 def _reasons(found: Diagnosis, top: Cause) -> str:
     own = [sign.key for sign in top.hypothesis.signs]
-    told = [
-        finding for finding in map(found.result, dict.fromkeys((*own, *top.speaks_for))) if finding.yes is not None
-    ]
+    told = [finding for finding in map(found.result, dict.fromkeys((*own, *top.speaks_for))) if finding.yes is not None]
     # what speaks for this cause by itself says most, and a yes says more than a no that fits
     told = sorted((f for f in told if f.yes or f.key in top.speaks_for), key=lambda f: (not f.yes, f.key not in own))
     return "; ".join(f"{f.label} ({f.answer.because})" for f in told[:_REASONS])
