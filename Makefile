@@ -31,13 +31,14 @@ data: $(INSTALLED) ## regenerate data/
 notebooks: $(TESTABLE) ## run all notebooks and store their static evidence
 	$(BIN)/python -m tests.evidence
 
-lint: $(TESTABLE) ## check the style
+lint: $(TESTABLE) ## check the style and the types
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[lint]'
 	$(BIN)/ruff check kit tests
 	$(BIN)/ruff format --check kit tests
+	$(BIN)/mypy
 
 clean: ## remove the environment and everything generated; your copy of the notebooks stays
-	rm -rf $(VENV) findings .pytest_cache .ruff_cache
+	rm -rf $(VENV) findings .pytest_cache .ruff_cache .mypy_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -57,6 +57,7 @@ class PlanarArray:
     @property
     def positions(self) -> Tensor:
         """Element positions (x, y, 0) in metres, float64 ``[N, 3]``."""
+        assert self.spacing is not None  # __post_init__ has put half a wavelength for it
         n = torch.arange(self.n)
         x = (n % self.n_h - self.n_h // 2).double() * self.spacing
         y = (n // self.n_h - self.n_v // 2).double() * self.spacing

@@ -46,14 +46,14 @@ def make_scenes() -> bytes:
     Y = array_snapshots(PlanarArray(), scenes, _SNAPSHOTS, generator)
     # snapshots are scaled per scene, which no covariance sees after its trace norm, so that single precision keeps them all
     Y = Y / Y.abs().square().mean(dim=(1, 2), keepdim=True).sqrt()
-    arrays = {
-        "snapshots": Y.to(torch.complex64),
-        "ptr": scenes.ptr.float(),
-        "K": scenes.K,
-        "snr_db": scenes.snr_db.float(),
-    }
     buffer = io.BytesIO()
-    np.savez(buffer, **{key: value.numpy() for key, value in arrays.items()})
+    np.savez(
+        buffer,
+        snapshots=Y.to(torch.complex64).numpy(),
+        ptr=scenes.ptr.float().numpy(),
+        K=scenes.K.numpy(),
+        snr_db=scenes.snr_db.float().numpy(),
+    )
     return buffer.getvalue()
 
 

@@ -2,7 +2,7 @@
 
     total(w) = w . L        |g(w)|^2 = w' G w        g(w) = sum_i w_i g_i
 
-`report` is a ProbeReport or anything with its fields. `w` is None (the weights as probed), a mapping by weight name, or
+`report` is a ProbeReport or anything with the fields of `Probed`. `w` is None (the weights as probed), a mapping by weight name, or
 a sequence [m]. A term with weight 0 is not evaluated: it contributes exactly 0, even if its L or G is nan.
 The answers hold at the probed step; they do not say where training would go from there.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,28 @@ Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
 CORNERS = 16  # up to 2^16 corners are listed one by one
 
 
-def settle(report: Any, weights: Weights = None) -> np.ndarray:
+class Probed(Protocol):
+    """What the algebra reads of one probe: m terms, n layer groups, with the meaning that they have in a ProbeReport."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def weight_names(self) -> Sequence[str]: ...
+    @property
+    def L(self) -> np.ndarray: ...
+    @property
+    def weights(self) -> np.ndarray: ...
+    @property
+    def adjustable(self) -> np.ndarray | Sequence[bool]: ...
+    @property
+    def G(self) -> np.ndarray: ...
+    @property
+    def groups(self) -> Sequence[str]: ...
+    @property
+    def G_groups(self) -> np.ndarray: ...
+
+
+def settle(report: Probed, weights: Weights = None) -> np.ndarray:
     """Weights [m] float64. Names that are missing keep the probed value; fixed terms keep theirs (1)."""
     _check(report)
     probed = np.asarray(report.weights, dtype=np.float64)
@@ -49,23 +70,23 @@ def settle(report: Any, weights: Weights = None) -> np.ndarray:
     return np.where(free, w, probed)
 
 
-def weighted(report: Any, w: Weights = None) -> np.ndarray:
+def weighted(report: Probed, w: Weights = None) -> np.ndarray:
     """w_i L_i [m]."""
     return _times(settle(report, w), np.asarray(report.L, dtype=np.float64))
 
 
-def total(report: Any, w: Weights = None) -> float:
+def total(report: Probed, w: Weights = None) -> float:
     """w . L"""
     return float(weighted(report, w).sum())
 
 
-def shares(report: Any, w: Weights = None) -> np.ndarray:
+def shares(report: Probed, w: Weights = None) -> np.ndarray:
     """w_i L_i / total [m]. If the total is 0 nothing has a share: all 0."""
     parts = weighted(report, w)
     return _ratio(parts, parts.sum())
 
 
-def grad_norm(report: Any, w: Weights = None, group: str | None = None) -> float:
+def grad_norm(report: Probed, w: Weights = None, group: str | None = None) -> float:
     """|g| = sqrt(w' G w), of the whole network or one layer group. The raw gradient, before clipping and decay."""
     settled = settle(report, w)
     on = settled != 0
@@ -73,18 +94,18 @@ def grad_norm(report: Any, w: Weights = None, group: str | None = None) -> float
     return float(np.sqrt(np.maximum(active @ _gram(report, group)[np.ix_(on, on)] @ active, 0.0)))
 
 
-def term_grad_norms(report: Any, w: Weights = None, group: str | None = None) -> np.ndarray:
+def term_grad_norms(report: Probed, w: Weights = None, group: str | None = None) -> np.ndarray:
     """w_i |g_i| [m]."""
     return _times(np.abs(settle(report, w)), _norms(_gram(report, group)))
 
 
-def gradient_shares(report: Any, w: Weights = None, group: str | None = None) -> np.ndarray:
+def gradient_shares(report: Probed, w: Weights = None, group: str | None = None) -> np.ndarray:
     """w_i |g_i| / sum_j w_j |g_j| [m]: who pulls, whether or not the pulls cancel. All 0 if nothing pulls."""
     pulls = term_grad_norms(report, w, group)
     return _ratio(pulls, pulls.sum())
 
 
-def cosines(report: Any, group: str | None = None) -> np.ndarray:
+def cosines(report: Probed, group: str | None = None) -> np.ndarray:
     """cos(g_i, g_j) [m, m]; nan where a gradient is 0 or not finite. Weights do not change it."""
     G = _gram(report, group)
     norms = _norms(G)
@@ -94,15 +115,17 @@ def cosines(report: Any, group: str | None = None) -> np.ndarray:
     return cosine
 
 
-def conflicts(report: Any, group: str | None = None) -> list[tuple[str, str, float]]:
+def conflicts(report: Probed, group: str | None = None) -> list[tuple[str, str, float]]:
     """Pairs of terms that pull against each other (cosine < 0), the worst first."""
     cosine = cosines(report, group)
     i, j = np.nonzero(np.triu(np.nan_to_num(cosine) < 0, k=1))
-    pairs = [(report.names[a], report.names[b], float(cosine[a, b])) for a, b in zip(i, j, strict=True)]
+    pairs = [
+        (report.names[a], report.names[b], float(cosine[a, b])) for a, b in zip(i.tolist(), j.tolist(), strict=True)
+    ]
     return sorted(pairs, key=lambda pair: pair[2])
 
 
-def cancellation(report: Any, w: Weights = None) -> float:
+def cancellation(report: Probed, w: Weights = None) -> float:
     """sum_i w_i |g_i| / |g| >= 1: how much the terms undo each other, and so how many digits |g| has lost.
 
     inf if they cancel completely, nan if nothing pulls at all.
@@ -113,7 +136,7 @@ def cancellation(report: Any, w: Weights = None) -> float:
     return float(pulls / remains)
 
 
-def max_total(report: Any, upper: float = 2.0) -> float:
+def max_total(report: Probed, upper: float = 2.0) -> float:
     """Largest total with every adjustable weight in [0, upper]: terms below 0 off, the others at `upper`.
 
     Terms that are not finite are left out: this is the length of an axis.
@@ -124,7 +147,7 @@ def max_total(report: Any, upper: float = 2.0) -> float:
     return float(_upper(upper) * np.maximum(L[free], 0.0).sum() + fixed @ L)
 
 
-def max_grad_norm(report: Any, upper: float = 2.0, group: str | None = None) -> float:
+def max_grad_norm(report: Probed, upper: float = 2.0, group: str | None = None) -> float:
     """Largest |g| with every adjustable weight in [0, upper]. Terms that are not finite are left out.
 
     |g| is convex in w, so a corner of the box holds the maximum: exact for up to 16 adjustable terms. For more, the
@@ -144,14 +167,14 @@ def max_grad_norm(report: Any, upper: float = 2.0, group: str | None = None) -> 
     return float(np.sqrt(np.maximum(np.einsum("ci,ci->c", W @ G, W), 0.0).max()))
 
 
-def _check(report: Any) -> None:
+def _check(report: Probed) -> None:
     if not hasattr(report, "weight_names") or not hasattr(report, "L"):
         inside = hasattr(report, "report") and hasattr(report, "weights")
         what = "pass panel.report and panel.weights" if inside else "pass kit.probe(model, loss_fn, batch)"
         raise TypeError(f"report should be a ProbeReport. Found {type(report).__name__}; {what}.")
 
 
-def _gram(report: Any, group: str | None) -> np.ndarray:
+def _gram(report: Probed, group: str | None) -> np.ndarray:
     _check(report)
     if group is None:
         return np.asarray(report.G, dtype=np.float64)
@@ -173,7 +196,8 @@ def _ratio(parts: np.ndarray, whole: float) -> np.ndarray:
 
 
 def _weight(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    real = isinstance(value, numbers.Real)  # which for the type checker is no kind of float
+    if isinstance(value, bool) or not real:
         raise ValueError(f"{name} should be a number. Found {name} = {value!r}.")
     if not (np.isfinite(value) and value >= 0):
         raise ValueError(f"{name} should be finite and >= 0. Found {name} = {value}.")

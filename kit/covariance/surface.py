@@ -45,6 +45,7 @@ def draw_channel(array: PlanarArray, n: int, generator: torch.Generator, dtype: 
 
     H = sqrt(kappa / (kappa + 1)) q c^H + sqrt(1 / (kappa + 1)) W,    kappa ~ U(0.5, 10),  W ~ CN(0, 1/16)
     """
+    assert array.spacing is not None  # an array has put half a wavelength for it
     M = RECEIVER_ANTENNAS
     kappa = uniform((n, 1, 1), *_RICIAN_RANGE, generator, dtype)
     phi0, theta0 = (uniform((n, 1), *PHI_RANGE, generator, dtype) for _ in range(2))  # both on +-pi/3

@@ -130,7 +130,8 @@ def additions(
     """
     if "version" not in seen.facts:
         return ()
-    has, left, found = set(provided(seen)), [c for c in unanswered if c.needs], []
+    has, left = set(provided(seen)), [c for c in unanswered if c.needs]
+    found: list[Addition] = []
     offers = _offers(seen, has)
     while offers and len(found) < most:
         gains = {

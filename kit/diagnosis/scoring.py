@@ -10,6 +10,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -203,7 +204,7 @@ def from_csv(text: str) -> list[BenchRun]:
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(rows[0]) or len(row[-1]) != len(keys):
             raise ValueError(f"Line {number} of the table of runs should hold {len(keys)} answers. Found {row}.")
-        record = dict(zip(_COLUMNS, row, strict=False))
+        record: dict[str, Any] = dict(zip(_COLUMNS, row, strict=False))
         answers = {key: _WORDS[letter] for key, letter in zip(keys, row[-1], strict=True) if letter in _WORDS}
         runs.append(BenchRun(**{**record, "seed": int(record["seed"])}, answers=answers))
     return runs

@@ -46,6 +46,7 @@ def answer(diagnosis: Judged) -> list[str]:
 def headline(diagnosis: Judged) -> str:
     """The first cause: as a fact where a fact establishes it, else with its probability."""
     top = diagnosis.top
+    assert top is not None  # only a diagnosis that names a cause has a headline
     if top.facts:
         return f"Established: {lower(top.plain)}: {top.facts[0]}."
     if top.posterior < diagnosis.policy.possible:
@@ -111,9 +112,10 @@ def reasons(diagnosis: Judged) -> list[str]:
 
 
 def _others(diagnosis: Judged) -> list[str]:
-    top, lines = diagnosis.top, []
+    top = diagnosis.top
     if top is None:
-        return lines
+        return []
+    lines = []
     named = {cause.key for cause in diagnosis.named}
     others = [c for c in diagnosis.causes if c.has_sign and c.key not in named and c.posterior >= _SMALL]
     if others:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
-from torch.nn import Parameter
+from torch.nn import ModuleDict, Parameter
 
 from kit.training import TrainingLoop
 
@@ -23,9 +23,15 @@ class Fault:
     """
 
     key: ClassVar[str]
-    title: ClassVar[str]
-    what: ClassVar[str] = ""
     hypothesis: ClassVar[str]
+
+    @property
+    def title(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def what(self) -> str:
+        return ""
 
     def applies_to(self, loop: TrainingLoop) -> str | None:
         """None if the fault can be applied, else the reason why not."""
@@ -62,6 +68,11 @@ class Fault:
     def _overwrites(self, loop: TrainingLoop) -> Iterable[Parameter]:
         """Parameters whose values the fault changes itself."""
         return ()
+
+
+def heads_of(loop: TrainingLoop) -> ModuleDict:
+    """The heads of a network that has some; to the type checker, every such attribute is a tensor or a module."""
+    return cast(ModuleDict, loop.model.heads)
 
 
 @contextmanager

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import cast
 
 import torch
+from torch.nn import Linear
 
+from kit.faults.base import heads_of
 from kit.loss import TRAINER_AFTER_FIX, UltimateHybridLoss
 from kit.training import RunningLoss, TrainingConfig, TrainingLoop, apply_hpo_loss_weights, predict
 
@@ -59,9 +62,9 @@ def revive_outputs(loop: TrainingLoop) -> None:
     loop.predict = predict
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(loop.config.seed)
-        for head in loop.model.heads.values():
+        for head in heads_of(loop).values():
             if not any(parameter.any() for parameter in head.parameters()):
-                head.reset_parameters()
+                cast(Linear, head).reset_parameters()
 
 
 def stop_nan(loop: TrainingLoop) -> None:

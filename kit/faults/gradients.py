@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
+from torch.utils.hooks import RemovableHandle
 
+from kit.covariance import Batch
 from kit.faults.base import Fault
 from kit.training import TrainingLoop
 
@@ -36,9 +38,10 @@ class NanGradients(Fault):
         return None if found else f"no parameter starts with {self.prefix!r}."
 
     def _apply(self, loop: TrainingLoop) -> None:
-        handles = []
+        handles: list[RemovableHandle] = []
 
         def poison(parameter: Parameter) -> None:
+            assert parameter.grad is not None  # the hook runs when it has just been filled
             parameter.grad.fill_(math.nan)
 
         def arm() -> None:
@@ -69,7 +72,7 @@ class NanLossReadAsZero(Fault):
     def _apply(self, loop: TrainingLoop) -> None:
         predict, read = loop.predict, loop.read_loss
 
-        def broken(model, batch, beta=0.0, **options):
+        def broken(model: Module, batch: Batch, beta: float = 0.0, **options: float) -> dict[str, Tensor]:
             prediction = predict(model, batch, beta, **options)
             return {key: value * math.nan for key, value in prediction.items()} if model.training else prediction
 

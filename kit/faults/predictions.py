@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch.nn import Parameter
+from torch import Tensor
+from torch.nn import Module, Parameter
 
-from kit.faults.base import Fault
+from kit.covariance import Batch
+from kit.faults.base import Fault, heads_of
 from kit.training import TrainingLoop
 
 FACTOR_HEADS = ("cov_fact_angle", "cov_fact_range")
@@ -86,10 +88,10 @@ class HeadsStartAtZero(Fault):
         return None if hasattr(loop.model, "heads") else "the model has no heads."
 
     def _overwrites(self, loop: TrainingLoop) -> Iterable[Parameter]:
-        return list(loop.model.heads.parameters())
+        return list(heads_of(loop).parameters())
 
     def _apply(self, loop: TrainingLoop) -> None:
-        _zero(loop.model.heads.parameters())
+        _zero(heads_of(loop).parameters())
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class AllOutputsZero(Fault):
     def _apply(self, loop: TrainingLoop) -> None:
         predict = loop.predict
 
-        def dead(model, batch, beta=0.0, **options):
+        def dead(model: Module, batch: Batch, beta: float = 0.0, **options: float) -> dict[str, Tensor]:
             prediction = predict(model, batch, 0.0, **options)
             return {key: value * 0 for key, value in prediction.items()}
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from kit.hypotheses.base import Hypothesis, Reading, Symptoms
 from kit.hypotheses.checks.outputs import prediction_missing
 
 _FACTORS = ("cov_fact_angle", "cov_fact_range")
 
 
-def _without_blend(prediction):
+def _without_blend(prediction: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in prediction.items() if key != "R_blend"}
 
 
-def _zero_factors(prediction):
+def _zero_factors(prediction: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # zero in value, but not cut off: that their gradient is exactly 0 is the loss's doing
     return {
         key: value - value.detach() if key in _FACTORS else value for key, value in _without_blend(prediction).items()

@@ -60,7 +60,7 @@ class Observed:
     @cached_property
     def weights(self) -> tuple[str, ...]:
         """Names of the weights of the loss that were read while it trained."""
-        return tuple(name for table in (self.steps, self.epochs) for name in table if str(name).startswith("lam"))
+        return tuple(name for table in (self.steps, self.epochs) for name in map(str, table) if name.startswith("lam"))
 
     def turns(self, name: str) -> np.ndarray:
         """The values of a column over the turns, those not measured left out; empty if there are none."""

@@ -114,7 +114,8 @@ def at_one_step(
                 weights = _weights_under(reading, now)
                 if reading.alter is not None:
                     case = reading.title if reading.title not in reports else f"{hypothesis.title}: {reading.title}"
-                    reports[case] = probe(model, loss_fn, batch, predict=partial(_altered, forward, reading))
+                    altered = partial(_altered, forward, reading.needs_outputs, reading.alter)
+                    reports[case] = probe(model, loss_fn, batch, predict=altered)
             except _Lacks as reason:
                 skipped.append(NotApplicable(hypothesis, reading.key, reading.title, str(reason)))
                 continue
@@ -137,16 +138,30 @@ def _weights_under(reading: Reading, now: Mapping[str, float]) -> Mapping[str, f
     return dict(reading.weights(now))
 
 
-def _altered(forward: Callable[[Any, Any], Any], reading: Reading, model: Any, batch: Any) -> Mapping[str, Any]:
+def _altered(
+    forward: Callable[[Any, Any], Any],
+    needs: tuple[str, ...],
+    alter: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    model: Any,
+    batch: Any,
+) -> Mapping[str, Any]:
     prediction = forward(model, batch)
     if not isinstance(prediction, Mapping):
         raise _Lacks(f"the prediction is not a mapping but a {type(prediction).__name__}")
-    missing = [name for name in reading.needs_outputs if name not in prediction]
+    missing = [name for name in needs if name not in prediction]
     if missing:
         raise _Lacks(f"there is no prediction {', '.join(missing)}")
-    return reading.alter(prediction)
+    return alter(prediction)
 
 
-def _trial(hypothesis, key, title, case, weights, report, what) -> Trial:
+def _trial(
+    hypothesis: Hypothesis | None,
+    key: str,
+    title: str,
+    case: str,
+    weights: Mapping[str, float],
+    report: ProbeReport,
+    what: str,
+) -> Trial:
     loss, norm = whatif.total(report, weights), whatif.grad_norm(report, weights)
     return Trial(hypothesis, key, title, case, MappingProxyType(weights), float(loss), float(norm), what)

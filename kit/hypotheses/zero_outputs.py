@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from kit.hypotheses.base import Hypothesis, Reading, Symptoms
 from kit.hypotheses.checks.outputs import an_output_stays_zero, outputs_all_zero, outputs_constant
 
 
-def _all_zero(prediction):
+def _all_zero(prediction: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # zero in value, but not cut off: the network behind it still receives its gradient
     return {key: value - value.detach() for key, value in prediction.items() if key != "R_blend"}
 

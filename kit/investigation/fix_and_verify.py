@@ -104,7 +104,8 @@ def debug_values(seen: ProbeReport) -> Table:
     rows = seen.table[["term", "weight name", "weight", "value", "weighted value"]].rename(
         columns={"weighted value": "product"}
     )
-    rows.loc[len(rows)] = ["total", "", float("nan"), float("nan"), seen.total]
+    # a whole row, of which the stubs of pandas do not know
+    rows.loc[len(rows)] = ["total", "", float("nan"), float("nan"), seen.total]  # type: ignore[assignment]
     return Table(rows.astype(object).where(rows.notna(), ""), "Is a weight 0, or a product, or the total of one batch?")
 
 

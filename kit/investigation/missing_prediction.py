@@ -173,7 +173,7 @@ def missing_prediction_finding(
         answer.append("So zero factors are a plateau of one part of the loss, not a loss of 0.")
     else:
         answer.append("Neither run gives train 0 with validation level above 0.")
-    peak = study.near.loc[study.near["gradient norm"].idxmax()]
+    peak = study.near.iloc[study.near["gradient norm"].argmax()]
     return Finding(
         question=QUESTION,
         claim=(

@@ -106,7 +106,7 @@ class LoopFaults:
         """What each diagnosis names, how sure it is, and what the fixes did, each applied alone."""
         rows = []
         for name, run in self.watched.items():
-            tried = [c for c in run.diagnosis.causes if c.intervention is not None]
+            tried = [f"{c.plain}: {i.word}" for c in run.diagnosis.causes if (i := c.intervention) is not None]
             named = run.diagnosis.named
             rows.append(
                 {
@@ -114,7 +114,7 @@ class LoopFaults:
                     "verdict": run.diagnosis.verdict.replace("_", " "),
                     "named": "; ".join(c.plain for c in named) or "none",
                     "how sure": "; ".join(sure_of(run.diagnosis, c) for c in named),
-                    "fixes tried, each alone": "; ".join(f"{c.plain}: {c.intervention.word}" for c in tried) or "none",
+                    "fixes tried, each alone": "; ".join(tried) or "none",
                 }
             )
         return pd.DataFrame(rows).set_index("fault")

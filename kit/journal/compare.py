@@ -109,7 +109,9 @@ def _panels(first: Finding, second: Finding) -> list[list[Any]]:
 
 def _panel_rows(first: Panel | None, second: Panel | None) -> list[list[Any]]:
     a, b = _numbers(first), _numbers(second)
-    rows = [["probed state", *(_NONE if panel is None else panel.case for panel in (first, second)), ""]]
+    rows: list[list[Any]] = [
+        ["probed state", *(_NONE if panel is None else panel.case for panel in (first, second)), ""]
+    ]
     for what in dict.fromkeys([*a, *b]):
         x, y = a.get(what), b.get(what)
         difference = y - x if x is not None and y is not None else _NONE
@@ -143,13 +145,14 @@ def _losses(finding: Finding, along: str) -> dict[str, tuple[Sequence[float], Se
     for item in finding.evidence:
         if not isinstance(item, Evidence) or along not in item.numbers:
             continue
-        lines = {}
+        lines: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
         for loss in _LOSSES:
             pairs = [
                 (x, y) for x, y in zip(item.numbers[along], item.numbers.get(loss, ()), strict=False) if y is not None
             ]
             if pairs:
-                lines[loss] = tuple(zip(*pairs, strict=True))
+                places, heights = zip(*pairs, strict=True)
+                lines[loss] = (places, heights)
         if lines:
             return lines
     return {}
@@ -163,7 +166,7 @@ def _short(text: str) -> str:
 
 def _column(kept: Kept) -> str:
     record = kept.record
-    figures = "".join(item._repr_html_() for item in kept.finding.evidence if hasattr(item, "png"))
+    figures = "".join(item._repr_html_() for item in kept.finding.evidence if isinstance(item, Evidence))
     note = f"<p><bdi>{html.escape(kept.note)}</bdi></p>" if kept.note else ""
     return (
         f'<section style="flex: 1 1 20em; min-width: 0"><h4><bdi>{html.escape(kept.name)}</bdi></h4>'

@@ -156,7 +156,7 @@ class Journal:
         return _frame(self.entries)
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """The entries without their evidence, in order."""
         with self._store.opened() as events:
             return events.shown

@@ -90,8 +90,10 @@ class Curves:
             return
         part = self.part if part is None else part
         self.curves.setdefault(name, Curve()).add(step, value, part)
-        for column, entry in zip(self._fresh.setdefault(name, ([], [], [])), (step, _plain(value), part), strict=True):
-            column.append(entry)
+        steps, values, parts = self._fresh.setdefault(name, ([], [], []))
+        steps.append(step)
+        values.append(_plain(value))
+        parts.append(part)
 
     def take(self) -> dict[str, Points]:
         """Name -> (steps, values, parts) added since the last call, ready for `json.dumps`; null = not finite."""

@@ -70,7 +70,7 @@ def _mark(ax: Axes, marks: Sequence[Mark]) -> None:
     for step in dict.fromkeys(mark.step for mark in marks):
         ax.axvline(step, color=_INK, linewidth=0.8, linestyle=(0, (3, 3)))
     low, high = ax.get_xlim()
-    width = ax.get_window_extent().width * 72 / ax.get_figure().dpi  # points
+    width = ax.get_window_extent().width * 72 / ax.figure.dpi  # points
     places = [width * (mark.step - low) / (high - low) for mark in marks]
     faults = [mark.kind == "fault" for mark in marks]
     for label in mark_labels(places, faults, lambda text: _LETTER * len(text), (0.0, width)):
@@ -103,7 +103,7 @@ def _draw(ax: Axes, lines: Sequence[tuple[str, Curve, Mapping[str, Any]]], headi
     ax.spines[["top", "right"]].set_visible(False)
     if lines:
         columns = 3 if max(len(name) for name, _, _ in lines) <= 16 else 2
-        below = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "borderaxespad": 0.0}
+        below: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "borderaxespad": 0.0}
         ax.legend(
             fontsize=7, frameon=False, labelspacing=0.2, columnspacing=1.0, handlelength=3.2, ncols=columns, **below
         )

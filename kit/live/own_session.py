@@ -47,6 +47,12 @@ class OwnSession:
     `OwnSession.of(model, loss, optimizer, batches)` writes the step for a plain loop.
     """
 
+    asked: dict[str, float]
+    _taken: int
+    _epoch: int
+    _record: Record
+    _seen: tuple[int, ProbeReport | None] | None
+
     def __init__(
         self,
         step: Callable[[], float | Mapping[str, Any]],
@@ -117,8 +123,8 @@ class OwnSession:
         return tuple(key for key, _ in self._on)
 
     def advance(self) -> Turn:
-        told = self._step()
-        told = dict(told) if isinstance(told, Mapping) else {"loss": told}
+        given = self._step()
+        told: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"loss": given}
         self.step += 1
         self._taken += bool(told.get("stepped", True))
         epoch = int(told.get("epoch", self._epoch))
@@ -197,9 +203,9 @@ class OwnSession:
     def _begin(self) -> None:
         self.step = self._taken = 0
         self._epoch = 1
-        self.asked: dict[str, float] = {}
+        self.asked = {}
         self._record = Record()
-        self._seen: tuple[int, ProbeReport | None] | None = None
+        self._seen = None
 
     def _terms(self) -> dict[str, str]:
         """Weight -> term; as the probe tells, else every weight for itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,13 @@ from kit.probe import ProbeReport, probe
 
 class PlainLoop:
     """Forward, loss, backward, step; a validation pass at the end of an epoch. See `OwnSession.of`."""
+
+    _epoch: int
+    _losses: list[float]
+    _row: dict[str, float]
+    _left: Iterator | None
+    _next: Any
+    _pending: dict[str, Any] | None
 
     def __init__(
         self,
@@ -29,7 +36,8 @@ class PlainLoop:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.batches, self.validation, self.predict = batches, validation, predict
         self._modules = [part for part in (model, loss) if isinstance(part, nn.Module)]
-        self._start = copy.deepcopy([part.state_dict() for part in (*self._modules, optimizer)])
+        self._kept: list[nn.Module | torch.optim.Optimizer] = [*self._modules, optimizer]
+        self._start = copy.deepcopy([part.state_dict() for part in self._kept])
         self._random = torch.get_rng_state()
         self._begin()
         self._first = next(iter(batches), None)
@@ -38,7 +46,7 @@ class PlainLoop:
             raise ValueError("batches should hold at least one batch, and begin anew each time. Found none.")
 
     def planned(self, epochs: int) -> int | None:
-        return epochs * len(self.batches) if hasattr(self.batches, "__len__") else None
+        return epochs * len(self.batches) if isinstance(self.batches, Sized) else None
 
     def step(self) -> dict[str, Any]:
         """Train on the next batch; with the last of an epoch, validate. What raises is tried again by the next call."""
@@ -58,6 +66,7 @@ class PlainLoop:
     def _train(self) -> dict[str, Any]:
         if self._next is None:
             self._next = self._take()
+        assert self._left is not None  # where the next batch came from
         for part in self._modules:
             part.train()
         self.optimizer.zero_grad()
@@ -83,7 +92,7 @@ class PlainLoop:
 
     def restart(self) -> None:
         """Weights, optimizer and random state as at the start."""
-        for part, state in zip((*self._modules, self.optimizer), copy.deepcopy(self._start), strict=True):
+        for part, state in zip(self._kept, copy.deepcopy(self._start), strict=True):
             part.load_state_dict(state)
         self.optimizer.zero_grad()
         torch.set_rng_state(self._random)
@@ -106,9 +115,7 @@ class PlainLoop:
 
     def _begin(self) -> None:
         self._epoch, self._losses, self._row = 1, [], {}
-        self._left: Iterator | None = None
-        self._next: Any = None
-        self._pending: dict[str, Any] | None = None
+        self._left = self._next = self._pending = None
 
     def _take(self) -> Any:
         if self._left is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from kit import whatif
+from kit.whatif import Probed
 
 
-def probe_points(report: Any, weights: Mapping[str, float] | None = None) -> Iterator[tuple[str, float]]:
+def probe_points(report: Probed, weights: Mapping[str, float] | None = None) -> Iterator[tuple[str, float]]:
     """("pull:term", norm) and ("group:layer", norm); under other weights than the probed ones by algebra, nothing runs.
 
     Nothing where such weights cannot be asked about: not finite, or below 0.

@@ -70,7 +70,7 @@ class Rows(Sequence[dict[str, Any]]):
         for block in self._blocks:
             yield from map(block.row, range(len(block)))
 
-    def __getitem__(self, place: int) -> dict[str, Any]:
+    def __getitem__(self, place: int) -> dict[str, Any]:  # type: ignore[override]  # a Sequence without slices
         left = place + len(self) if place < 0 else place
         if not 0 <= left < len(self):
             raise IndexError(f"There are {len(self)} rows. Found row {place}.")

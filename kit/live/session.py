@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
+
+from kit.panel.data import ShownProbe
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Turn:
     lr: float | None = None
     train_loss: float | None = None
     val_loss: float | None = None
-    probed: Any = None
+    probed: ShownProbe | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Session(Protocol):
         """Exactly these faults from the next batch on. ValueError: an unknown key, or a fault that does not fit."""
         ...
 
-    def look(self) -> Any:
+    def look(self) -> ShownProbe | None:
         """A ``ProbeReport`` of the network as it is now, the last one if nothing has changed since; None where it cannot be probed."""
         ...
 

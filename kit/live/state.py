@@ -9,7 +9,7 @@ from typing import Any
 
 from kit.live.curves import Curves
 from kit.live.session import Session
-from kit.panel.data import panel_data
+from kit.panel.data import ShownProbe, panel_data
 
 
 class State:
@@ -24,7 +24,7 @@ class State:
     error: BaseException | None
     weights_at_start: dict[str, float]
     upper: float  # right end of the sliders
-    report: Any  # ProbeReport of the last probed step
+    report: ShownProbe | None  # of the last probed step
     probed_at: int  # its number
     seq: str | int  # of the last setting that a view sent
     epoch: int

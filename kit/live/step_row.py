@@ -49,6 +49,7 @@ def look_at_step(
 
 def _terms(loop: TrainingLoop, prediction: Mapping[str, Tensor], batch: Batch) -> dict[str, float]:
     names = tuple(loop.loss.weight_names)
+    values: Mapping[str, Tensor | None]
     with torch.no_grad():
         try:
             values = loop.loss.components(prediction, batch.target, only=names)

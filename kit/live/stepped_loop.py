@@ -125,13 +125,15 @@ class SteppedLoop(TrainingLoop):
     def _end_epoch(self) -> None:
         """Hands `train_epoch`, which knows what the record of an epoch holds, the steps that were taken one by one."""
         at, calls = self.at, Counter(self.calls)
+        displayed = at.running
+        assert displayed is not None  # an epoch that ends has begun
 
         def replay(epoch: int, running: RunningLoss) -> Iterator[dict[str, Any]]:
             self.calls.update(calls)
             yield from at.records
 
         before, recorded = dict(vars(self)), len(self.step_records)
-        self.steps_of, self.new_running_loss = replay, lambda: at.running
+        self.steps_of, self.new_running_loss = replay, lambda: displayed
         try:
             record = self.train_epoch(at.epoch)
         except BaseException:

@@ -114,10 +114,11 @@ class PatientSession:
         before, epochs = at.batches, len(loop.epoch_records)
         epoch = at.epoch + 1
         retried = at.unfinished
-        step = loop.advance()
+        step, seen = loop.advance(), at.seen
+        assert seen is not None  # advancing has looked at a step
         if not retried:
             self._steps_taken += step["stepped"]
-            self._record.add(epoch, at.seen.row, at.batches - before)
+            self._record.add(epoch, seen.row, at.batches - before)
         ended = loop.epoch_records[-1] if len(loop.epoch_records) > epochs else None
         if ended is not None:
             self._record.end_epoch(epoch, {name: ended[name] for name in ("train_loss", "val_loss")})
@@ -126,7 +127,7 @@ class PatientSession:
             step=at.batches,
             epoch=epoch,
             loss=step["loss"],
-            terms=at.seen.terms,
+            terms=seen.terms,
             grad_norm=step["grad_norm"],
             steps_taken=self._steps_taken,
             lr=step["lr"],

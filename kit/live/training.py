@@ -16,7 +16,7 @@ from kit.live.marks import changed_weights, fault_marks
 from kit.live.probe_points import probe_points
 from kit.live.session import Session, Turn
 from kit.live.state import State
-from kit.panel.data import slider_end
+from kit.panel.data import ShownProbe, slider_end
 from kit.plots import Evidence
 from kit.report import Finding
 
@@ -229,7 +229,7 @@ class Training(State):
         if turn.probed is not None:
             self._probed(turn.probed)
 
-    def _probed(self, report: Any) -> None:
+    def _probed(self, report: ShownProbe) -> None:
         if report is self.report:
             return
         self.report, self.probed_at = report, self.session.step
@@ -241,6 +241,7 @@ class Training(State):
         self._points()
 
     def _points(self, weights: Mapping[str, float] | None = None, part: int | None = None) -> None:
+        assert self.report is not None  # points are of a probe that was just taken
         for name, value in probe_points(self.report, weights):
             self.curves.add(name, self.session.step, value, part)
 

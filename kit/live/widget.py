@@ -40,7 +40,12 @@ class LivePanel(Training, anywidget.AnyWidget):
         self.on_msg(self._receive)
         if self.comm is not None and hasattr(self.comm, "on_close"):
             reference = weakref.ref(self)
-            self.comm.on_close(lambda _message: (panel := reference()) and panel._home.do(panel.pause))
+
+            def closed(_message: Any) -> None:
+                if (panel := reference()) is not None:
+                    panel._home.do(panel.pause)
+
+            self.comm.on_close(closed)
 
     def send(self, message: Mapping[str, Any], buffers: Any = None) -> None:
         anywidget.AnyWidget.send(self, message, buffers)
@@ -51,7 +56,7 @@ class LivePanel(Training, anywidget.AnyWidget):
         if not isinstance(content, Mapping):
             return
         self._unheard = 0.0
-        acts = {
+        acts: dict[object, Callable[[], None]] = {
             "hello": self._greet,
             "start": self.start,
             "pause": self.pause,

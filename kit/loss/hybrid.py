@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
+from typing import Any, cast
 
 from torch import Tensor, is_grad_enabled, nn
 
@@ -84,7 +85,7 @@ class UltimateHybridLoss(nn.Module):
         self.k_max, self.load, self.rho, self.alpha0, self.range_floor = k_max, load, rho, alpha0, range_floor
         self._warned: frozenset[str] = frozenset()
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("lam_") and name not in WEIGHT_NAMES.values():
             raise ValueError(
                 f"A weight should be one of {', '.join(WEIGHT_NAMES.values())}. Found {name}: it would do nothing."
@@ -153,7 +154,8 @@ class UltimateHybridLoss(nn.Module):
         self._warn_about_zeros()
         if not self.active_terms:
             return self._inputs(prediction, target).anchor()
-        return self.combine(self.components(prediction, target, only=self.active_terms))
+        total = self.combine(self.components(prediction, target, only=self.active_terms))
+        return cast(Tensor, total)  # a number only if nothing is added
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value:g}" for name, value in self.weights.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
 
 class _InversePower(torch.autograd.Function):
@@ -23,7 +23,7 @@ class _InversePower(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, g: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: BackwardCFunction, g: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         return -(x * g[..., None, :]) @ x.mH, None
 

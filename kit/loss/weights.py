@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from types import MappingProxyType
+from typing import overload
 
 # term -> the attribute that multiplies it, in the order of the sum
 WEIGHT_NAMES = MappingProxyType(
@@ -59,7 +60,13 @@ class Weight:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name, self.slot = name, f"_{name}"
 
-    def __get__(self, instance: object, owner: type | None = None):
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Weight: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> float: ...
+
+    def __get__(self, instance: object, owner: type | None = None) -> Weight | float:
         return self if instance is None else instance.__dict__[self.slot]
 
     def __set__(self, instance: object, value: object) -> None:

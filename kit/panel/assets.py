@@ -135,7 +135,9 @@ def standalone_panels(panels: Sequence[Mapping[str, Any]]) -> list[str]:
 def panel_page(record: Mapping[str, Any], still: str) -> str:
     """A whole page with one panel, of `Panel.to_record` and `Panel.still_html`; nothing in it has an address."""
     shown = standalone_panel(
-        *(record[key] for key in ("data", "weights", "case")),
+        record["data"],
+        record["weights"],
+        record["case"],
         "panel",
         title=record["title"],
         note=record["note"],

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from kit import whatif
 from kit.files import readable
 from kit.panel.presets import Preset, check_presets
+from kit.whatif import Probed, Weights
 
 FORMAT = "kit.panel"
 VERSION = 1
@@ -36,7 +37,22 @@ _NEEDED = (
 )
 
 
-def as_cases(reports: Any) -> dict[str, Any]:
+class ShownProbe(Probed, Protocol):
+    """A probe with what a panel says of it beside the algebra."""
+
+    @property
+    def n_parameters(self) -> np.ndarray: ...
+    @property
+    def total(self) -> float: ...
+    @property
+    def grad_norm(self) -> float: ...
+    @property
+    def residual(self) -> float: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+def as_cases(reports: ShownProbe | Mapping[str, ShownProbe]) -> dict[str, ShownProbe]:
     """Title -> report. One report becomes the single case "as probed". ValueError or TypeError for anything else."""
     cases = dict(reports) if isinstance(reports, Mapping) else {"as probed": reports}
     cases = {readable(title) if isinstance(title, str) else title: report for title, report in cases.items()}
@@ -67,7 +83,7 @@ def as_cases(reports: Any) -> dict[str, Any]:
     return cases
 
 
-def _check_shapes(title: str, report: Any) -> None:
+def _check_shapes(title: str, report: ShownProbe) -> None:
     m, n = len(report.names), len(report.groups)
     expected = {
         "L": (m,),
@@ -110,7 +126,7 @@ def slider_end(reports: Mapping[str, Any], presets: Sequence[Preset], upper: flo
     return float(upper) if largest <= upper else _round_up(largest)
 
 
-def negative_weights(cases: Mapping[str, Any]) -> list[bool]:
+def negative_weights(cases: Mapping[str, ShownProbe]) -> list[bool]:
     """[m] True: the term has a weight of its own that was probed below 0 in some case. Such a weight (a bonus) counts
     with its probed value and has no slider: the what-if algebra takes given weights >= 0 only.
 
@@ -125,20 +141,17 @@ def negative_weights(cases: Mapping[str, Any]) -> list[bool]:
     return [bool(can and low < 0) for can, low in zip(first.adjustable, lowest, strict=True)]
 
 
-def as_set(report: Any, weights: Any = None, adjustable: Sequence[bool] | None = None) -> SimpleNamespace:
+def as_set(report: Probed, weights: Weights = None, adjustable: Sequence[bool] | None = None) -> Probed:
     """The report as `kit.whatif` reads it, with this setting or these adjustable weights in place of its own.
 
     `kit.whatif` refuses a negative weight that is given, not one that was probed: so a setting is given as probed.
     """
     fields = {name: getattr(report, name) for name in ("names", "weight_names", "L", "G", "groups", "G_groups")}
-    return SimpleNamespace(
-        weights=whatif.settle(report, weights),
-        adjustable=report.adjustable if adjustable is None else adjustable,
-        **fields,
-    )
+    own = report.adjustable if adjustable is None else adjustable
+    return cast(Probed, SimpleNamespace(weights=whatif.settle(report, weights), adjustable=own, **fields))
 
 
-def _case(index: int, title: str, report: Any, upper: float, adjustable: Sequence[bool]) -> dict[str, Any]:
+def _case(index: int, title: str, report: ShownProbe, upper: float, adjustable: Sequence[bool]) -> dict[str, Any]:
     box = as_set(report, adjustable=adjustable)
     return {
         "key": f"case-{index}",
@@ -161,7 +174,9 @@ def _case(index: int, title: str, report: Any, upper: float, adjustable: Sequenc
     }
 
 
-def panel_data(reports: Any, presets: Sequence[Preset] = (), upper: float = 2.0) -> dict[str, Any]:
+def panel_data(
+    reports: ShownProbe | Mapping[str, ShownProbe], presets: Sequence[Preset] = (), upper: float = 2.0
+) -> dict[str, Any]:
     """The panel's data, ready for `json.dumps`: names, cases with L and G, presets. null = not finite.
 
     reports: a ProbeReport, or a mapping title -> ProbeReport with the same terms; presets: settings to offer;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ class Exporting(traitlets.HasTraits):
     status = traitlets.Unicode().tag(sync=True)
     written = traitlets.Dict().tag(sync=True)
     _page: Path | None = None
+    send: Callable[..., None]  # of the widget
 
     def say_written(self, path: object, said: str = "") -> None:
         """`path` is there now; None (or what is no path) leads nowhere."""
         try:
-            self._page = Path(os.fspath(path))  # type: ignore[call-overload]
+            self._page = Path(os.fspath(path))  # type: ignore[call-overload]  # of anything: the TypeError is asked for
         except TypeError:
             self._page, self.written = None, {}
         else:

@@ -28,8 +28,8 @@ class JournalView(Exporting, anywidget.AnyWidget):
     _esm = journal_source()
     _css = stylesheet()
 
-    entries = traitlets.List().tag(sync=True)
-    offers = traitlets.List().tag(sync=True)
+    entries: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    offers: traitlets.List[Any] = traitlets.List().tag(sync=True)
     removed = traitlets.Unicode().tag(sync=True)
     compared = traitlets.Unicode().tag(sync=True)  # two entries side by side, as escaped HTML
 

@@ -19,7 +19,8 @@ class Setting(dict):
 
     __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = _refuse
 
-    def __ior__(self, other: Any) -> dict:  # panel.weights |= {...} is an assignment: it meets the checks
+    # panel.weights |= {...} is an assignment: it meets the checks. A dict's own gives itself back, which this cannot
+    def __ior__(self, other: Any) -> dict:  # type: ignore[override,misc]
         return dict(self) | other
 
     def __reduce__(self) -> tuple:

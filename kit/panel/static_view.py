@@ -9,15 +9,16 @@ import html
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kit import whatif
 from kit.panel.data import as_set
 from kit.plots import figure_html, look, palette, png_of
+from kit.whatif import Probed
 
 _LONGEST_NAME = 26
 
@@ -33,7 +34,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "\u2026"
 
 
-def _bars(ax: Any, names: list[str], values: np.ndarray, last: str, last_value: float, heading: str) -> None:
+def _bars(ax: Axes, names: list[str], values: np.ndarray, last: str, last_value: float, heading: str) -> None:
     """Horizontal bars of the terms, then the heavier one of the sum; the number stands beside each bar."""
     shown = np.append(values, last_value)
     finite = np.where(np.isfinite(shown), shown, 0.0)
@@ -54,7 +55,7 @@ def _bars(ax: Any, names: list[str], values: np.ndarray, last: str, last_value: 
     ax.set_title(heading, fontsize=9, loc="left", fontweight="bold")
 
 
-def bar_figure(report: Any, weights: Mapping[str, float]) -> Figure:
+def bar_figure(report: Probed, weights: Mapping[str, float]) -> Figure:
     """Two bar plots: weighted value per term and total; weighted gradient norm per term and norm of their sum."""
     shown = as_set(report, weights)
     height = 1.1 + 0.27 * (len(report.names) + 1)  # inches: the heading, then one line a bar
@@ -81,7 +82,7 @@ def _png(figure: Figure) -> bytes:
         return png_of(figure)
 
 
-def alt_text(report: Any, weights: Mapping[str, float]) -> str:
+def alt_text(report: Probed, weights: Mapping[str, float]) -> str:
     """What the picture shows, in words and numbers."""
     shown = as_set(report, weights)
     parts = ", ".join(f"{name} {number(x)}" for name, x in zip(report.names, whatif.weighted(shown), strict=True))
@@ -94,7 +95,7 @@ def alt_text(report: Any, weights: Mapping[str, float]) -> str:
     )
 
 
-def _table(report: Any, weights: Mapping[str, float]) -> str:
+def _table(report: Probed, weights: Mapping[str, float]) -> str:
     shown = as_set(report, weights)
     columns = zip(
         report.names,
@@ -128,7 +129,7 @@ def _sentence(text: str) -> str:
 
 
 def static_html(
-    report: Any,
+    report: Probed,
     weights: Mapping[str, float],
     *,
     title: str = "",

@@ -13,7 +13,7 @@ import traitlets
 
 from kit.files import check_ending, readable, sentence, write_atomically
 from kit.panel.assets import module_source, panel_page, stylesheet
-from kit.panel.data import as_cases, panel_data
+from kit.panel.data import ShownProbe, as_cases, panel_data
 from kit.panel.exported import Exporting
 from kit.panel.presets import Preset
 from kit.panel.recorded import cases_of, presets_in
@@ -56,7 +56,7 @@ class Panel(Exporting, anywidget.AnyWidget):
 
     def __init__(
         self,
-        reports: Any,
+        reports: ShownProbe | Mapping[str, ShownProbe],
         *more: Any,
         presets: Sequence[Preset] = (),
         upper: float = 2.0,
@@ -130,7 +130,7 @@ class Panel(Exporting, anywidget.AnyWidget):
         return {name: float(w) for name, w, below in columns if below}
 
     @property
-    def report(self) -> Any:
+    def report(self) -> ShownProbe:
         """The ProbeReport of the case shown."""
         return self._reports[self.case]
 

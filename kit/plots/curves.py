@@ -30,7 +30,7 @@ def legend_below(axes: Sequence[Axes], handles: Mapping[str, Any] | None = None,
     """One legend for all axes, under them, where no curve is."""
     if handles is None:
         handles = {label: one for ax in axes for one, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    axes[0].get_figure().legend(
+    axes[0].figure.legend(
         handles.values(),
         handles,
         loc="outside lower center",

@@ -59,6 +59,5 @@ def displayed_evidence(counts: pd.DataFrame) -> Evidence:
 
 def _drawn(counts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     moved = counts["validation, last"] - counts["validation, first"]
-    return tuple(
-        column.to_numpy(dtype=float) for column in (counts["train, computed"], counts["train, displayed"], moved)
-    )
+    computed, shown = counts["train, computed"], counts["train, displayed"]
+    return computed.to_numpy(dtype=float), shown.to_numpy(dtype=float), moved.to_numpy(dtype=float)

@@ -85,13 +85,13 @@ def evidence(
     """
     if not alt.strip():
         raise ValueError("alt should say what the figure shows. Found an empty text.")
-    figure = drawn.get_figure().figure  # of a part of a figure, the whole
+    figure = drawn.figure.figure  # of a part of a figure, the whole
     return Evidence(png_of(figure), alt, caption, width=round(figure.get_figwidth() * 100), numbers=numbers or {})
 
 
 def own_evidence(drawn: Axes | Figure) -> Evidence:
     """A figure that somebody drew, with the words that stand in it; `evidence` takes better ones."""
-    figure = drawn.get_figure().figure
+    figure = drawn.figure.figure
     title = figure.get_suptitle()
     parts = [part for axes in figure.axes if (part := _words(axes))]
     alt = ". ".join(filter(None, [title, *parts])) or f"A figure without words, with {len(figure.axes)} axes"
@@ -115,7 +115,7 @@ def png_of(figure: Figure) -> bytes:
         return _saved(drawn.quantize(_COLOURS, dither=Image.Dither.NONE))
     colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.int64)  # [n, 3]
     kept = colours[np.argsort(-counts)[: _COLOURS // 2]]
-    between = drawn.quantize(_COLOURS // 2, method=Image.Quantize.MAXCOVERAGE).getpalette()
+    between = drawn.quantize(_COLOURS // 2, method=Image.Quantize.MAXCOVERAGE).getpalette() or []
     table = np.concatenate([kept, np.reshape(between, (-1, 3))])
     nearest = np.square(colours[:, None] - table).sum(2).argmin(1).astype(np.uint8)
     picture = Image.fromarray(nearest[place].reshape(packed.shape), mode="P")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,20 +11,28 @@ from matplotlib.colors import LogNorm
 from matplotlib.patches import Patch, Rectangle
 
 from kit.plots.evidence import Evidence, evidence, new_axes
+from kit.whatif import Probed
 
 _RED = "#B3261E"
-_NO_PATH = {"facecolor": "#e8eaed", "edgecolor": "#9aa0a6", "hatch": "////", "linewidth": 0.0}
-_ZERO = {"facecolor": "white", "edgecolor": _RED, "linewidth": 1.6}
-_LOST = {"facecolor": "#fbe3e1", "edgecolor": _RED, "linewidth": 1.6, "linestyle": (0, (2, 1.5))}
+_NO_PATH: dict[str, Any] = {"facecolor": "#e8eaed", "edgecolor": "#9aa0a6", "hatch": "////", "linewidth": 0.0}
+_ZERO: dict[str, Any] = {"facecolor": "white", "edgecolor": _RED, "linewidth": 1.6}
+_LOST: dict[str, Any] = {"facecolor": "#fbe3e1", "edgecolor": _RED, "linewidth": 1.6, "linestyle": (0, (2, 1.5))}
 
 
-def layer_norms(report: Any) -> np.ndarray:
+class Pathed(Probed, Protocol):
+    """A probe that tells which term's graph reaches which layer group."""
+
+    @property
+    def paths(self) -> np.ndarray: ...  # [n, m]
+
+
+def layer_norms(report: Probed) -> np.ndarray:
     """Unweighted gradient norm of each term in each layer group, ``[n, m]``; nan where it is not finite."""
     squares = np.diagonal(np.asarray(report.G_groups, dtype=np.float64), axis1=1, axis2=2)
     return np.sqrt(np.clip(squares, 0.0, None))
 
 
-def layer_heatmap(report: Any, ax: Axes | None = None) -> Axes:
+def layer_heatmap(report: Pathed, ax: Axes | None = None) -> Axes:
     """Gradient norm per layer group (rows) and term (columns). Faint: small. Hatched: no path. Framed 0: a path, but a gradient of 0."""
     norms, paths = layer_norms(report), np.asarray(report.paths, dtype=bool)
     n, m = norms.shape
@@ -38,7 +46,7 @@ def layer_heatmap(report: Any, ax: Axes | None = None) -> Axes:
     image = ax.imshow(shown, aspect="auto", cmap="YlGnBu", norm=scale)
     ax.set_facecolor("white")
     for row, column in np.ndindex(n, m):
-        _cell(ax, row, column, norms[row, column], paths[row, column], scale)
+        _cell(ax, row, column, float(norms[row, column]), bool(paths[row, column]), scale)
     ax.set_xticks(range(m), names, fontsize=8, parse_math=False)
     ax.xaxis.tick_top()
     ax.set_yticks(range(n), report.groups, fontsize=8, parse_math=False)
@@ -46,7 +54,7 @@ def layer_heatmap(report: Any, ax: Axes | None = None) -> Axes:
     ax.set_yticks(np.arange(n + 1) - 0.5, minor=True)
     ax.grid(which="minor", color="#cccccc", linewidth=0.6)
     ax.tick_params(which="both", length=0)
-    figure = ax.get_figure()
+    figure = ax.figure
     figure.colorbar(image, ax=ax, label="gradient norm", shrink=0.85)
     marks = {"no path": Patch(**_NO_PATH), "a path, but exactly 0": Patch(**_ZERO), "not finite": Patch(**_LOST)}
     figure.legend(marks.values(), marks, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
@@ -80,7 +88,7 @@ def in_lines(name: str, width: int = 13) -> str:
     return "\n".join(lines)
 
 
-def layer_heatmap_evidence(report: Any) -> Evidence:
+def layer_heatmap_evidence(report: Pathed) -> Evidence:
     norms, paths = layer_norms(report), np.asarray(report.paths, dtype=bool)
     reached = {
         name: [g for g, path, norm in zip(report.groups, paths[:, i], norms[:, i], strict=True) if path and norm > 0]
@@ -94,7 +102,7 @@ def layer_heatmap_evidence(report: Any) -> Evidence:
         "Which layer learns from which term? Unweighted gradient norms. Healthy: every layer has a number from some term. "
         "Faint: small. Hatched: the term has no path to the layer. A framed 0: it has a path, but its gradient is exactly 0."
     )
-    shown = np.where(paths, norms.astype(object), None)  # no path is no number, not a 0
+    shown = np.where(paths, norms.astype(object), np.array(None))  # no path is no number, not a 0
     numbers = {"layer": list(report.groups), **{name: list(shown[:, i]) for i, name in enumerate(report.names)}}
     alt = f"Heat map of gradient norms. Layers with a non-zero gradient: {parts}."
     return evidence(layer_heatmap(report), alt, caption, numbers)

@@ -40,7 +40,7 @@ def overlaid(runs: Mapping[str, Mapping[str, Line]], along: str) -> list[Axes]:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.spines[["top", "right"]].set_visible(False)
     names = [_short(name).replace("$", r"\$") for name in runs]
-    axes[0].get_figure().legend(axes[0].lines, names, loc="outside lower left", frameon=False, fontsize=8)
+    axes[0].figure.legend(axes[0].lines, names, loc="outside lower left", frameon=False, fontsize=8)
     return axes
 
 

@@ -95,7 +95,8 @@ class Case:
     ) -> None:
         self.loss_fn, self.holder, self._box, self._checked = original(loss_fn), holder_of(loss_fn), box, checked
         self.named = named
-        self._placed, self._place, self.note = False, None, ""
+        self._placed, self.note = False, ""
+        self._place: str | int | None = None
         self._prediction, self._target = Fresh(prediction, attached=True), Fresh(target, attached=True)
         self.actual = self.total()  # a loss that fails at its own weights fails here, with its own words
         self._draws = box.drew()
@@ -206,8 +207,8 @@ class Case:
         drawn: list[Setting] = []
         said: dict[str, None] = {}
         for setting in offered:
-            weights = setting.weights | off
-            almost = {name: weight or TINY for name, weight in setting.weights.items()} | off
+            weights = {**setting.weights, **off}
+            almost = {**{name: weight or TINY for name, weight in setting.weights.items()}, **off}
             total = self.attempt(weights)
             if isinstance(total, Tensor):
                 try:

@@ -43,11 +43,10 @@ def described(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"numpy array {value.dtype} {list(value.shape)}"
     if isinstance(value, Mapping | tuple | list):
-        named = isinstance(value, Mapping)
-        entries = [
-            f"{key}: {described(item)}" if named else described(item)
-            for key, item in itertools.islice(value.items() if named else enumerate(value), MOST)
-        ]
+        if isinstance(value, Mapping):
+            entries = [f"{key}: {described(item)}" for key, item in itertools.islice(value.items(), MOST)]
+        else:
+            entries = [described(item) for item in itertools.islice(value, MOST)]
         more = [f"{len(value) - MOST} more"] if len(value) > MOST else []
         return f"{type(value).__name__} ({', '.join(entries + more)})"
     return type(value).__name__

@@ -105,7 +105,7 @@ def two_stage(step: Step) -> Measured:
         raise NeedsFresh(one_use)
     outputs, leaves, on_leaves = cut(prediction)
     terms = step.decompose(on_leaves, target)
-    slopes = [_slopes(value, leaves + step.parameters) for value in step.progress.over(terms.values, _SLOPES)]
+    slopes = [_slopes(value, [*leaves, *step.parameters]) for value in step.progress.over(terms.values, _SLOPES)]
     if direct := [n for n, s in zip(terms.names, slopes, strict=True) if any(g is not None for g in s[len(leaves) :])]:
         raise NeedsOneStage(f"{', '.join(direct)} reach parameters past the prediction ({_past(prediction, outputs)})")
     slopes = without_traces([s[: len(leaves)] for s in slopes], terms.floors)
@@ -167,7 +167,7 @@ def without_traces(rows: list[Row], floors: Sequence[float]) -> list[Row]:
     ]
 
 
-def _slopes(value: Tensor, sources: list[Tensor]) -> Row:
+def _slopes(value: Tensor, sources: Sequence[Tensor]) -> Row:
     if not value.requires_grad:
         return [None] * len(sources)
     return _grad([value], sources, None)
@@ -180,7 +180,7 @@ def _through(outputs: list[Tensor], slope: Row, parameters: list[nn.Parameter]) 
     return _grad([output for output, _ in touched], parameters, [g for _, g in touched])
 
 
-def _grad(outputs: list[Tensor], sources: list[Tensor], slopes: list[Tensor] | None) -> Row:
+def _grad(outputs: list[Tensor], sources: Sequence[Tensor], slopes: list[Tensor] | None) -> Row:
     with _watching_reuse():
         return list(torch.autograd.grad(outputs, sources, slopes, retain_graph=True, allow_unused=True))
 

@@ -38,10 +38,11 @@ def gram(
     groups, reached, nonfinite = np.zeros((n, m, m)), np.zeros((n, m), bool), np.zeros((n, m), np.int64)
     steps = owner if progress is None else progress.over(owner, "products of gradients, by parameter")
     for p, group in enumerate(steps):
-        present = [i for i in range(m) if rows[i][p] is not None]
-        if not present:
+        found = {i: gradient for i, row in enumerate(rows) if (gradient := row[p]) is not None}
+        if not found:
             continue
-        flat = torch.stack([_flat(rows[i][p]) for i in present])  # [k, numbers of p]
+        present = list(found)
+        flat = torch.stack([_flat(gradient) for gradient in found.values()])  # [k, numbers of p]
         bad = (~torch.isfinite(flat)).sum(dim=1)
         flat[bad > 0] = 0.0
         reached[group, present] = True

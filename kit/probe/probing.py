@@ -77,7 +77,7 @@ def probe(
     notes: list[str] = []
     if labels == (WHOLE,) and groups is None:
         notes.append("More than 16 modules at the top level: all parameters form one group; pass groups= for more.")
-    if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in parameters):
+    if any(nn.parameter.is_lazy(p) for p in parameters):
         raise ValueError("model should have initialised parameters. Found lazy ones: run it once on a batch first.")
     with (
         torch.inference_mode(False),

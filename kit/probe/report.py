@@ -73,7 +73,7 @@ class ProbeReport:
             put(self, key, float(getattr(self, key)))
         size = {"m": len(self.names), "n": len(self.groups)}
         for key, axes in _SHAPES.items():
-            array = np.array(getattr(self, key), dtype=_DTYPES.get(key, np.float64))
+            array: np.ndarray = np.array(getattr(self, key), dtype=_DTYPES.get(key, np.float64))
             shape = tuple(size[axis] for axis in axes)
             if array.shape != shape:
                 raise ValueError(f"{key} should have shape {shape}. Found {key}.shape = {array.shape}.")
@@ -111,10 +111,8 @@ class ProbeReport:
             }
         )
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> bool:  # and so without a hash: it holds arrays
         return self.to_dict() == other.to_dict() if isinstance(other, ProbeReport) else NotImplemented
-
-    __hash__ = None  # holds arrays
 
     def __repr__(self) -> str:
         how = f"({self.decomposition}, {self.gradient_way}, residual {self.residual:.1e})"

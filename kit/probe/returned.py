@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ def total(returned: Any, place: str | int | None) -> Tensor:
     """The total, at the place where it was found before."""
     if place is not None and not isinstance(returned, Tensor | numbers.Real):
         keyed = isinstance(returned, Mapping | tuple | list)
-        returned = returned[place] if keyed else getattr(returned, place)
+        returned = returned[place] if keyed else getattr(returned, cast(str, place))
     return scalar(returned, "loss_fn(prediction, target)")
 
 

@@ -8,7 +8,7 @@ weights keep their identity (autograd and the optimizer know them by it), so the
 from __future__ import annotations
 
 import random
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -24,16 +24,20 @@ def is_probing() -> bool:
     return _open > 0
 
 
+def _numpy_state() -> tuple:
+    return cast(tuple, np.random.get_state())  # in numpy's stubs it is the dictionary that legacy=False gives
+
+
 class RandomState:
     """Random state of torch (CPU, and CUDA once it is in use), Python and numpy."""
 
     def __init__(self) -> None:
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-        self._torch, self._python, self._numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()
+        self._torch, self._python, self._numpy = torch.get_rng_state(), random.getstate(), _numpy_state()
 
     def moved(self) -> bool:
         """Whether numbers were drawn since."""
-        _, keys, *place = np.random.get_state()
+        _, keys, *place = _numpy_state()
         cuda = [] if self._cuda is None else zip(self._cuda, torch.cuda.get_rng_state_all(), strict=True)
         return not (
             torch.equal(self._torch, torch.get_rng_state())
@@ -111,7 +115,7 @@ class _Weight:
     """A leaf tensor: its identity stays, its bits and its gradient are put back."""
 
     def __init__(self, weight: Tensor) -> None:
-        if isinstance(weight, nn.parameter.UninitializedTensorMixin):
+        if nn.parameter.is_lazy(weight):
             raise ValueError(
                 "model should have initialised parameters. Found a lazy one: run the model once on a batch first."
             )

@@ -21,6 +21,8 @@ class TracedWeight(float):
 
     __slots__ = ("tensor",)
 
+    tensor: Tensor
+
     def __new__(cls, value: float, tensor: Tensor) -> Self:
         self = super().__new__(cls, value)
         self.tensor = tensor
@@ -64,10 +66,10 @@ class TracedWeight(float):
     def __rtruediv__(self, other: Any) -> Any:
         return self._with(other, lambda a, b: b / a)
 
-    def __pow__(self, other: Any) -> Any:
+    def __pow__(self, other: Any) -> Any:  # type: ignore[override]  # float's third argument can only be None
         return self._with(other, lambda a, b: a**b)
 
-    def __rpow__(self, other: Any) -> Any:
+    def __rpow__(self, other: Any) -> Any:  # type: ignore[override]  # as above
         return self._with(other, lambda a, b: b**a)
 
     def __neg__(self) -> TracedWeight:

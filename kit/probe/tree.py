@@ -34,11 +34,11 @@ def map_tensors(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
             new[:] = [walk(value) for value in node]
             return new
         if dataclasses.is_dataclass(node) and not isinstance(node, type):
-            new = copy.copy(node)
+            twin = copy.copy(node)
             for field in dataclasses.fields(node):
                 # a frozen dataclass refuses plain setattr, and its __init__ may refuse values that are not the user's
-                object.__setattr__(new, field.name, walk(getattr(node, field.name)))
-            return new
+                object.__setattr__(twin, field.name, walk(getattr(node, field.name)))
+            return twin
         return node
 
     return walk(tree)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -143,7 +143,8 @@ def _no_curvature(case: Case, names: list[str], slopes: tuple[Tensor | None, ...
     alive = [slope for slope in slopes if slope is not None and slope.requires_grad and torch.isfinite(slope)]
     if not alive:
         return
-    mixed = sum((1 + 0.1 * i) * slope for i, slope in enumerate(alive))  # unequal, so that opposite signs do not cancel
+    # unequal, so that opposite signs do not cancel
+    mixed = cast(Tensor, sum((1 + 0.1 * i) * slope for i, slope in enumerate(alive)))
     scale = max(slope.abs().item() for slope in alive)
     for name, bend in zip(names, torch.autograd.grad(mixed, leaves, retain_graph=True, allow_unused=True), strict=True):
         if bend is not None and torch.isfinite(bend) and bend.abs().item() > case.tolerance * scale:

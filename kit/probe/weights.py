@@ -6,7 +6,7 @@ import functools
 import numbers
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, SupportsFloat, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ def other_numbers(holder: Any, most: int = 6) -> dict[str, float]:
     places = [getattr(holder, name, {}) for name in ("__dict__", "_buffers")]
     if not isinstance(holder, types.FunctionType | types.BuiltinFunctionType | type):
         places += [vars(cls) for cls in type(holder).__mro__ if cls not in (nn.Module, object)]
-    found = {}
+    found: dict[str, SupportsFloat] = {}
     for place in places:
         for name, value in place.items():
             if isinstance(name, str) and not name.startswith(("_", PREFIX)) and is_weight(value):
@@ -68,7 +68,7 @@ def other_numbers(holder: Any, most: int = 6) -> dict[str, float]:
     return {name: float(found[name]) for name in names[:most]}
 
 
-def is_weight(value: Any) -> bool:
+def is_weight(value: Any) -> TypeGuard[SupportsFloat]:
     """A real number, or a 0-d floating tensor that is not trained."""
     if isinstance(value, Tensor):
         return value.ndim == 0 and value.is_floating_point() and not isinstance(value, nn.Parameter)
@@ -79,8 +79,9 @@ def set_weight(holder: Any, name: str, value: float) -> None:
     """Assign as the owner would; a buffer gets a tensor of its own kind."""
     now = getattr(holder, name)
     if isinstance(now, Tensor):
-        value = value.tensor.to(now) if isinstance(value, TracedWeight) else torch.full_like(now, value)
-    setattr(holder, name, value)
+        setattr(holder, name, value.tensor.to(now) if isinstance(value, TracedWeight) else torch.full_like(now, value))
+    else:
+        setattr(holder, name, value)
 
 
 def weight_names_of(holder: Any, terms: list[str]) -> dict[str, str]:

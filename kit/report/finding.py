@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -99,7 +99,7 @@ class Finding:
             "seed": None if self.seed is None else int(self.seed),
             "summary": None if self.summary is None else self.summary.to_record(),
             "badge": self.badge,
-            "evidence": [evidence_record(item) for item in self.evidence],
+            "evidence": [evidence_record(item) for item in cast(Sequence[Piece], self.evidence)],  # by __post_init__
         }
 
     @classmethod

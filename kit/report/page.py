@@ -17,7 +17,7 @@ from kit.panel import Panel, page_module, stylesheet
 from kit.plots import Evidence
 from kit.report.answer import Answer
 from kit.report.data import NO_DIGEST, data_text, digest, page_data, policy_hash
-from kit.report.pieces import PanelSetting, Piece, Table
+from kit.report.pieces import PanelSetting, Table
 from kit.report.tables import caption_of, environment, render_table
 
 _SHOWN_PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "anywidget")
@@ -37,7 +37,7 @@ class PageFinding(Protocol):
     @property
     def summary(self) -> Answer | None: ...
     @property
-    def evidence(self) -> Sequence[Piece]: ...
+    def evidence(self) -> Sequence[object]: ...
     @property
     def panels(self) -> Sequence[Panel]: ...
     def to_record(self) -> dict[str, Any]: ...
@@ -73,7 +73,7 @@ def render_page(entries: Sequence[PageEntry], title: str, *, compared: Sequence[
             "require-trusted-types-for 'script'",  # no script of the page may turn text into markup
         ]
     )
-    numbers = {kind: itertools.count(1) for kind in ("figure", "table", "panel", "setting")}
+    numbers: dict[str, Iterator[int]] = {kind: itertools.count(1) for kind in ("figure", "table", "panel", "setting")}
     panels = [panel for item in entries for panel in item.finding.panels]
     differs = [_block(piece, numbers) for piece in compared]  # before the findings: they stand above them
     page = (

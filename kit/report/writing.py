@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kit.files import check_file, shown, write_atomically
 from kit.panel.exported import WrittenView
@@ -29,7 +29,7 @@ class Written:
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """In a notebook: the same with a link that opens the page."""
-        data, metadata = WrittenView(self.path, repr(self))._repr_mimebundle_(**kwargs)
+        data, metadata = cast(tuple[dict, dict], WrittenView(self.path, repr(self))._repr_mimebundle_(**kwargs))
         return {**data, "text/plain": repr(self)}, metadata
 
 

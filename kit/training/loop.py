@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,16 @@ class NoStepTaken(RuntimeError):
     def __init__(self, message: str, history: TrainingHistory) -> None:
         super().__init__(message)
         self.history = history
+
+
+class Records(Protocol):
+    """Rows in the order of the run: a list, or what holds them in less memory."""
+
+    def append(self, row: dict[str, Any], /) -> None: ...
+    def extend(self, rows: Iterable[dict[str, Any]], /) -> None: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+    def __getitem__(self, place: int, /) -> dict[str, Any]: ...
 
 
 @dataclass
@@ -96,8 +106,8 @@ class TrainingLoop:
             # it starts from the initial weights, which it has just copied; otherwise the first update would copy the
             # weights after one step in full
             self.average.n_averaged.fill_(1)
-        self.epoch_records: list[dict[str, Any]] = []
-        self.step_records: list[dict[str, Any]] = []
+        self.epoch_records: Records = []
+        self.step_records: Records = []
         self.calls: Counter[str] = Counter()
         self.new_running_loss: Callable[[], RunningLoss] = RunningLoss
         self.predict: Callable[..., dict[str, Tensor]] = predict
@@ -239,7 +249,7 @@ class TrainingLoop:
             module.train(training)
         return {("val_loss" if key == "val_loss" else f"val_{key}"): value / batches for key, value in sums.items()}
 
-    def _optimizer(self) -> torch.optim.Optimizer:
+    def _optimizer(self) -> torch.optim.AdamW:
         heads = getattr(self.model, "heads", None)
         fast = [] if heads is None else [p for p in heads.parameters() if p.requires_grad]
         known = {id(parameter) for parameter in fast}

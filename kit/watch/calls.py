@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import torch
@@ -108,7 +109,7 @@ def _after_call(module: nn.Module, args: tuple, *rest: Any) -> None:
         return
     failed = len(rest) == 1
     kwargs = {} if failed else rest[0]
-    nested = [] if failed else here.nested
+    nested = [] if failed else here.nested or []
     call = Call(module, args, kwargs, rest[-1], here.grad, here.training, failed, nested, here.inside or [])
     call.flow = [] if failed else here.flow or []
     if here.overheard is not None:
@@ -127,7 +128,7 @@ def _after_call(module: nn.Module, args: tuple, *rest: Any) -> None:
 
 
 def _runs(frame: Any) -> bool:
-    now = sys._getframe(1)
+    now: FrameType | None = sys._getframe(1)
     while now is not None and now is not frame:
         now = now.f_back
     return now is not None

@@ -69,7 +69,7 @@ class Cuts:
         for net, part in sorted(self.found, key=lambda pair: pair[1].count(".") + bool(pair[1])):
             inside = [name for name in net.names if not part or name.startswith(f"{part}.")]
             name = judged.get(net, "") + (f".{part}" if part else "")
-            dead = inside and set(inside) <= net.unfed and set(inside) <= net.covered
+            dead = inside and set(inside) <= (net.unfed or set()) and set(inside) <= net.covered
             if net in judged and dead and not any(name.startswith(f"{outer}.") for outer in found):
                 found.append(name)
         return found

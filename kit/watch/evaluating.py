@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -22,6 +24,7 @@ class Evaluating:
     block: Block
     movement: Movement
     given: nn.Module | None
+    attempt: Callable[..., Any]
 
     def _other_forward(self, forward: Forward, call: Call) -> None:
         turn, net = self.book.turn, forward.net

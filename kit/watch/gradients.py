@@ -106,7 +106,7 @@ def _norms(tensors: Sequence[Tensor]) -> list[float]:
     return norms
 
 
-def _summed(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[float]:
+def _summed(tensors: list[Tensor], dtype: torch.dtype) -> list[float]:
     if any(tensor.dtype is torch.float64 for tensor in tensors):
         dtype = torch.float64
     # get_total_norm, the public way, says nothing of single tensors

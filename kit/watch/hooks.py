@@ -79,7 +79,7 @@ def _replace(owner: Any, name: str, make: Callable[[Callable], Callable]) -> Non
 
 def _drop_filter(entry: tuple) -> None:
     if entry in warnings.filters:
-        warnings.filters.remove(entry)
+        warnings.filters.remove(entry)  # type: ignore[attr-defined]  # a list, of which typeshed says less
 
 
 def _backward(original: Callable) -> Callable:

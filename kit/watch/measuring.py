@@ -27,7 +27,7 @@ class Measuring:
         self.parts, self.terms = parts, terms
         self.view = None if loss is None else LossView(loss)
         self.given = loss is not None
-        self.kinds: list[str] = [] if loss is None else [type(self.view.holder).__name__]
+        self.kinds: list[str] = [] if self.view is None else [type(self.view.holder).__name__]
         self.ignored = targets.IGNORED if loss is None else targets.ignore_index(loss)
         self.called = False
         self._met: dict[int, weakref.ref] = {}
@@ -69,17 +69,23 @@ class Measuring:
         """What is measured of a training loss call in a detailed turn: call -> columns."""
         return (self._outputs, self._targets, self._terms)
 
+    @property
+    def _asked(self) -> LossView:
+        assert self.view is not None  # a loss is met before anything is measured of its call
+        return self.view
+
     def _about(self, call: Call) -> bool:
         """Of several losses in one loop, the one with weights is asked about."""
-        return self.given or not self.view.names or self.view.loss is call.module
+        return self.given or not self._asked.names or self._asked.loss is call.module
 
     def weights(self, call: Call) -> dict[str, Any]:
         """Of every training loss call: weights in force, and what the prediction lacks."""
         if not self._about(call):
             return {}
-        found: dict[str, Any] = self.view.weights()
-        if self.view.expects is not None and call.args:
-            found["missing_keys"] = outputs.missing(call.args[0], self.view.expects)
+        view = self._asked
+        found: dict[str, Any] = view.weights()
+        if view.expects is not None and call.args:
+            found["missing_keys"] = outputs.missing(call.args[0], view.expects)
         return found
 
     def _outputs(self, call: Call) -> dict[str, Any]:
@@ -92,7 +98,7 @@ class Measuring:
         return {} if labels is None else targets.look(labels, {**others, **call.kwargs}, self.ignored)
 
     def _terms(self, call: Call) -> dict[str, Any]:
-        return self.view.values(call) if self._about(call) else {}
+        return self._asked.values(call) if self._about(call) else {}
 
 
 def _is_bool(value: Any) -> bool:

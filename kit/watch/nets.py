@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,11 @@ class Net:
         self.trained = self.called = self.companion = self.is_loss = self.sharded = False
         self.compiled = any(original(part) is not part for part in module.modules())
         self._trainable: list[tuple[str, nn.Parameter]] | None = None
-        self.ids: frozenset[int] = frozenset()
-        self.names: list[str] = []
+        self._ids: frozenset[int] = frozenset()
+        self._names: list[str] = []
         self.covered: set[str] = set()
         self.unfed: set[str] | None = None
-        self.total = self.elements = 0
+        self._total = self._elements = 0
         self._tensors: list[nn.Parameter] = []
         self._every: list[nn.Parameter] = []
         self._flags: list[bool] = []
@@ -40,12 +40,28 @@ class Net:
         return self._module()
 
     @property
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+    def trainable(self) -> Sequence[tuple[str, Tensor]]:
         return self._trainable or []
 
     @property
-    def tensors(self) -> list[nn.Parameter]:
+    def tensors(self) -> Sequence[Tensor]:
         return self._tensors
+
+    @property
+    def ids(self) -> frozenset[int]:
+        return self._ids
+
+    @property
+    def names(self) -> list[str]:
+        return self._names
+
+    @property
+    def total(self) -> int:
+        return self._total
+
+    @property
+    def elements(self) -> int:
+        return self._elements
 
     def refresh(self, whole: bool = False, resting: bool = False) -> bool:
         """Look again what is trainable: parts are frozen and set free in the middle of a training. Whether it changed.
@@ -65,9 +81,9 @@ class Net:
         self._every, self._flags = [p for _, p in named], [p.requires_grad for _, p in named]
         self._trainable = [(name, p) for name, p in named if p.requires_grad]
         self._tensors = [p for _, p in self._trainable]
-        self.ids = frozenset(id(p) for _, p in named)
-        self.names = [name for name, _ in self._trainable]
-        self.total, self.elements = len(named), sum(p.numel() for _, p in named)
+        self._ids = frozenset(id(p) for _, p in named)
+        self._names = [name for name, _ in self._trainable]
+        self._total, self._elements = len(named), sum(p.numel() for _, p in named)
         self.shapes = tuple(sorted(tuple(p.shape) for _, p in named))
         return (self.names, self.ids) != before
 
@@ -77,7 +93,7 @@ class Net:
         self.unfed = now if self.unfed is None else self.unfed & now
 
     def _gone(self, _: object) -> None:
-        self._trainable, self._tensors, self._every, self.ids = None, [], [], frozenset()
+        self._trainable, self._tensors, self._every, self._ids = None, [], [], frozenset()
 
 
 class Leaves(Net):
@@ -99,9 +115,11 @@ class Leaves(Net):
         """The leaves of one more graph."""
         self._graphs += 1
         for tensor in tensors:
-            ref, count = self._seen.get(id(tensor), (None, 0))
-            same = ref is not None and ref() is tensor
-            self._seen[id(tensor)] = (ref, count + 1) if same else (weakref.ref(tensor), 1)
+            known = self._seen.get(id(tensor))
+            if known is not None and known[0]() is tensor:
+                self._seen[id(tensor)] = (known[0], known[1] + 1)
+            else:
+                self._seen[id(tensor)] = (weakref.ref(tensor), 1)
         self._seen = {key: (ref, count) for key, (ref, count) in self._seen.items() if ref() is not None}
 
     @property
@@ -154,4 +172,4 @@ class Stepper:
 
 
 def _initialised(parameter: nn.Parameter) -> bool:
-    return not isinstance(parameter, nn.parameter.UninitializedTensorMixin)
+    return not nn.parameter.is_lazy(parameter)

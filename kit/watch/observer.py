@@ -147,7 +147,7 @@ class Observer(Evaluating, Stepping):
         value, graph = value_of(call.output)
         self.measuring.called = True
         if (forward is None and not call.grad) or (forward is not None and forward.phase == "eval"):
-            if self.block:
+            if forward is not None and self.block:
                 self.block.values.append((forward.net, value))
             else:
                 self.book.epoch.evaluate(value)

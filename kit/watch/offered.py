@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import types
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -18,7 +19,7 @@ from kit.watch.audience import here
 
 _NAME = "components"
 _lock = threading.Lock()
-_replaced: dict[type, tuple[types.FunctionType, int]] = {}
+_replaced: dict[type, tuple[types.FunctionType | None, int]] = {}
 
 
 def listen_to(module: nn.Module) -> None:
@@ -73,13 +74,13 @@ def _can_be_replaced(module: nn.Module) -> bool:
     return isinstance(getattr(type(module), _NAME, None), types.FunctionType)
 
 
-def _passing_on(method: types.FunctionType) -> types.FunctionType:
+def _passing_on(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def components(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         found = method(self, *args, **kwargs)
-        if not is_compiling() and self is here.offering:
+        if not is_compiling() and self is here.offering and here.overheard is not None:
             here.overheard.append(found)
         return found
 
-    components._passes_on = True
+    vars(components)["_passes_on"] = True
     return components

@@ -61,7 +61,8 @@ class Parts:
         own = any(p.requires_grad for p in module.parameters()) or next(module.parameters(), None) is not None
         attached = any(tensor.requires_grad for tensor in tensors_in((call.args, call.kwargs)))
         if not type(module).__module__.startswith(_OF_TORCH) and _is_total(call.output, strict=own):
-            if attached and call.grad and not own and not total_of(call.output).requires_grad:
+            total = total_of(call.output)
+            if attached and call.grad and not own and total is not None and not total.requires_grad:
                 return "side"  # a metric
             if attached or not own:
                 return other

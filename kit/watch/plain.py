@@ -70,7 +70,8 @@ def plain(tensor: Tensor) -> Tensor | None:
 def all_plain(tensors: Iterable[Tensor]) -> list[Tensor] | None:
     """All of them, or None if one of them is not."""
     found = [plain(tensor) for tensor in tensors]
-    return None if any(tensor is None for tensor in found) else found
+    kept = [tensor for tensor in found if tensor is not None]
+    return kept if len(kept) == len(found) else None
 
 
 def is_sharded(module: nn.Module) -> bool:

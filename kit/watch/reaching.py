@@ -70,7 +70,8 @@ class Hooked:
         if not inner:
             return
         heard = partial(_reached, self._told, weakref.ref(record))
-        heard.__torch_unserializable__ = True  # an output that the program saves is saved without a word about it
+        # an output that the program saves is saved without a word about it
+        vars(heard)["__torch_unserializable__"] = True
         self._passes.append((record, [tensor.register_hook(heard) for tensor in inner]))
         if len(self._passes) > MOST:
             self._drop()

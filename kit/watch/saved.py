@@ -39,8 +39,8 @@ def save(path: str | os.PathLike, steps: pd.DataFrame, epochs: pd.DataFrame, fac
         "facts": facts,
     }
     arrays = {name: table.to_numpy(dtype=np.float64) for name, table in tables.items()}
-    text = encoded(json.dumps(head, allow_nan=False, ensure_ascii=False, sort_keys=True))
-    return write_atomically(path, _packed({"head": np.frombuffer(text, dtype=np.uint8), **arrays}))
+    said = encoded(json.dumps(head, allow_nan=False, ensure_ascii=False, sort_keys=True))
+    return write_atomically(path, _packed({"head": np.frombuffer(said, dtype=np.uint8), **arrays}))
 
 
 def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kit.watch.audience import Call
 from kit.watch.gradients import change, copies, gradient_changed, length, sizes
 from kit.watch.measuring import Measuring
 from kit.watch.movement import Movement
 from kit.watch.nets import Net
 from kit.watch.parts import Parts
-from kit.watch.phases import Block
+from kit.watch.phases import Block, Forward
 from kit.watch.plain import all_plain, plain
 from kit.watch.reaching import Hooked
 from kit.watch.scaling import reduction_of
@@ -36,6 +37,10 @@ class Stepping:
     forwards_seen: bool
     hooked: Hooked
     note: Callable[[str], None]
+    attempt: Callable[..., Any]
+    settle_block: Callable[[Net | None, Call | None], bool]
+    _new_turn: Callable[[], Turn]
+    _enrol: Callable[[Forward, Turn], None]
 
     def __init__(self) -> None:
         self.turn_nets: list[Net] = []
@@ -68,7 +73,7 @@ class Stepping:
     def _measure_parameters(self, turn: Turn) -> None:
         turn.measured["param_norm"] = length(self._looked_at())
 
-    def _looked_at(self) -> list[Tensor]:
+    def _looked_at(self) -> Sequence[Tensor]:
         """Trainable tensors of what ran in this turn; of a loop without modules, the leaves of its graph."""
         if len(self.turn_nets) == 1 and self.turn_nets[0].tensors:
             return self.turn_nets[0].tensors
@@ -216,7 +221,7 @@ class Stepping:
         turn = self.book.turn
         if turn is None and not closure:
             turn = self._new_turn()
-        number = self.book.count + (turn is None or turn.spent) if closure else turn.number
+        number = self.book.count + (turn is None or turn.spent) if closure or turn is None else turn.number
         if self.book.will_be_detailed(number):
             step.parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
             if not closure:
@@ -303,7 +308,8 @@ def _together(before: dict[str, float], step: dict[str, float]) -> dict[str, flo
 def _leaves(roots: tuple[Any, ...]) -> list[Tensor]:
     """Leaf tensors that the graph ends in."""
     found: dict[int, Tensor] = {}
-    todo = [root.grad_fn for root in roots if isinstance(root, Tensor) and root.grad_fn is not None]
+    # of a node that ends in a leaf torch's stubs do not know that it has that leaf
+    todo: list[Any] = [root.grad_fn for root in roots if isinstance(root, Tensor) and root.grad_fn is not None]
     seen: set[Any] = set()
     while todo and len(seen) < MOST_NODES:
         node = todo.pop()

@@ -97,7 +97,7 @@ def _span(tensor: Tensor) -> tuple[int, int] | None:
     if not tensor.numel() or not _counts(tensor):
         return None
     low, high = tensor.aminmax()
-    return low.item(), high.item()
+    return int(low.item()), int(high.item())
 
 
 def _supervised(tensor: Tensor, span: tuple[int, int] | None, masks: Sequence[Tensor], ignored: int) -> float:

@@ -89,7 +89,7 @@ class LossView:
         """Weight of each term: from the loss's mapping `weight_names`, else named like the term."""
         own = _stored(self.holder, "weight_names")
         own = own if isinstance(own, Mapping) else {}
-        pairs = {}
+        pairs: dict[str, str] = {}
         for term in terms:
             names = (own.get(term), f"lam_{term}", f"lambda_{term}", f"lam{term}")
             found = next((name for name in names if name in self.names), None)
@@ -226,7 +226,7 @@ def value_of(output: Any) -> tuple[Any, float]:
 
 def now_or_later(value: Tensor) -> Any:
     """A number; on an accelerator a tensor, so that nobody waits; nan where the value cannot be observed."""
-    value = plain(value)
-    if value is None:
+    seen = plain(value)
+    if seen is None:
         return math.nan
-    return value.item() if value.device.type == "cpu" else value.detach().reshape(()).clone()
+    return seen.item() if seen.device.type == "cpu" else seen.detach().reshape(()).clone()

@@ -52,13 +52,11 @@ class Trace:
     def facts(self) -> dict[str, Any]:
         return copy.deepcopy(dict(self._facts))
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> bool:  # and so without a hash: it holds tables
         if not isinstance(other, Trace):
             return NotImplemented
         same = self._steps.equals(other._steps) and self._epochs.equals(other._epochs)
         return same and dict(self._facts) == dict(other._facts)
-
-    __hash__ = None  # holds tables
 
     def __repr__(self) -> str:
         facts, epochs = self._facts, self._epochs

@@ -33,7 +33,7 @@ class Turn:
     epoch: Epoch
     detailed: bool
     forwards: int = 0
-    reached: int = 0
+    reached: float = 0  # nan: the outputs are of a kind that cannot be looked into
     loss_calls: int = 0
     backwards: int = 0
     steps: int = 0
@@ -138,7 +138,8 @@ class Book:
     """Turns and epochs as they come. Beyond 2000 turns the first 100 stay and the rest is thinned evenly."""
 
     def __init__(self, every: int) -> None:
-        self.every, self.turn, self.epoch = every, None, Epoch(1)
+        self.every, self.epoch = every, Epoch(1)
+        self.turn: Turn | None = None
         self.turns: list[Turn] = []
         self.epochs: list[Epoch] = [self.epoch]
         self.count, self.epoch_count = 0, 1

@@ -42,7 +42,7 @@ class Watch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        seen, ended = self._seen, "return" if kind is None else kind.__name__
+        seen, ended = self._entered("run should be left"), "return" if kind is None else kind.__name__
         try:
             hooks.leave(seen)
         finally:
@@ -92,14 +92,16 @@ class Watch:
         values = {name: value for name in given if (value := shown.read(name, given[name])) is not None}
         if not values:
             raise ValueError("run.log should be given epoch=, train_loss= or val_loss=. Found none of them.")
-        lists = {name: len(value) for name, value in values.items() if isinstance(value, list)}
-        if lists and (len(lists) < len(values) or len(set(lists.values())) > 1):
-            found = ", ".join(f"{name}: {lists.get(name, 'a number')}" for name in values)
+        lists = {name: value for name, value in values.items() if isinstance(value, list)}
+        numbers = {name: value for name, value in values.items() if not isinstance(value, list)}
+        lengths = {name: len(value) for name, value in lists.items()}
+        if lists and (numbers or len(set(lengths.values())) > 1):
+            found = ", ".join(f"{name}: {lengths.get(name, 'a number')}" for name in values)
             raise ValueError(f"run.log should be given numbers, or lists of one length. Found lengths {found}.")
         if lists:
-            self._shown.add_list(*(values.get(name) for name in given))
+            self._shown.add_list(*(lists.get(name) for name in given))
         else:
-            self._log_numbers(*(values.get(name) for name in given))
+            self._log_numbers(*(numbers.get(name) for name in given))
 
     def _log_numbers(self, epoch: float | None, train_loss: float | None, val_loss: float | None) -> None:
         label = None if epoch is None else shown.whole(epoch)
@@ -108,8 +110,9 @@ class Watch:
         elif self._recorded is not None:
             row = self._recorded.epochs[-1]["epoch"]
         else:
-            with self._seen.lock:
-                row = self._seen.logged(ends=label is not None)
+            seen = self._entered("run.log should be called")
+            with seen.lock:
+                row = seen.logged(ends=label is not None)
             if label is not None:
                 self._shown.labels[label] = row
         self._shown.add(row, train_loss, val_loss)

@@ -124,7 +124,7 @@ def part_cut_off(seen: Observed, policy: Policy) -> Answer:
 )
 def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("loss", "grad_norm")
-    table = table[np.isfinite(table).all(axis=1)]
+    table = table.loc[np.isfinite(table.to_numpy()).all(axis=1)]
     if len(table) < policy.enough_turns:
         return silent("losses and gradients of the same steps")
     live = table["grad_norm"] > np.sqrt(policy.level)

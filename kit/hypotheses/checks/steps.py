@@ -75,7 +75,7 @@ def optimizer_idle(seen: Observed, policy: Policy) -> Answer:
 def scaler_skips_most(seen: Observed, policy: Policy) -> Answer:
     skips, steps = seen.total("scaler_skips"), seen.total("steps")
     tried = (skips or 0) + (steps or 0)
-    if not seen.turns("scale").size or tried < policy.enough_turns:
+    if skips is None or not seen.turns("scale").size or tried < policy.enough_turns:
         return silent("a gradient scaler")
     said = f"{skips:.0f} of {tried:.0f} steps were skipped"
     return Answer(skips / tried >= policy.overflow_share, said, f"{said} by the gradient scaler" if not steps else "")

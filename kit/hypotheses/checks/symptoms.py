@@ -92,8 +92,8 @@ def _bounds(seen: Observed) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]] |
         if not seen.losses.size:
             return None
         losses = seen.losses[np.isfinite(seen.losses)]
-        edges = (losses.min(), losses.max()) if losses.size else (np.nan, np.nan)
-        return np.array([edges[0]]), np.array([edges[1]]), []
+        least, most = (losses.min(), losses.max()) if losses.size else (np.nan, np.nan)
+        return np.array([least]), np.array([most]), []
     every = pd.concat(parts).astype(float)
     every["loss"] = every["loss"].where(np.isfinite(every["loss"]))
     edges = every.groupby("epoch")["loss"].agg(["min", "max", "mean"])

@@ -162,7 +162,7 @@ def _weighted(seen: Observed) -> tuple[np.ndarray, np.ndarray] | None:
     columns = [(f"term:{term}", weight) for term, weight in pairs.items()]
     total = "loss_returned" if "loss_returned" in seen.steps else "loss"
     table = seen.together(total, *(name for pair in columns for name in pair))
-    table = table[np.isfinite(table).all(axis=1)]
+    table = table.loc[np.isfinite(table.to_numpy()).all(axis=1)]
     if not columns or table.empty:
         return None
     parts = np.stack([table[term] * table[weight] for term, weight in columns], axis=1)
