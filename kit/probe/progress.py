@@ -12,7 +12,7 @@ OFTEN = 0.5  # seconds from one to the next
 
 
 class Progress:
-    """`with Progress() as progress: for item in progress.over(items, "terms"): ...`; the line is wiped at the end."""
+    """`with Progress() as progress: for item in progress.over(items, "terms"): ...`; the line ends with the time it took."""
 
     def __enter__(self) -> Self:
         self._start, self._width = monotonic(), 0
@@ -30,13 +30,12 @@ class Progress:
             self._next = now + OFTEN
             self._write(f"kit.probe: {text}, {now - self._start:.0f} s so far")
 
-    def _write(self, line: str) -> None:
+    def _write(self, line: str, end: str = "") -> None:
         if sys.stderr is not None:  # a program without a console has none
-            sys.stderr.write("\r" + line.ljust(self._width))
+            sys.stderr.write("\r" + line.ljust(self._width) + end)
             sys.stderr.flush()
             self._width = len(line)
 
     def __exit__(self, *_: object) -> None:
-        if self._width:
-            self._write("")
-            self._write("")
+        if self._width:  # a notebook keeps the line: no blanks, and what it says stays true
+            self._write(f"kit.probe: took {monotonic() - self._start:.0f} s", end="\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import nbformat
 import pytest
 
@@ -23,7 +25,19 @@ LIVE = """\
 import kit
 patient = kit.Patient.admit(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
 panel = kit.LivePanel(kit.PatientSession(patient, probe_every=15))
-panel"""
+display(panel, kit.findings.at("journal").view(panel))"""
+FEW = """\
+import kit, torch
+from torch import nn
+class Loss(nn.Module):
+    lam_a, lam_b = 1.0, 0.5
+    def forward(self, p, t): return self.lam_a * (p - t).square().mean() + self.lam_b * p.abs().mean()
+torch.manual_seed(0)
+model = nn.Linear(3, 1)
+batches = [(torch.randn(8, 3), torch.randn(8, 1)) for _ in range(6)]
+panel = kit.LivePanel(kit.OwnSession.of(model, Loss(), torch.optim.SGD(model.parameters(), 0.1), batches))
+panel.steps(6)
+display(panel, kit.Panel(kit.probe(model, Loss(), batches[0])))"""
 SLIDERS = [".kit-row", ".kit-row input[type=range]", ".kit-row .kit-box"]
 ON_ONE_SCREEN = {
     "panel": [".kit-title", ".kit-total", ".kit-grad", ".kit-reset", *SLIDERS]
@@ -46,7 +60,7 @@ COUNTS = {".kit-row": 7, ".kit-plot-parts .kit-bar": 8, ".kit-plot-pulls .kit-ba
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     with running_lab(tmp_path_factory.mktemp("layout")) as lab:
-        for name, code in (("panel", PANEL), ("live", LIVE)):
+        for name, code in (("panel", PANEL), ("live", LIVE), ("few", FEW)):
             words = nbformat.v4.new_markdown_cell("# A question\n\nSome words before the panel.")
             more = nbformat.v4.new_markdown_cell("More words.\n\n" * 40)
             book = nbformat.v4.new_notebook(cells=[words, nbformat.v4.new_code_cell(code), more])
@@ -102,7 +116,9 @@ def test_what_is_dragged_and_what_it_moves_are_on_the_screen_together(opened, na
     page = use(opened(name), theme, size)
     if opened.program == "lab":
         files = page.locator(".jp-FileBrowser").bounding_box()
-        assert files["width"] > 200 and files["x"] + files["width"] < page.locator(".kit-panel").bounding_box()["x"]
+        assert (
+            files["width"] > 200 and files["x"] + files["width"] < page.locator(".kit-panel").first.bounding_box()["x"]
+        )
     seen = out_of_sight(page, ".kit-panel", ON_ONE_SCREEN[name])
     assert seen["out"] == [], seen["area"]
     for selector, count in seen["counts"].items():
@@ -110,6 +126,20 @@ def test_what_is_dragged_and_what_it_moves_are_on_the_screen_together(opened, na
     if name == "live":
         first = boxes(page.locator(".kit-live-go, .kit-row, .kit-live-play canvas.kit-live-canvas"))
         assert max(y + height for _, y, _, height in first) <= seen["panel"]["top"] + 700
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_with_two_sliders_nothing_of_a_live_panel_lies_over_another_part(opened, size):
+    """A panel in the same notebook brings its own style sheet once more."""
+    page = use(opened("few"), "Light", size)
+    parts = (".kit-controls", ".kit-live-chart >> nth=0", ".kit-readout", ".kit-live-acts", ".kit-live-faults")
+    found = [page.locator(f".kit-live >> {part}").first.bounding_box() for part in parts]
+    for (one, a), (other, b) in itertools.combinations(zip(parts, found, strict=True), 2):
+        beside = a["x"] + a["width"] <= b["x"] + 1 or b["x"] + b["width"] <= a["x"] + 1
+        below = a["y"] + a["height"] <= b["y"] + 1 or b["y"] + b["height"] <= a["y"] + 1
+        assert beside or below, (one, other)
+    controls, chart = found[:2]
+    assert abs(controls["y"] - chart["y"]) < 2, "the curve begins where the sliders do"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -141,7 +171,7 @@ def test_each_slider_stands_beside_its_bars_and_moves_them(opened, size):
 @pytest.mark.parametrize("name", ["panel", "live"])
 def test_in_a_narrow_part_of_the_window_the_numbers_stay_above_the_sliders(opened, name):
     page = use(opened(name), "Light", (560, 700))
-    panel, readout = page.locator(".kit-panel"), page.locator(".kit-readout")
+    panel, readout = page.locator(".kit-panel").first, page.locator(".kit-readout")
     if panel.bounding_box()["width"] >= 700:
         pytest.fail("the panel should be narrow here")
     area = page.locator(".jp-WindowedPanel-outer").bounding_box()

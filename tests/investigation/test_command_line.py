@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -97,7 +99,7 @@ def test_the_investigation_writes_one_page(page):
     heads = [contents.index(question) for question in questions]
     assert heads == sorted(heads), "in reading order"
     assert html.count('class="verdict refuted"') == 12, "six findings, each in the contents and at its head"
-    assert html.count('class="verdict partly"') == 2, "NaN gradients are half of it"
+    assert html.count('class="verdict partly"') == 4, "NaN gradients are half of it; the fault bench misses some"
     assert 'id="panel-1"' in html and 'id="panel-2"' not in html, "one panel for the page"
 
 
@@ -303,11 +305,9 @@ def test_lab_prints_an_address_that_opens_the_first_notebook_and_ends_with_its_s
         address = lines[2]
         page = f"http://localhost:{port}/lab/tree/my_notebooks/00_start_here.ipynb?token="
         assert address.startswith(page) and len(address) > len(page) + 40
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            assert b"jupyter-config-data" in answer.read()
+        assert b"jupyter-config-data" in _answer(address, process)
         contents = address.replace("/lab/tree/", "/api/contents/") + "&content=0"
-        with urllib.request.urlopen(contents, timeout=30) as answer:
-            assert json.loads(answer.read())["type"] == "notebook"
+        assert json.loads(_answer(contents, process))["type"] == "notebook"
         process.send_signal(ends)
         assert process.wait(60) == 128 + ends
         assert process.stdout.read() == "", "the address is the last line"
@@ -318,3 +318,16 @@ def test_lab_prints_an_address_that_opens_the_first_notebook_and_ends_with_its_s
             os.killpg(process.pid, signal.SIGKILL)  # a session of its own: the group is ours alone
             process.wait()
         process.stdout.close()
+
+
+def _answer(address: str, process: subprocess.Popen) -> bytes:
+    """What the server says, once it listens: the address is printed while it starts, and on a busy machine that takes long."""
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=60) as answer:
+                return answer.read()
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError) or process.poll() is not None:
+                raise
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)  # it listens, or it ends
