@@ -192,8 +192,8 @@ def parsed_record(content: bytes, name: str) -> Any:
 def check_origin(record: Any, kind: str, version: int, name: str) -> None:
     """Raises ValueError unless the record says that it is of this kind and version."""
     if not isinstance(record, Mapping) or record.get("format") != kind:
-        found = f"format = {record.get('format')!r}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
-        raise ValueError(f"{name} should be a saved {kind}. Found {found:.80}.")
+        what = f"format = {record.get('format')!r}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
+        raise ValueError(f"{name} should be a saved {kind}. Found {what:.80}.")
     found = record.get("version")
     if found != version:
         newer = isinstance(found, int) and found > version

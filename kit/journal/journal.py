@@ -162,7 +162,7 @@ class Journal:
             return events.shown
 
     @property
-    def _removed(self) -> list[Entry]:
+    def _removed(self) -> Sequence[Entry]:
         with self._store.opened() as events:
             return events.removed
 

@@ -97,7 +97,8 @@ class Events:
         text = _json(head)
         self._admit(len(text), len(body or ""))
         row = (text, _digest(text), body)
-        self._apply(self._db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?)", row).lastrowid, head)
+        number = self._db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?)", row).lastrowid
+        self._apply(number or 0, head)
 
     def content(self, entry: Entry) -> dict[str, Any]:
         """``finding`` and ``diagnosis`` of an entry. JournalFormatError if the file no longer holds them."""
@@ -123,7 +124,9 @@ class Events:
         kind, key, before, parts = _texts(event)
         entry = self.entries.get(key)
         if kind == "keep":
-            entry = Entry(key, *parts, number, str(event.get("digest")), str(event.get("content", "")))
+            name, note, kept, question, verdict = parts
+            digest, content = str(event.get("digest")), str(event.get("content", ""))
+            entry = Entry(key, name, note, kept, question, verdict, number, digest, content)
             self.entries.setdefault(key, entry)
         elif entry is not None and kind == "move":
             order = [other for other in self.entries if other != key]
@@ -280,12 +283,11 @@ def _texts(event: Mapping[str, Any]) -> tuple[str, str, str, list[str]]:
     kind, key, before = event.get("event"), event.get("key"), event.get("before") or ""
     if not isinstance(kind, str) or kind not in _PARTS:
         raise ValueError(f"event should be one of {', '.join(_PARTS)}. Found event = {kind!r:.80}.")
-    parts = [event.get(part) for part in _PARTS[kind]]
-    if not all(isinstance(part, str) for part in (key, before, *parts)):
-        raise ValueError(
-            f"{kind} should have texts as {', '.join(('key', *_PARTS[kind]))}. Found {[key, *parts]!r:.200}."
-        )
-    return kind, key, before, parts
+    found = [key, before, *(event.get(part) for part in _PARTS[kind])]
+    texts = [part for part in found if isinstance(part, str)]
+    if len(texts) < len(found):
+        raise ValueError(f"{kind} should have texts as {', '.join(('key', *_PARTS[kind]))}. Found {found!r:.200}.")
+    return kind, texts[0], texts[1], texts[2:]
 
 
 def _whole(content: dict[str, Any]) -> dict[str, Any]:
