@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *("data", _data, "regenerate the shipped scenes and the recorded sick run"),
         "Same bytes on every machine.",
     )
-    data.add_argument("--folder", type=Path, default=ROOT / "data", help="where to write (default: the data folder)")
+    data.add_argument("--folder", type=Path, help="where to write (default: the data folder of a checkout)")
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name from a file may hold what no terminal can show
@@ -216,9 +216,12 @@ def _data(options: argparse.Namespace) -> int:
     from kit.datasets import regenerate
     from kit.files import check_folder, sentence
 
+    if options.folder is None and not (ROOT / "tests").is_dir():
+        return _refuse(f"data/ should be in a checkout. Found none at {ROOT}; say where to write: --folder FOLDER")
+    folder = ROOT / "data" if options.folder is None else options.folder
     try:
-        check_folder(options.folder)
-        written = regenerate(options.folder)
+        check_folder(folder)
+        written = regenerate(folder)
     except OSError as error:
         return _refuse(sentence(error, "write"))
     print(f"wrote {written.scenes} and {written.sick_run}")

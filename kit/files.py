@@ -40,6 +40,11 @@ def readable(text: str) -> str:
     return encoded(text).decode("utf-8")
 
 
+def printable(text: str) -> str:
+    """The text as a terminal may get it: what would steer one (an escape sequence in the name of a class) is an escape in words."""
+    return "".join(c if c.isprintable() or c in "\n\t" else encoded(repr(c)[1:-1]).decode() for c in text)
+
+
 def shown(path: str | os.PathLike) -> str:
     """A path as a reader finds it: relative if it lies in the working folder or beside it, else in full."""
     try:

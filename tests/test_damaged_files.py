@@ -17,6 +17,7 @@ from kit.diagnosis import diagnose
 from kit.files import shipped
 from kit.training import TrainingHistory
 from kit.watch import Trace
+from kit.watch.trace import summary
 from tests.diagnosis._programs import Program, watched
 
 HOSTILE = (
@@ -175,6 +176,14 @@ def test_a_history_with_one_part_changed(tmp_path):
     for text in ("[" * 100_000, "{}", "[]", "3", '{"format": "kit.TrainingHistory", "version": [1]}'):
         path.write_text(text)
         assert read(TrainingHistory.load, path) == "refused"
+
+
+def test_names_that_would_steer_a_terminal_are_printed_as_words(trace):
+    evil = "Net\x1b[2J\x9b31m\u202e"
+    facts = {**trace.facts, "model": evil, "not_seen": [evil]}
+    named = Trace(trace.steps, trace.epochs, facts)
+    for text in (repr(named), summary(named, still_open=True)):
+        assert r"Net\x1b[2J\x9b31m\u202e" in text and text.replace("\n", "").isprintable()
 
 
 def test_a_file_of_version_1_is_still_read(trace, tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kit.files import check_origin
 from kit.panel.data import FORMAT, VERSION
 from kit.panel.presets import Preset
 
@@ -33,7 +34,7 @@ class RecordedCase:
 
 def cases_of(data: Mapping[str, Any]) -> dict[str, RecordedCase]:
     """Title -> state, from what ``panel_data`` gave. ValueError for anything else."""
-    _check_origin(data)
+    check_origin(data, FORMAT, VERSION, "data")
     try:
         # a weight probed below 0 has no slider, but it is a weight: the flag is told apart again
         own = [bool(can or below) for can, below in zip(data["adjustable"], data["negative"], strict=True)]
@@ -44,7 +45,7 @@ def cases_of(data: Mapping[str, Any]) -> dict[str, RecordedCase]:
 
 def presets_in(data: Mapping[str, Any]) -> tuple[Preset, ...]:
     """The presets, with the titles of their cases. ValueError for data that is not a panel's."""
-    _check_origin(data)
+    check_origin(data, FORMAT, VERSION, "data")
     try:
         titles = [case["title"] for case in data["cases"]]
         return tuple(
@@ -60,16 +61,6 @@ def presets_in(data: Mapping[str, Any]) -> tuple[Preset, ...]:
         )
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"data should hold the presets of a panel. Found {error!r}.") from error
-
-
-def _check_origin(data: Any) -> None:
-    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-        found = f"format = {data.get('format')!r}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
-        raise ValueError(f"data should be a panel's data, format = {FORMAT!r}. Found {found}.")
-    if data.get("version") != VERSION:
-        raise ValueError(
-            f"data should have version {VERSION}. Found version = {data.get('version')!r}; use a matching kit."
-        )
 
 
 def _case(data: Mapping[str, Any], case: Mapping[str, Any], own: list[bool]) -> RecordedCase:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kit.files import check_ending, readable, write_atomically
+from kit.files import check_ending, check_origin, parsed_record, printable, readable, write_atomically
 
 FORMAT, VERSION = "kit.ProbeReport", 1
 DECOMPOSITIONS = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe", "given")
@@ -121,7 +121,7 @@ class ProbeReport:
         wide = max((len(name) for name in self.names), default=0)
         for name, weight, value, norm in zip(self.names, self.weights, self.L, self.norms, strict=True):
             lines.append(f"  {name:<{wide}}  weight {weight:<8.4g} value {value:<12.6g} gradient norm {norm:.4g}")
-        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
+        return printable("\n".join(lines + [f"  note: {note}" for note in self.notes]))
 
     def _repr_html_(self) -> str:
         table = self.table.to_html(index=False, escape=True, border=0, float_format=lambda x: f"{x:.4g}")
@@ -139,10 +139,7 @@ class ProbeReport:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ProbeReport:
-        if not isinstance(plain, Mapping) or plain.get("format") != FORMAT:
-            raise ValueError(f"plain should be a dict with format = {FORMAT!r}. Found {_origin(plain)}.")
-        if plain.get("version") != VERSION:
-            raise ValueError(f"version should be {VERSION}. Found version = {plain.get('version')!r}.")
+        check_origin(plain, FORMAT, VERSION, "plain")
         known = [field.name for field in fields(cls)]
         if missing := [key for key in known if key not in plain]:
             raise ValueError(f"plain should have every field of a report. Found no {missing}, only {sorted(plain)}.")
@@ -159,8 +156,8 @@ class ProbeReport:
     def load(cls, path: str | Path) -> ProbeReport:
         path = check_ending(path, ".json")
         try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, RecursionError) as error:  # JSON, encoding and shape errors are all ValueErrors
+            return cls.from_dict(parsed_record(path.read_bytes(), path.name))
+        except ValueError as error:
             raise ValueError(f"{path.name} should be a file saved by ProbeReport.save. Found: {error}") from error
 
 
@@ -208,10 +205,6 @@ def _text(key: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key} should be text. Found {str(value)[:40]!r}.")
     return value
-
-
-def _origin(plain: Any) -> str:
-    return f"format = {plain.get('format')!r}" if isinstance(plain, Mapping) else f"a {type(plain).__name__}"
 
 
 def _shortened(names: tuple[str, ...], most: int = 3) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ def _field(cell: Any) -> str:
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         return repr(cell)
     text = str(cell)
-    if text.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if text.startswith(("\t", "\r")) or unicodedata.normalize("NFKC", text.lstrip()[:1]) in ("=", "+", "-", "@"):
         text = "'" + text  # a spreadsheet would run it as a formula
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 

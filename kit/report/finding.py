@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kit.files import check_origin
 from kit.panel import Panel
 from kit.plots import Evidence, own_evidence
 from kit.report.answer import Answer
@@ -109,15 +110,7 @@ class Finding:
         Raises:
             ValueError: another format, a newer version, or a part that is missing or of another kind.
         """
-        if not isinstance(record, Mapping) or record.get("format") != FORMAT:
-            found = (
-                f"format = {record.get('format')!r}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
-            )
-            raise ValueError(f"record should be a finding, format = {FORMAT!r}. Found {found}.")
-        if record.get("version") != VERSION:
-            raise ValueError(
-                f"record should have version {VERSION}. Found version = {record.get('version')!r}; use a matching kit."
-            )
+        check_origin(record, FORMAT, VERSION, "record")
         try:
             evidence = tuple(evidence_from_record(item) for item in record["evidence"])
             summary = record.get("summary")  # findings of 0.1 have none

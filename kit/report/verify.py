@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kit.files import write_atomically
+from kit.files import check_origin, parsed_record, write_atomically
 from kit.report.answer import Answer
 from kit.report.csvs import csv_text, figure_table, panel_table
 from kit.report.data import FORMAT, NO_DIGEST, VERSION, WORDS, digest
@@ -22,7 +22,7 @@ _DATA = re.compile(r'<script type="application/json" id="kit-data">([^<]*)</scri
 _STATED = re.compile(r'<code id="kit-data-sha256">([0-9a-f]{64})</code>')
 _PAGE = re.compile(r'<meta name="kit-page-sha256" content="([0-9a-f]{64})">')
 _PICTURE = re.compile(
-    r'<img class="kit-picture" id="picture-(\d+)"[^>]* src="data:image/png;base64,([A-Za-z0-9+/=]+)">'
+    r'<img class="kit-picture" id="picture-(\d+)"[^<>]* src="data:image/png;base64,([A-Za-z0-9+/=]+)">'
 )
 
 
@@ -108,15 +108,10 @@ def verify(path: str | os.PathLike) -> Verified:
 
 def _record(text: str, name: str) -> dict[str, Any]:
     try:
-        data = json.loads(text)
+        data = parsed_record(text.encode(), name)
+        check_origin(data, FORMAT, VERSION, name)
     except ValueError as error:
-        raise PageError(f"{name} should hold its data as JSON. Found {error}.") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise PageError(f"{name} should hold a record with format = {FORMAT!r}. Found another.")
-    if data.get("version") != VERSION:
-        raise PageError(
-            f"{name} should have version {VERSION}. Found version = {data.get('version')!r}; use a matching kit."
-        )
+        raise PageError(str(error)) from error
     return data
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kit.files import check_ending
+from kit.files import check_ending, printable
 from kit.watch import saved
 
 _SUMMED = (
@@ -69,7 +69,7 @@ class Trace:
         for name in ("train_loss", "val_loss", "loss_mean"):
             if epochs[name].notna().any():
                 lines.append(f"  {_change(epochs, name)}")
-        return "\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())])
+        return printable("\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())]))
 
     def _repr_html_(self) -> str:
         head, *notes = repr(self).split("\n")
@@ -124,7 +124,7 @@ def summary(trace: Trace, *, still_open: bool) -> str:
         else "  displayed losses not seen: run.log(epoch=..., train_loss=..., val_loss=...)",
     ]
     lines += [f"  {sentence}" for sentence in facts["not_seen"][:2]]
-    return "\n".join([*lines, "  why it reads as it does: kit.diagnose(run.trace).explain()"])
+    return printable("\n".join([*lines, "  why it reads as it does: kit.diagnose(run.trace).explain()"]))
 
 
 def _change(epochs: pd.DataFrame, name: str) -> str:

@@ -43,7 +43,12 @@ REPORTS = {
     "one": make_report(1, names=NAMES, weight_names=NAMES, weights=(0.1,) * 7, broken=(2,)),
     "=two": make_report(2, names=NAMES, weight_names=NAMES, weights=(0.1,) * 7, adjustable=[True] * 7),
 }
-FIGURE = {"epoch": [1, 2], 'a "b", c': [0.1, {"float": "nan"}], "=x": [None, {"float": "-inf"}], "-t": ["-1+1", "t"]}
+FIGURE = {
+    "epoch": [1, 2],
+    'a "b", c': [0.1, {"float": "nan"}],
+    "=x": [None, {"float": "-inf"}],
+    "-t": ["-1+1", " \uff1dt"],
+}
 FRAME = pd.DataFrame(
     {"x": [1e-7, float("inf")], "ok": [True, False], "s": ["@a", "b\nc"]}, index=pd.Index([3, 4], name="k")
 )
@@ -119,4 +124,4 @@ def test_the_page_and_python_write_the_same_numbers(answers, panel):
 def test_what_a_figure_draws_reads_well(answers):
     head, first, second = list(csv.reader(io.StringIO(answers["figure"], newline="")))
     assert head == ["epoch", 'a "b", c', "'=x", "'-t"]
-    assert first == ["1", "0.1", "", "'-1+1"] and second == ["2", "nan", "-inf", "t"]
+    assert first == ["1", "0.1", "", "'-1+1"] and second == ["2", "nan", "-inf", "' \uff1dt"]

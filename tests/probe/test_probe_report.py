@@ -78,7 +78,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     "change, text",
     [
         (lambda d: d | {"format": "other"}, "format = 'other'"),
-        (lambda d: d | {"version": 2}, "version should be 1"),
+        (lambda d: d | {"version": 2}, "plain should have version 1. Found version = 2"),
         (lambda d: {k: v for k, v in d.items() if k != "G"}, r"Found no \['G'\]"),
         (lambda d: d | {"G": [[1.0]]}, "G should have shape"),
         (lambda d: d | {"L": ["1", 2.0, 3.0]}, "L should hold numbers"),

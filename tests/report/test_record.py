@@ -101,8 +101,8 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r.update(format="other"), "record should be a finding.*Found format = 'other'"),
-        (lambda r: r.update(version=2), "version 1. Found version = 2; use a matching kit"),
+        (lambda r: r.update(format="other"), "record should be a saved kit.finding.*Found format = 'other'"),
+        (lambda r: r.update(version=2), "version 1. Found version = 2; update the kit to read it"),
         (lambda r: r.pop("answer"), "every part of a finding. Found KeyError\\('answer'\\)"),
         (lambda r: r.update(answer=3), "answer should be a text. Found a int"),
         (lambda r: r.update(verdict="sure"), "verdict should be one of"),
@@ -115,7 +115,7 @@ def damaged(change):
         (lambda r: r.update(summary={"wrong": "x"}), "every part of a finding. Found KeyError"),
         (lambda r: r.update(summary=[1]), "every part of a finding. Found TypeError"),
         (lambda r: r["evidence"][2].pop("case"), "record should be a panel's record. Found no case"),
-        (lambda r: r["evidence"][2]["data"].update(format="x"), "data should be a panel's data"),
+        (lambda r: r["evidence"][2]["data"].update(format="x"), "data should be a saved kit.panel"),
         (lambda r: r["evidence"][2]["data"].update(version=9), "data should have version 1. Found version = 9"),
         (lambda r: r["evidence"][2]["data"]["cases"][0].pop("G"), "data should hold names and cases"),
         (lambda r: r["evidence"][2]["data"].update(presets=[{}]), "data should hold the presets"),

@@ -16,6 +16,7 @@ from kit.__main__ import main
 from kit.journal import Journal
 from kit.plots import evidence, new_axes
 from kit.report import PageError, verify
+from kit.report.verify import _PICTURE
 from tests.panel._panel_cases import HOSTILE, NAMES, make_report
 from tests.report._pages import Page
 from tests.report.test_report import ATTACK, finding
@@ -95,7 +96,7 @@ def test_a_changed_or_foreign_page_is_named(page, change, message):
 def test_a_page_of_a_newer_kit_and_other_bytes_are_named(page, monkeypatch):
     monkeypatch.setattr("kit.report.data.VERSION", 2)
     finding().write(page)
-    with pytest.raises(PageError, match="should have version 1. Found version = 2; use a matching kit"):
+    with pytest.raises(PageError, match="should have version 1. Found version = 2; update the kit to read it"):
         verify(page)
     page.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PageError, match="in UTF-8. Found other bytes"):
@@ -135,8 +136,21 @@ def test_whatever_is_typed_stays_text_and_verifies(text, tmp_path):
     assert rows_of(seen.tables["table-1.csv"])[0] == [text]
 
 
-def test_a_text_that_a_spreadsheet_would_run_is_a_text(tmp_path):
+RUN_BY_A_SPREADSHEET = ["@SUM(A1)", "+1", "\uff1d1", " =1", "\n=1", "\u00a0-1", "\tx", "\r1"]
 
-    table = kit.Table(pd.DataFrame({"=1+1": ["@SUM(A1)", -3.5]}, dtype=object))
+
+def test_a_text_that_a_spreadsheet_would_run_is_a_text(tmp_path):
+    table = kit.Table(pd.DataFrame({"=1+1": [*RUN_BY_A_SPREADSHEET, "a=1", -3.5]}, dtype=object))
     path = finding(evidence=(table,)).write(tmp_path / "p.html").path
-    assert rows_of(verify(path).tables["table-1.csv"]) == [["'=1+1"], ["'@SUM(A1)"], ["-3.5"]]
+    rows = rows_of(verify(path).tables["table-1.csv"])
+    assert rows == [["'=1+1"], *([f"'{text}"] for text in RUN_BY_A_SPREADSHEET), ["a=1"], ["-3.5"]]
+
+
+def test_a_page_with_many_half_pictures_is_refused_in_no_time(page):
+    """Steps are counted, not seconds: each `<img` ends the look that the one before it began."""
+    half = '<img class="kit-picture" id="picture-1"'
+    assert _PICTURE.search(half + " x" * 50 + half + ' src="data:image/png;base64,AAAA">').start() > 100
+    page.write_text(half * 20_000, encoding="utf-8")
+    with pytest.raises(PageError, match="Found 0 records"):
+        verify(page)
+    assert _PICTURE.findall(half * 20_000) == []

@@ -12,7 +12,7 @@ function field(cell) {
   }
   if (typeof cell === "boolean") return cell ? "True" : "False";
   // a spreadsheet would run such a text as a formula
-  const text = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
+  const text = /^[\t\r]/.test(cell) || /^[=+\-@]/.test(cell.trimStart().slice(0, 1).normalize("NFKC")) ? `'${cell}` : cell;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll("\"", "\"\"")}"` : text;
 }
 
