@@ -158,6 +158,15 @@ def test_a_small_file_that_would_unpack_to_much_is_not_unpacked(trace, tmp_path)
         assert said == ("read" if name == "unused" else "refused") and most < 64 << 20
 
 
+def test_what_is_said_of_a_damaged_file_is_short(trace, tmp_path):
+    """Python's own error quotes whatever stands in the place of a name, as much as its header says."""
+    path = trace.save(tmp_path / "run.npz")
+    data = bytearray(path.read_bytes())
+    data[26:28] = (3000).to_bytes(2, "little")  # the length of the first member's name
+    path.write_bytes(data)
+    assert read(Trace.load, path) == "refused"
+
+
 def test_a_head_that_is_nested_deeply(trace, tmp_path):
     path = trace.save(tmp_path / "run.npz")
     _, arrays = parts(path)

@@ -16,13 +16,14 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from kit.files import check_origin, encoded, parsed_record, write_atomically
+from kit.files import check_origin, encoded, parsed_record, printable, write_atomically
 
 FORMAT, VERSION = "kit.Trace", 1
 TEXT, WHOLE = ("missing_keys",), ("epoch", "turn", "rank")
 MOST_BYTES = 256 << 20  # of one part, unpacked; a run of 1e6 steps keeps some 2 MiB
 _PARTS = {"head": (np.dtype(np.uint8), 1), "steps": (np.dtype(np.float64), 2), "epochs": (np.dtype(np.float64), 2)}
-_NAMED, _LARGEST = 5, 2.0**53  # members named in an error; counts above are no whole numbers as floats
+_NAMED, _SAID = 5, 300  # members, and letters of another error, that a message holds
+_LARGEST = 2.0**53  # counts above are no whole numbers as floats
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the zip's earliest date: equal content gives equal bytes
 
 
@@ -90,9 +91,10 @@ def _unpacked(path: str | os.PathLike, name: str) -> dict[str, np.ndarray]:
                     raise ValueError(f"Found a part {large[0]} of more than {MOST_BYTES >> 20} MiB.")
                 return {part: _array(archive.open(entries[part]), entries[part].file_size, part) for part in _PARTS}
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-            raise ValueError(f"{name} should be a complete {FORMAT}. Found a damaged file ({error}).") from error
+            why = printable(str(error)[:_SAID])
+            raise ValueError(f"{name} should be a complete {FORMAT}. Found a damaged file ({why}).") from error
         except (ValueError, SyntaxError, tokenize.TokenError) as error:  # of numpy: a header that is none
-            raise ValueError(f"{name} should be a saved {FORMAT}. {error}") from error
+            raise ValueError(f"{name} should be a saved {FORMAT}. {printable(str(error)[:_SAID])}") from error
 
 
 def _array(file: IO[bytes], size: int, part: str) -> np.ndarray:
