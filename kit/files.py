@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 256 << 20  # of a file of JSON
+MOST_BYTES = 256 << 20  # of a file, or of an unpacked part of one
+MOST_LEVELS = 100  # of lists and objects in each other; a page has some 15
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -184,14 +185,26 @@ def parsed_record(content: bytes, name: str) -> Any:
     """
     if len(content) > MOST_BYTES:
         raise ValueError(f"{name} should have at most {MOST_BYTES >> 20} MiB. Found more.")
+    too_deep = ValueError(f"{name} should be a saved record. Found JSON that is nested too deeply.")
     try:
-        return json.loads(content.decode("utf-8"))
+        record = json.loads(content.decode("utf-8"))
     except ValueError as error:  # errors of JSON and of the encoding
         raise ValueError(
             f"{name} should be a saved record. Found a file that is not complete JSON ({error})."
         ) from error
     except RecursionError:
-        raise ValueError(f"{name} should be a saved record. Found JSON that is nested too deeply.") from None
+        raise too_deep from None
+    level = [record]  # what is read walks through it, level by level of Python's stack
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for holder in level
+            if isinstance(holder, dict | list)
+            for inner in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+    if level:
+        raise too_deep
+    return record
 
 
 def check_origin(record: Any, kind: str, version: int, name: str) -> None:

@@ -175,6 +175,24 @@ def test_a_head_that_is_nested_deeply(trace, tmp_path):
     assert read(Trace.load, path) == "refused"
 
 
+@pytest.mark.parametrize("levels", [20, 150, 900])
+def test_a_part_that_is_nested_deeply(trace, tmp_path, levels):
+    """Python reads JSON deeper than it copies what it has read."""
+    deep: list = []
+    for _ in range(levels):
+        deep = [deep]
+    said = "read" if levels < 100 else "refused"
+    path = trace.save(tmp_path / "run.npz")
+    head, arrays = parts(path)
+    path.write_bytes(packed({**head, "facts": {**head["facts"], "unknown": deep}}, arrays))
+    assert read(Trace.load, path) == said
+    data = json.loads(shipped("sick_run.json").read_text(encoding="utf-8"))
+    data["settings"]["unknown"] = deep
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert read(TrainingHistory.load, path) == said
+
+
 def test_a_history_with_one_part_changed(tmp_path):
     data, draw = json.loads(shipped("sick_run.json").read_text(encoding="utf-8")), random.Random(2)
     path, said = tmp_path / "run.json", []
