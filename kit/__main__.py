@@ -95,13 +95,18 @@ def _refuse(error: object) -> int:
     return 2
 
 
+def _absent(part: str) -> str:
+    """What to say where a part that only a checkout has is not there; empty where it is."""
+    return "" if (ROOT / part).exists() else f"{part} should be in {ROOT}. Found nothing; run this in a checkout."
+
+
 def _lab(options: argparse.Namespace) -> int:
     from kit import lab
     from kit.files import NOTEBOOKS, WORKING_COPY, sentence
 
     first = "00_start_here.ipynb"
-    if not (ROOT / NOTEBOOKS / first).is_file():
-        return _refuse(f"{NOTEBOOKS}/{first} should be in {ROOT}. Found nothing; run this in a checkout.")
+    if absent := _absent(f"{NOTEBOOKS}/{first}"):
+        return _refuse(absent)
     try:
         port = lab.choose_port(options.port)
         print(lab.working_copy(ROOT))
@@ -185,8 +190,8 @@ def _bench(options: argparse.Namespace) -> int:
     from kit.files import DATA, check_file, write_atomically
     from kit.hypotheses.likelihoods import FILE
 
-    if not (ROOT / "tests" / "bench").is_dir():
-        return _refuse(f"tests/bench should be in {ROOT}. Found nothing; run this in a checkout.")
+    if absent := _absent("tests/bench"):
+        return _refuse(absent)
     try:
         for path in (options.store, *((DATA / FILE, DATA / scoring.RUNS_FILE) if options.write else ())):
             check_file(path)
@@ -216,8 +221,8 @@ def _data(options: argparse.Namespace) -> int:
     from kit.datasets import regenerate
     from kit.files import check_folder, sentence
 
-    if options.folder is None and not (ROOT / "tests").is_dir():
-        return _refuse(f"data/ should be in a checkout. Found none at {ROOT}; say where to write: --folder FOLDER")
+    if options.folder is None and (absent := _absent("data/README.md")):
+        return _refuse(f"{absent[:-1]}, or say where to write: --folder FOLDER")
     folder = ROOT / "data" if options.folder is None else options.folder
     try:
         check_folder(folder)

@@ -156,7 +156,7 @@ def _refused(path: Path, error: OSError) -> OSError:
 def save_record(path: str | os.PathLike, kind: str, version: int, content: Mapping[str, Any]) -> Path:
     """Save one result as JSON with its kind and version; non-finite numbers are spelled "nan", "inf", "-inf"."""
     record = {"format": kind, "version": version, **content}
-    return write_atomically(path, json.dumps(_spell(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    return write_atomically(path, json.dumps(spelled(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def load_record(path: str | os.PathLike, kind: str, version: int, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -219,12 +219,13 @@ def check_origin(record: Any, kind: str, version: int, name: str) -> None:
         raise ValueError(f"{name} should have version {version}. Found version = {repr(found)[:40]}; {advice}.")
 
 
-def _spell(value: Any) -> Any:
+def spelled(value: Any) -> Any:
+    """The same with numbers that JSON has no word for as texts: "nan", "inf", "-inf"."""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if isinstance(value, Mapping):
-        return {key: _spell(item) for key, item in value.items()}
-    return [_spell(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: spelled(item) for key, item in value.items()}
+    return [spelled(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _unspell(value: Any) -> Any:

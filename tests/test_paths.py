@@ -128,6 +128,15 @@ def test_bench_says_that_it_needs_a_checkout(place, monkeypatch, capsys):
     assert capsys.readouterr().err == f"tests/bench should be in {place}. Found nothing; run this in a checkout.\n"
 
 
+def test_data_is_written_into_a_checkout_or_where_it_is_said(place, monkeypatch, capsys):
+    monkeypatch.setattr("kit.__main__.ROOT", place)
+    before = tree(place)
+    assert main(["data"]) == 2 and tree(place) == before
+    assert capsys.readouterr().err == (
+        f"data/README.md should be in {place}. Found nothing; run this in a checkout, or say where to write: --folder FOLDER\n"
+    )
+
+
 def test_bench_looks_at_what_it_will_write(place, nothing_runs, monkeypatch, capsys):
     monkeypatch.setattr("kit.files.DATA", place / "afile")
     assert main(["bench", "--store", "x.jsonl", "--write"]) == 2

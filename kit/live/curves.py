@@ -92,7 +92,7 @@ class Curves:
         self.curves.setdefault(name, Curve()).add(step, value, part)
         steps, values, parts = self._fresh.setdefault(name, ([], [], []))
         steps.append(step)
-        values.append(_plain(value))
+        values.append(finite(value))
         parts.append(part)
 
     def take(self) -> dict[str, Points]:
@@ -102,7 +102,7 @@ class Curves:
 
     def everything(self) -> dict[str, Points]:
         """Name -> (steps, values, parts) of all that is kept."""
-        return {name: (list(c.steps), [_plain(v) for v in c.values], list(c.parts)) for name, c in self.curves.items()}
+        return {name: (list(c.steps), [finite(v) for v in c.values], list(c.parts)) for name, c in self.curves.items()}
 
     def change(self) -> None:
         """From here on something is different: no line leads across."""
@@ -121,5 +121,6 @@ class Curves:
         return {name.removeprefix(prefix): c for name, c in self.curves.items() if name.startswith(prefix)}
 
 
-def _plain(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """As JSON can have it: None for what is not finite."""
     return value if math.isfinite(value) else None

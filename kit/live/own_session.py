@@ -13,7 +13,7 @@ from torch import nn
 from kit.hypotheses.likelihoods import Likelihoods
 from kit.live.plain_loop import PlainLoop
 from kit.live.record import Record
-from kit.live.session import FaultOffer, Turn
+from kit.live.session import FaultOffer, Turn, plan_faults
 from kit.live.verdict_line import diagnosis_line
 from kit.probe import DecompositionError, ProbeReport
 
@@ -158,15 +158,10 @@ class OwnSession:
             self._changed()
 
     def set_faults(self, keys: Iterable[str]) -> None:
-        wanted = tuple(dict.fromkeys(keys))
-        for key in wanted:
-            if key not in self._known:
-                raise ValueError(f"faults should be among {', '.join(self._known)}. Found {key!r}.")
-        before, kept = self.active, 0
-        while kept < len(self._on) and self._on[kept][0] in wanted:
-            kept += 1
+        before = self.active
+        kept, order = plan_faults(keys, self._known, before)
         self._undo(kept)
-        for key in [k for k in before[kept:] if k in wanted] + [k for k in wanted if k not in before]:
+        for key in order:
             stack = ExitStack()
             stack.enter_context(self._known[key].applied())
             self._on.append((key, stack))

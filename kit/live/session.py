@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from kit.panel.data import ShownProbe
+
+
+def plan_faults(keys: Iterable[str], known: Collection[str], on: Sequence[str]) -> tuple[int, list[str]]:
+    """How many of the faults that are on may stay as they lie, and which come on top of them, in their order.
+
+    Raises:
+        ValueError: a key that is not known.
+    """
+    wanted = tuple(dict.fromkeys(keys))
+    for key in wanted:
+        if key not in known:
+            raise ValueError(f"faults should be among {', '.join(known)}. Found {key!r}.")
+    kept = next((place for place, key in enumerate(on) if key not in wanted), len(on))
+    return kept, [*(key for key in on[kept:] if key in wanted), *(key for key in wanted if key not in on)]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from kit.live.curves import Curves
+from kit.live.curves import Curves, finite
 from kit.live.session import Session
 from kit.panel.data import ShownProbe, panel_data
 
@@ -75,4 +74,4 @@ class State:
 
 
 def _plain(weights: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: float(value) if math.isfinite(value) else None for name, value in weights.items()}
+    return {name: finite(float(value)) for name, value in weights.items()}

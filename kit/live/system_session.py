@@ -15,7 +15,7 @@ from kit.faults import Fault
 from kit.hypotheses import ALL
 from kit.hypotheses.likelihoods import Likelihoods
 from kit.live.record import Record
-from kit.live.session import FaultOffer, Turn
+from kit.live.session import FaultOffer, Turn, plan_faults
 from kit.live.stepped_loop import SteppedLoop
 from kit.live.verdict_line import diagnosis_line
 from kit.loss import WEIGHT_NAMES, UltimateHybridLoss, ZeroWeightWarning
@@ -149,17 +149,9 @@ class PatientSession:
         self._changed()
 
     def set_faults(self, keys: Iterable[str]) -> None:
-        wanted = tuple(dict.fromkeys(keys))
-        for key in wanted:
-            if key not in self._known:
-                raise ValueError(f"faults should be among {', '.join(self._known)}. Found {key!r}.")
         before = self.active
-        kept = 0
-        while kept < len(self._on) and self._on[kept][0].key in wanted:
-            kept += 1
+        kept, order = plan_faults(keys, self._known, before)
         self._undo(kept)
-        # those that stay keep their place; the new ones come on top
-        order = [key for key in before[kept:] if key in wanted] + [key for key in wanted if key not in before]
         try:
             for key in order:
                 self._apply(self._known[key])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kit.files import check_ending, check_origin, parsed_record, printable, readable, write_atomically
+from kit.files import check_ending, check_origin, parsed_record, printable, readable, spelled, write_atomically
 
 FORMAT, VERSION = "kit.ProbeReport", 1
 DECOMPOSITIONS = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe", "given")
@@ -134,7 +133,7 @@ class ProbeReport:
         plain: dict[str, Any] = {"format": FORMAT, "version": VERSION}
         for field in fields(self):
             value = getattr(self, field.name)
-            plain[field.name] = _plain(value.tolist() if isinstance(value, np.ndarray) else value)
+            plain[field.name] = spelled(value.tolist() if isinstance(value, np.ndarray) else value)
         return plain
 
     @classmethod
@@ -159,14 +158,6 @@ class ProbeReport:
             return cls.from_dict(parsed_record(path.read_bytes(), path.name))
         except ValueError as error:
             raise ValueError(f"{path.name} should be a file saved by ProbeReport.save. Found: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _read(key: str, value: Any) -> Any:

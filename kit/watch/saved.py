@@ -16,11 +16,10 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from kit.files import check_origin, encoded, parsed_record, printable, write_atomically
+from kit.files import MOST_BYTES, check_origin, encoded, parsed_record, printable, write_atomically
 
 FORMAT, VERSION = "kit.Trace", 1
 TEXT, WHOLE = ("missing_keys",), ("epoch", "turn", "rank")
-MOST_BYTES = 256 << 20  # of one part, unpacked; a run of 1e6 steps keeps some 2 MiB
 _PARTS = {"head": (np.dtype(np.uint8), 1), "steps": (np.dtype(np.float64), 2), "epochs": (np.dtype(np.float64), 2)}
 _NAMED, _SAID = 5, 300  # members, and letters of another error, that a message holds
 _LARGEST = 2.0**53  # counts above are no whole numbers as floats
