@@ -2,16 +2,16 @@
 
     import kit
 
-    patient = kit.sick_patient()                                   # the shipped scenes, a fresh network, the report's weights
-    model, loss = patient.new_model(), patient.new_loss()
-    seen = kit.probe(model, loss, patient.batch())                 # any model, any loss with lam_* weights
+    system = kit.reference_system()                                   # the shipped scenes, a fresh network, the report's weights
+    model, loss = system.new_model(), system.new_loss()
+    seen = kit.probe(model, loss, system.batch())                 # any model, any loss with lam_* weights
     kit.whatif.total(seen, {"lam_cov": 0.0})                       # no network runs
     kit.Panel(seen)                                                # live in a notebook, live in the exported page
     with kit.watch(model, loss=loss) as run:                       # any training loop, unedited
         ...
     kit.diagnose(run.trace).explain()                              # which cause, how sure, why, what to do
 
-Names below are public and in the order of the story: the patient, the instruments and the reasoning, the views.
+Names below are public and in the order of the story: the system, the instruments and the reasoning, the views.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from typing import Any
 from kit import faults, hypotheses, whatif
 from kit.array import PlanarArray
 from kit.covariance import Batch, CovarianceSampler, split_generators
-from kit.datasets import load_scenes, load_sick_run, make_sick_run, sick_patient
+from kit.datasets import load_faulty_run, load_scenes, make_faulty_run, reference_system
 from kit.diagnosis import Diagnosis, diagnose
 from kit.loss import UltimateHybridLoss, ZeroWeightWarning
 from kit.model import HybridModel
-from kit.probe import DecompositionError, ProbeReport, probe
+from kit.recording import Trace, watch
+from kit.stepgraph import DecompositionError, ProbeReport, probe
 from kit.training import (
     OverfitResult,
-    Patient,
+    System,
     TrainingConfig,
     TrainingHistory,
     apply_hpo_loss_weights,
@@ -38,7 +39,6 @@ from kit.training import (
     train,
     update_structure_loss_weights,
 )
-from kit.watch import Trace, watch
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ _VIEWS = {
     "to_html": "kit.report",
     "write_html": "kit.report",
     "LivePanel": "kit.live",
-    "PatientSession": "kit.live",
+    "SystemSession": "kit.live",
     "OwnSession": "kit.live",
     "findings": "kit.journal",
     "plots": "",
@@ -70,11 +70,11 @@ __all__ = [
     "OverfitResult",
     "OwnSession",
     "Panel",
-    "Patient",
-    "PatientSession",
     "PlanarArray",
     "Preset",
     "ProbeReport",
+    "System",
+    "SystemSession",
     "Table",
     "Trace",
     "TrainingConfig",
@@ -87,15 +87,15 @@ __all__ = [
     "findings",
     "hypotheses",
     "investigation",
+    "load_faulty_run",
     "load_scenes",
-    "load_sick_run",
-    "make_sick_run",
+    "make_faulty_run",
     "overfit_test",
     "plots",
     "predict",
     "presets_of",
     "probe",
-    "sick_patient",
+    "reference_system",
     "split_generators",
     "to_html",
     "train",

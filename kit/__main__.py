@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench.add_argument("--write", action="store_true", help="write the likelihoods and the runs to data/")
 
     data = command(
-        *("data", _data, "regenerate the shipped scenes and the recorded sick run"),
+        *("data", _data, "regenerate the shipped scenes and the recorded faulty run"),
         "Same bytes on every machine.",
     )
     data.add_argument("--folder", type=Path, help="where to write (default: the data folder of a checkout)")
@@ -156,8 +156,8 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     from kit.diagnosis import diagnose
     from kit.files import sentence
+    from kit.recording import Trace
     from kit.training import TrainingHistory
-    from kit.watch import Trace
 
     try:
         if options.out is not None:
@@ -229,7 +229,7 @@ def _data(options: argparse.Namespace) -> int:
         written = regenerate(folder)
     except OSError as error:
         return _refuse(sentence(error, "write"))
-    print(f"wrote {written.scenes} and {written.sick_run}")
+    print(f"wrote {written.scenes} and {written.faulty_run}")
     return 0
 
 

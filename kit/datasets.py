@@ -1,6 +1,6 @@
 """The small data that ships with the kit: where it is, how it is read, how it is made again.
 
-``data/scenes.npz`` holds snapshots and labels; covariances are computed from them on loading. ``data/sick_run.json`` is a recorded
+``data/scenes.npz`` holds snapshots and labels; covariances are computed from them on loading. ``data/faulty_run.json`` is a recorded
 run that shows the report's symptom.
 """
 
@@ -19,13 +19,13 @@ from kit.covariance.scenes import Scenes, draw_scenes
 from kit.covariance.snapshots import array_snapshots, sample_covariance, true_covariance
 from kit.faults import LossCountedOnStepsOnly, NanGradients, all_applied
 from kit.files import DATA, shipped, write_atomically
-from kit.training import Patient, TrainingConfig, TrainingHistory
+from kit.training import System, TrainingConfig, TrainingHistory
 
 SCENES_SEED = 20251024
 SCENES = 96
 TRAINING_SCENES = 64
 _K_MAX, _SNAPSHOTS = 5, 16
-SICK_RUN_SEED = 7
+FAULTY_RUN_SEED = 7
 
 
 def load_scenes() -> Batch:
@@ -57,8 +57,8 @@ def make_scenes() -> bytes:
     return buffer.getvalue()
 
 
-def sick_patient() -> Patient:
-    """The patient of the recorded run, on the shipped scenes: 64 to train on, 32 to validate.
+def reference_system() -> System:
+    """The system of the recorded run, on the shipped scenes: 64 to train on, 32 to validate.
 
     The structure schedule is off: were it on, it would move the validation loss of a network that does not learn, and the validation
     loss of the symptom does not move.
@@ -66,24 +66,24 @@ def sick_patient() -> Patient:
     scenes = load_scenes()
     config = TrainingConfig(epochs=8, batch_size=16, ema_decay=None, require_steps=False, structure_schedule=False)
     train, validation = scenes[:TRAINING_SCENES], scenes[TRAINING_SCENES:]
-    return Patient(PlanarArray(), train, validation, config=config, seed=SICK_RUN_SEED)
+    return System(PlanarArray(), train, validation, config=config, seed=FAULTY_RUN_SEED)
 
 
-def make_sick_run(**weights: float) -> TrainingHistory:
-    """Train the sick patient: every gradient becomes NaN, and the loss is added to the displayed sum only when a step was taken.
+def make_faulty_run(**weights: float) -> TrainingHistory:
+    """Train the faulty system: every gradient becomes NaN, and the loss is added to the displayed sum only when a step was taken.
 
     ``weights`` replaces some of the loss weights, to see what a fix of the weights does to this run.
     """
-    loop = sick_patient().with_weights(**weights).new_loop()
+    loop = reference_system().with_weights(**weights).new_loop()
     with all_applied(loop, NanGradients(), LossCountedOnStepsOnly()):
         history = loop.run()
     faults = [NanGradients.key, LossCountedOnStepsOnly.key]
-    return replace(history, settings={**history.settings, "seed": SICK_RUN_SEED, "faults": faults})
+    return replace(history, settings={**history.settings, "seed": FAULTY_RUN_SEED, "faults": faults})
 
 
-def load_sick_run() -> TrainingHistory:
+def load_faulty_run() -> TrainingHistory:
     """The recorded run that shows the symptom: train reads 0.000000, validation does not change."""
-    return TrainingHistory.load(shipped("sick_run.json"))
+    return TrainingHistory.load(shipped("faulty_run.json"))
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ class Regenerated:
     """Paths that ``regenerate`` wrote."""
 
     scenes: Path
-    sick_run: Path
+    faulty_run: Path
 
 
 def regenerate(folder: Path = DATA) -> Regenerated:
     """Write both files again."""
     scenes = write_atomically(folder / "scenes.npz", make_scenes())
-    return Regenerated(scenes, make_sick_run().save(folder / "sick_run.json"))
+    return Regenerated(scenes, make_faulty_run().save(folder / "faulty_run.json"))

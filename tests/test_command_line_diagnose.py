@@ -13,13 +13,13 @@ from kit.files import shipped
 
 def test_the_recorded_run_in_sentences_json_and_as_a_page(tmp_path, capsys):
     page = tmp_path / "findings.html"
-    assert main(["diagnose", str(shipped("sick_run.json")), "--out", str(page)]) == 0
+    assert main(["diagnose", str(shipped("faulty_run.json")), "--out", str(page)]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Established: NaN or infinity in gradients or losses: each of 32 measured steps")
     assert "\nAlso established: the displayed number is wrong" in said and "\nWhat to do: " in said
     title = "NaN or infinity in gradients or losses, and the displayed number is wrong"
     assert f"<title>{title}</title>" in page.read_text(encoding="utf-8")
-    assert main(["diagnose", str(shipped("sick_run.json")), "--json"]) == 0
+    assert main(["diagnose", str(shipped("faulty_run.json")), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["top"] == "nan_gradients"
 
 

@@ -15,9 +15,9 @@ import pytest
 import kit
 from kit.diagnosis import diagnose
 from kit.files import shipped
+from kit.recording import Trace
+from kit.recording.trace import summary
 from kit.training import TrainingHistory
-from kit.watch import Trace
-from kit.watch.trace import summary
 from tests.diagnosis._programs import Program, watched
 
 HOSTILE = (
@@ -186,7 +186,7 @@ def test_a_part_that_is_nested_deeply(trace, tmp_path, levels):
     head, arrays = parts(path)
     path.write_bytes(packed({**head, "facts": {**head["facts"], "unknown": deep}}, arrays))
     assert read(Trace.load, path) == said
-    data = json.loads(shipped("sick_run.json").read_text(encoding="utf-8"))
+    data = json.loads(shipped("faulty_run.json").read_text(encoding="utf-8"))
     data["settings"]["unknown"] = deep
     path = tmp_path / "run.json"
     path.write_text(json.dumps(data), encoding="utf-8")
@@ -194,7 +194,7 @@ def test_a_part_that_is_nested_deeply(trace, tmp_path, levels):
 
 
 def test_a_history_with_one_part_changed(tmp_path):
-    data, draw = json.loads(shipped("sick_run.json").read_text(encoding="utf-8")), random.Random(2)
+    data, draw = json.loads(shipped("faulty_run.json").read_text(encoding="utf-8")), random.Random(2)
     path, said = tmp_path / "run.json", []
     for _ in range(MUTANTS):
         path.write_text(json.dumps(changed(data, draw)), encoding="utf-8")
@@ -215,5 +215,5 @@ def test_names_that_would_steer_a_terminal_are_printed_as_words(trace):
 
 def test_a_file_of_version_1_is_still_read(trace, tmp_path):
     """The shipped run was written by version 1, and a trace is what it was after a round trip."""
-    assert diagnose(kit.load_sick_run()).top.key == "nan_gradients"
+    assert diagnose(kit.load_faulty_run()).top.key == "nan_gradients"
     assert Trace.load(trace.save(tmp_path / "run.npz")) == trace

@@ -44,7 +44,7 @@ def test_the_sample_covariance_carries_the_signal():
 
 
 def test_the_recorded_run_shows_the_symptom():
-    run = kit.load_sick_run()
+    run = kit.load_faulty_run()
     assert run.train_loss == [0.0] * 8
     assert len(set(run.val_loss)) == 1 and run.val_loss[0] > 1
     assert run.epochs["steps_taken"].sum() == 0
@@ -54,14 +54,14 @@ def test_the_recorded_run_shows_the_symptom():
 
 def test_the_recorded_run_is_made_again():
     """Training is not bitwise the same on every processor, so within rounding."""
-    stored, made = kit.load_sick_run(), kit.make_sick_run()
+    stored, made = kit.load_faulty_run(), kit.make_faulty_run()
     assert made.train_loss == stored.train_loss
     assert made.val_loss == pytest.approx(stored.val_loss, rel=1e-4)
     assert made.epochs["steps_taken"].tolist() == stored.epochs["steps_taken"].tolist()
 
 
 def test_the_reports_fix_does_not_cure_the_recorded_run():
-    fixed = kit.make_sick_run(lam_cov=1.0)
+    fixed = kit.make_faulty_run(lam_cov=1.0)
     assert fixed.train_loss == [0.0] * 8
     assert len(set(fixed.val_loss)) == 1 and fixed.val_loss[0] > 1
 

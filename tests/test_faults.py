@@ -16,7 +16,7 @@ import torch
 
 import kit
 from kit import faults
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 ALL = [
     faults.AllWeightsZero(),
@@ -63,7 +63,7 @@ def test_no_two_faults_have_one_title():
 
 
 def run(*wrong: faults.Fault, **config) -> tuple[kit.TrainingHistory, kit.training.TrainingLoop]:
-    loop = small_patient(**{"structure_schedule": False, **config}).new_loop()
+    loop = small_system(**{"structure_schedule": False, **config}).new_loop()
     with faults.all_applied(loop, *wrong), warnings.catch_warnings():
         warnings.simplefilter("ignore", kit.ZeroWeightWarning)
         return loop.run(), loop
@@ -86,7 +86,7 @@ def healthy():
 @pytest.mark.parametrize("fault", ALL, ids=repr)
 @pytest.mark.parametrize("leave", [contextlib.nullcontext, lambda: pytest.raises(KeyboardInterrupt)])
 def test_undone_bitwise_by_return_and_by_exception(fault, leave):
-    loop = small_patient(structure_schedule=False).with_weights(lam_cov=1.0).new_loop()
+    loop = small_system(structure_schedule=False).with_weights(lam_cov=1.0).new_loop()
     parts, weights = dict(vars(loop)), loop.loss.weights
     parameters = {name: value.clone() for name, value in loop.model.state_dict().items()}
 
@@ -102,7 +102,7 @@ def test_undone_bitwise_by_return_and_by_exception(fault, leave):
 
 
 def test_a_run_after_all_faults_is_a_healthy_run(healthy):
-    loop = small_patient(structure_schedule=False).new_loop()
+    loop = small_system(structure_schedule=False).new_loop()
     with faults.all_applied(loop, *ALL):
         pass
     assert loop.run().epoch_records == healthy.epoch_records
@@ -116,14 +116,14 @@ def test_a_run_after_all_faults_is_a_healthy_run(healthy):
     ],
 )
 def test_a_fault_that_does_not_apply_says_why(fault, reason):
-    loop = small_patient().new_loop()
+    loop = small_system().new_loop()
     with pytest.raises(ValueError, match=reason), fault.applied_to(loop):
         pass
 
 
 def test_a_model_without_factor_heads_cannot_have_zero_ones():
-    patient = small_patient()
-    loop = kit.training.TrainingLoop(torch.nn.Linear(2, 2), patient.new_loss(), patient.train, patient.config)
+    system = small_system()
+    loop = kit.training.TrainingLoop(torch.nn.Linear(2, 2), system.new_loss(), system.train, system.config)
     with pytest.raises(ValueError, match="no heads cov_fact_angle"), faults.FactorHeadsZero().applied_to(loop):
         pass
 
@@ -164,7 +164,7 @@ def test_h1_cancelling_terms_need_a_sign_error_and_read_zero_in_validation_too()
 
 
 def test_h2_the_default_applies_and_the_run_is_healthy():
-    loop = small_patient(structure_schedule=False).with_weights(lam_cov=1.0).new_loop()
+    loop = small_system(structure_schedule=False).with_weights(lam_cov=1.0).new_loop()
     with faults.WeightNotPassed().applied_to(loop):
         history = loop.run()
     assert history.epochs["lam_cov"].tolist() == [0.3, 0.3]
@@ -186,7 +186,7 @@ def test_h3_a_missing_blend_is_a_healthy_run():
 
 def test_h3_zero_factors_freeze_their_part_at_noise_and_the_rest_learns():
     history, _ = run(faults.BlendMissingFactorsZero())
-    truth = small_patient().validation
+    truth = small_system().validation
     n0 = (1 - 12 / torch.linalg.matrix_norm(kit.covariance.shrink(truth.R_true, truth.snr_db)) ** 2).mean().item()
     assert history.epochs["val_loss_nmse"].tolist() == pytest.approx([n0, n0], rel=1e-3)
     assert level(history.epochs["val_loss_nmse"].tolist()), "exactly level: the factors get no gradient"
@@ -197,12 +197,12 @@ def test_h3_zero_factors_freeze_their_part_at_noise_and_the_rest_learns():
 
 def test_h3_with_a_blend_zero_factors_show_the_sample_covariance():
     """TN(0) = 0 and the outer trace norm rescales: R_blend is TN(R_samp) whatever beta is; the factors never move."""
-    loop = small_patient(structure_schedule=False, validate_with_blend=True).new_loop()
+    loop = small_system(structure_schedule=False, validate_with_blend=True).new_loop()
     with faults.FactorHeadsZero().applied_to(loop):
         history = loop.run()
         parameters = [p for key in ("cov_fact_angle", "cov_fact_range") for p in loop.model.heads[key].parameters()]
         assert all((p == 0).all() for p in parameters)
-    batch = small_patient().validation
+    batch = small_system().validation
     R, T = (kit.covariance.effective(batch.R_samp, batch.snr_db), kit.covariance.shrink(batch.R_true, batch.snr_db))
     expected = kit.loss.terms.nmse(R, T).mean().item()
     assert history.epochs["val_loss_nmse"].tolist() == pytest.approx([expected] * 2, rel=1e-4)

@@ -9,15 +9,15 @@ import pytest
 
 KIT = Path(__file__).resolve().parents[1] / "kit"
 
-PATIENT = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
-INSTRUMENTS = {"probe", "watch", "whatif", "hypotheses", "diagnosis"}
+SYSTEM = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
+INSTRUMENTS = {"stepgraph", "recording", "whatif", "hypotheses", "diagnosis"}
 VIEWS = {"plots", "panel", "report", "journal"}
 LIVE = {"live"}  # a view that trains: it sees all below it, and no view sees it
 SEE_ALL = {"__init__", "__main__", "investigation", "lab", *LIVE}
 SHARED = {"files"}  # knows nothing of the others, so any of them may use it
 DRAWING = {"matplotlib", "PIL", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
 
-ORDER_OF_THE_PATIENT = ("array", "covariance", "model", "loss", "training", "faults", "datasets")
+ORDER_OF_THE_SYSTEM = ("array", "covariance", "model", "loss", "training", "faults", "datasets")
 ORDER_OF_THE_VIEWS = ("plots", "panel", "report", "journal")
 
 
@@ -29,7 +29,7 @@ def _parts() -> dict[str, list[Path]]:
 
 
 def _imported(path: Path) -> set[str]:
-    """Top-level packages and, for the kit itself, its parts ("kit.probe")."""
+    """Top-level packages and, for the kit itself, its parts ("kit.stepgraph")."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -49,23 +49,23 @@ def _kit_parts_of(part: str) -> set[str]:
 
 
 def test_every_part_stands_on_one_side():
-    known = PATIENT | INSTRUMENTS | VIEWS | SEE_ALL | SHARED
+    known = SYSTEM | INSTRUMENTS | VIEWS | SEE_ALL | SHARED
     assert set(_parts()) <= known, f"parts without a place in the architecture: {set(_parts()) - known}"
 
 
-@pytest.mark.parametrize("part", sorted(PATIENT & set(_parts())))
-def test_wall_1_the_patient_knows_no_instrument(part):
+@pytest.mark.parametrize("part", sorted(SYSTEM & set(_parts())))
+def test_wall_1_the_system_knows_no_instrument(part):
     assert not _kit_parts_of(part) & (INSTRUMENTS | VIEWS | SEE_ALL)
 
 
 @pytest.mark.parametrize("part", sorted(INSTRUMENTS & set(_parts())))
-def test_wall_1_the_instruments_know_no_patient(part):
-    assert not _kit_parts_of(part) & (PATIENT | VIEWS | SEE_ALL)
+def test_wall_1_the_instruments_know_no_system(part):
+    assert not _kit_parts_of(part) & (SYSTEM | VIEWS | SEE_ALL)
 
 
 @pytest.mark.parametrize("part", sorted(VIEWS & set(_parts())))
 def test_wall_2_views_get_results_not_the_machinery(part):
-    assert not _kit_parts_of(part) & (PATIENT | (INSTRUMENTS - {"whatif"}) | SEE_ALL)
+    assert not _kit_parts_of(part) & (SYSTEM | (INSTRUMENTS - {"whatif"}) | SEE_ALL)
 
 
 @pytest.mark.parametrize("part", sorted(set(_parts()) - VIEWS - LIVE))
@@ -74,14 +74,14 @@ def test_only_views_draw(part):
         assert not _imported(path) & DRAWING, path
 
 
-@pytest.mark.parametrize("order", [ORDER_OF_THE_PATIENT, ORDER_OF_THE_VIEWS], ids=["patient", "views"])
+@pytest.mark.parametrize("order", [ORDER_OF_THE_SYSTEM, ORDER_OF_THE_VIEWS], ids=["system", "views"])
 def test_arrows_run_one_way(order):
     for position, part in enumerate(order):
         assert not _kit_parts_of(part) & set(order[position + 1 :]), f"{part} imports what comes after it"
 
 
 def test_the_probe_needs_torch_and_tables_only():
-    outside = set().union(*(_imported(path) for path in _parts()["probe"]))
+    outside = set().union(*(_imported(path) for path in _parts()["stepgraph"]))
     third_party = {name for name in outside if name.split(".")[0] not in _standard_library() | {"kit"}}
     assert third_party <= {"torch", "numpy", "pandas"}
 

@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import kit
-from tests.probe._probe_cases import Weighted, make, snapshot
-from tests.probe._probe_cases import terms as terms_of
+from tests.stepgraph._probe_cases import Weighted, make, snapshot
+from tests.stepgraph._probe_cases import terms as terms_of
 
 
 class Plain(nn.Module):
@@ -248,7 +248,15 @@ def assert_told(act, error, parts):
     said = str(caught.value)
     for part in parts:
         assert part in said, said
-    for internal in ("float_subclass", "tiny_probe", "zero_one_probe", "kit.probe.", "kit.watch.", "NoneType", ".tmp"):
+    for internal in (
+        "float_subclass",
+        "tiny_probe",
+        "zero_one_probe",
+        "kit.stepgraph.",
+        "kit.recording.",
+        "NoneType",
+        ".tmp",
+    ):
         assert internal not in said
     return caught.value
 

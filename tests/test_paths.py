@@ -61,7 +61,7 @@ def nothing_runs(monkeypatch):
 @pytest.mark.parametrize(("path", "said"), PAGES.items(), ids=[*map(str, range(len(PAGES)))])
 def test_commands_and_findings_refuse_a_page_in_the_same_words(place, nothing_runs, capsys, path, said):
     before = tree(place)
-    for command in (["investigate"], ["diagnose", str(shipped("sick_run.json"))]):
+    for command in (["investigate"], ["diagnose", str(shipped("faulty_run.json"))]):
         assert main([*command, "--out", path]) == 2
         shown = capsys.readouterr()
         assert shown.err.splitlines() == [said] and shown.out == ""

@@ -15,8 +15,8 @@ import kit
 from kit.__main__ import main
 from kit.files import encoded, readable
 from kit.journal import Journal
-from kit.watch import Trace, watch
-from tests.watch._loops import batches
+from kit.recording import Trace, watch
+from tests.recording._loops import batches
 
 ODD = f"name {os.fsdecode(bytes([255]))} \ud83d"
 

@@ -21,7 +21,7 @@ def make(m=4, n=3, d=10, seed=0, **changes):
     return SimpleNamespace(**(fields | changes))
 
 
-def sick(i=1):
+def faulty(i=1):
     report = make()
     report.L[i] = np.nan
     for G in (report.G, *report.G_groups):
@@ -90,7 +90,7 @@ def test_algebra_equals_explicit_gradients():
 
 
 def test_a_term_that_is_off_contributes_nothing_even_if_nan():
-    report, on = sick(), [1.0, 0.0, 1.0, 1.0]
+    report, on = faulty(), [1.0, 0.0, 1.0, 1.0]
     assert np.isfinite([whatif.total(report, on), whatif.grad_norm(report, on)]).all()
     assert np.isfinite(whatif.grad_norm(report, on, "g0"))
     for values in (whatif.shares, whatif.weighted, whatif.term_grad_norms, whatif.gradient_shares):
@@ -156,9 +156,9 @@ def test_many_terms_are_bounded_by_the_triangle():
     assert whatif.max_grad_norm(many) == pytest.approx(whatif.term_grad_norms(many, [2.0] * 17).sum())
 
 
-def test_axes_stay_finite_with_a_sick_term():
-    assert np.isfinite([whatif.max_total(sick()), whatif.max_grad_norm(sick())]).all()
-    assert np.isfinite(whatif.max_grad_norm(sick(), group="g0"))
+def test_axes_stay_finite_with_a_faulty_term():
+    assert np.isfinite([whatif.max_total(faulty()), whatif.max_grad_norm(faulty())]).all()
+    assert np.isfinite(whatif.max_grad_norm(faulty(), group="g0"))
 
 
 def test_unknown_group_and_wrong_upper_are_refused():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kit.hypotheses import Hypothesis, Laboratory, Observed, Policy
+from kit.hypotheses import Hypothesis, Observed, Policy, RepeatableRun
 from kit.hypotheses.checks.symptoms import loss_zero, spoken, train_reads_zero, validation_level, validation_losses
 
 
@@ -55,13 +55,13 @@ class Intervention:
         return asdict(self)
 
 
-def intervene(laboratory: Laboratory, hypotheses: Iterable[Hypothesis], policy: Policy) -> Mapping[str, Intervention]:
-    """Key -> what its fix alone did; hypotheses for which the laboratory knows no fix are left out."""
-    before = Shown.by(laboratory.run(), policy)
+def intervene(training: RepeatableRun, hypotheses: Iterable[Hypothesis], policy: Policy) -> Mapping[str, Intervention]:
+    """Key -> what its fix alone did; hypotheses for which the training knows no fix are left out."""
+    before = Shown.by(training.run(), policy)
     found = {}
     for hypothesis in hypotheses:
         try:
-            evidence = laboratory.run(fix=hypothesis.key)
+            evidence = training.run(fix=hypothesis.key)
         except KeyError:
             continue
         after = Shown.by(evidence, policy)

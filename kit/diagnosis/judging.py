@@ -14,8 +14,8 @@ from kit.diagnosis.missing import Notice, additions, notices
 from kit.diagnosis.result import Diagnosis
 from kit.hypotheses import ALL, POLICY, Answer, Check, Hypothesis, Observed, Policy, all_checks
 from kit.hypotheses.likelihoods import NONE, Likelihoods, shipped_likelihoods
-from kit.watch import Trace
-from kit.watch.watching import Watch
+from kit.recording import Trace
+from kit.recording.watching import Watch
 
 # any of these answered yes means that something is to be explained
 SYMPTOMS = ("train_reads_zero", "validation_level", "loss_zero", "loss_nonfinite", "parameters_unmoved")

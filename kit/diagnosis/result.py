@@ -12,7 +12,7 @@ import pandas as pd
 from kit.diagnosis.intervention import intervene
 from kit.diagnosis.judged import CheckResult, Judged
 from kit.diagnosis.speech import diagnosis_html, explain, summary, sure_of
-from kit.hypotheses import Laboratory
+from kit.hypotheses import RepeatableRun
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Diagnosis(Judged):
         ]
         return pd.DataFrame(rows)
 
-    def confirmed_by(self, laboratory: Laboratory, *, keys: Iterable[str] | None = None) -> Diagnosis:
+    def confirmed_by(self, training: RepeatableRun, *, keys: Iterable[str] | None = None) -> Diagnosis:
         """The same diagnosis with interventions: the run is made again as it was, and with one cause's fix applied alone.
 
         Args:
-            laboratory: makes the runs.
+            training: makes the runs.
             keys: which causes to try; those with a sign unless given. Those without a known fix are left as they are.
         """
         wanted = {cause.key for cause in self.causes if cause.has_sign} if keys is None else set(map(self._known, keys))
-        tried = intervene(laboratory, [cause.hypothesis for cause in self.causes if cause.key in wanted], self.policy)
+        tried = intervene(training, [cause.hypothesis for cause in self.causes if cause.key in wanted], self.policy)
         causes = tuple(replace(cause, intervention=tried.get(cause.key, cause.intervention)) for cause in self.causes)
         return replace(self, causes=causes)
 

@@ -2,9 +2,9 @@
 
 from kit.faults.base import Fault, all_applied
 from kit.faults.bookkeeping import LossCountedOnStepsOnly, LossOutsideLoop, WarmUpAtZero
+from kit.faults.faulty_system import FaultySystem
 from kit.faults.fixes import FIXES
 from kit.faults.gradients import NanGradients, NanLossReadAsZero
-from kit.faults.laboratory import FaultyPatient
 from kit.faults.predictions import (
     AllOutputsZero,
     BlendMissing,
@@ -29,7 +29,7 @@ __all__ = [
     "BlendMissingFactorsZero",
     "FactorHeadsZero",
     "Fault",
-    "FaultyPatient",
+    "FaultySystem",
     "HeadsStartAtZero",
     "LamCovZero",
     "LossCountedOnStepsOnly",

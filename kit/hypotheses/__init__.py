@@ -1,6 +1,6 @@
 """Hypotheses, one file each: the report's five, and causes that the report does not name. README.md shows how to add one."""
 
-from kit.hypotheses.base import Hypothesis, Laboratory, Reading, Symptoms
+from kit.hypotheses.base import Hypothesis, Reading, RepeatableRun, Symptoms
 from kit.hypotheses.check import Answer, Check, check
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.one_step import OneStep, at_one_step
@@ -17,11 +17,11 @@ __all__ = [
     "Answer",
     "Check",
     "Hypothesis",
-    "Laboratory",
     "Observed",
     "OneStep",
     "Policy",
     "Reading",
+    "RepeatableRun",
     "Symptoms",
     "all_checks",
     "at_one_step",

@@ -92,7 +92,7 @@ class Hypothesis:
     guard: str = ""
 
 
-class Laboratory(Protocol):
+class RepeatableRun(Protocol):
     """What an intervention needs: a way to run the same training again, as it was or with one cause's fix applied alone."""
 
     def run(self, fix: str | None = None) -> Any:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from kit import whatif
 from kit.hypotheses.base import Hypothesis, Reading
-from kit.probe import ProbeReport, probe
+from kit.stepgraph import ProbeReport, probe
 
 AS_IT_IS = "as it is"
 

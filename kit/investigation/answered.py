@@ -11,16 +11,16 @@ from kit.training import TrainingHistory
 _BELIEVED = ("loss_weights", "nan_gradients")
 
 
-def answer_of(runs: FaultRuns, diagnosis: Diagnosis, *, sick: str, nan_gone: str, all_counted: str) -> Answer | None:
+def answer_of(runs: FaultRuns, diagnosis: Diagnosis, *, faulty: str, nan_gone: str, all_counted: str) -> Answer | None:
     """The answer of the investigation; None where the runs do not show it.
 
     Args:
         runs: the recorded run under several fixes.
         diagnosis: of the recorded run.
-        sick, nan_gone, all_counted: names of the run as recorded, of the one without the NaN, and of the one whose display
+        faulty, nan_gone, all_counted: names of the run as recorded, of the one without the NaN, and of the one whose display
             counts every batch.
     """
-    recorded, without_nan, counted = (runs.runs[name] for name in (sick, nan_gone, all_counted))
+    recorded, without_nan, counted = (runs.runs[name] for name in (faulty, nan_gone, all_counted))
     wrong, mended = [], []
     if _nan_stops_every_step(recorded) and not is_level(without_nan.val_loss):
         steps = len(recorded.step_records)

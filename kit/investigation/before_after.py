@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from kit.faults import FaultyPatient
+from kit.faults import FaultySystem
 from kit.investigation.fault_runs import FaultRuns
 from kit.loss import COVARIANCE_ONLY, TRAINER_AFTER_FIX
 from kit.plots import Evidence, compare_runs, evidence
 from kit.training import OverfitResult, TrainingConfig, TrainingHistory, overfit_test
 
-BEFORE, AFTER, SEVEN = "before: lam_cov = 1.0, sick", "after: lam_cov = 1.0, no NaN", "after, all seven weights"
+BEFORE, AFTER, SEVEN = "before: lam_cov = 1.0, faulty", "after: lam_cov = 1.0, no NaN", "after, all seven weights"
 
 
 @dataclass(frozen=True)
 class OverfitBeforeAfter:
-    """The overfit test of one patient three times; validation is on the training scenes.
+    """The overfit test of one system three times; validation is on the training scenes.
 
     Attributes:
         before: with the faults, and with lam_cov = 1.0, the only weight of the protocol.
@@ -37,21 +37,21 @@ class OverfitBeforeAfter:
 
 
 def overfit_before_and_after(
-    laboratory: FaultyPatient, *, samples: int = 8, epochs: int = 30, batch_size: int = 4
+    faulty_system: FaultySystem, *, samples: int = 8, epochs: int = 30, batch_size: int = 4
 ) -> OverfitBeforeAfter:
-    """The report's last step, on the first scenes of the patient."""
-    patient = replace(laboratory.patient, train=laboratory.patient.train[:samples])
+    """The report's last step, on the first scenes of the system."""
+    system = replace(faulty_system.system, train=faulty_system.system.train[:samples])
 
     def tested(weights: Mapping[str, float]) -> OverfitResult:
-        healthy = replace(patient, weights=weights)
+        healthy = replace(system, weights=weights)
         model, loss = healthy.new_model(), healthy.new_loss()
         return overfit_test(model, loss, healthy.train, epochs=epochs, batch_size=batch_size)
 
     after = tested(COVARIANCE_ONLY)
     config = TrainingConfig(**after.history.settings["config"])  # the protocol's own, whatever it is
-    sick = replace(patient, validation=patient.train, weights=COVARIANCE_ONLY, config=config)
-    before = replace(laboratory, patient=sick, epochs=epochs).run()
-    return OverfitBeforeAfter(before, after, tested(TRAINER_AFTER_FIX), patient.seed)
+    faulty = replace(system, validation=system.train, weights=COVARIANCE_ONLY, config=config)
+    before = replace(faulty_system, system=faulty, epochs=epochs).run()
+    return OverfitBeforeAfter(before, after, tested(TRAINER_AFTER_FIX), system.seed)
 
 
 def overfit_overlay_evidence(tests: OverfitBeforeAfter) -> Evidence:
@@ -61,7 +61,7 @@ def overfit_overlay_evidence(tests: OverfitBeforeAfter) -> Evidence:
     axes[0].set_ylabel("displayed loss")
     alt = "; ".join(f"{name}: {spoken_ends(history)}" for name, history in runs.items())
     caption = (
-        "Does the network learn the scenes by heart? Healthy: train and validation fall together. Sick: train lies on 0, validation is "
+        "Does the network learn the scenes by heart? Healthy: train and validation fall together. Faulty: train lies on 0, validation is "
         "level. Two of the lines weigh the covariance error alone, the third all seven terms."
     )
     columns = {

@@ -43,7 +43,7 @@ def expectations(history: TrainingHistory) -> tuple[Expected, ...]:
     turns = len(validation) - 1
     fell = validation[-1] < validation[0]
     norms = [step["grad_norm"] for step in history.step_records]
-    sick = sum(step["nan_replaced"] > 0 or not math.isfinite(step["grad_norm"]) for step in history.step_records)
+    faulty = sum(step["nan_replaced"] > 0 or not math.isfinite(step["grad_norm"]) for step in history.step_records)
     still = sum(norm == 0 for norm in norms)
     return (
         Expected(
@@ -58,8 +58,8 @@ def expectations(history: TrainingHistory) -> tuple[Expected, ...]:
         ),
         Expected(
             "gradients finite and not 0",
-            f"NaN in {sick} of {len(norms)} steps, norm {_between(norms)}",
-            _verdict(sick == 0, still == 0),
+            f"NaN in {faulty} of {len(norms)} steps, norm {_between(norms)}",
+            _verdict(faulty == 0, still == 0),
         ),
     )
 

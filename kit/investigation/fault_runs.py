@@ -1,4 +1,4 @@
-"""What does a fault do to a whole run? One run per named combination of faults, on the same patient."""
+"""What does a fault do to a whole run? One run per named combination of faults, on the same system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kit.faults import Fault, all_applied
 from kit.loss import ZeroWeightWarning
 from kit.report import Table
 from kit.report.tables import number
-from kit.training import Patient, TrainingHistory
+from kit.training import System, TrainingHistory
 
 AS_IT_IS = "as it is"
 SYMPTOM_CAPTION = "Does any run show the symptom? It needs train 0 in every epoch and validation level above 0."
@@ -32,7 +32,7 @@ _PASSES = ("forward", "loss", "backward")
 
 @dataclass(frozen=True)
 class Setup:
-    """What differs from the patient as it is.
+    """What differs from the system as it is.
 
     Args:
         faults: applied to the loop, in this order.
@@ -44,8 +44,8 @@ class Setup:
     weights: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     config: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
-    def run(self, patient: Patient) -> TrainingHistory:
-        changed = replace(patient.with_weights(**self.weights), config=replace(patient.config, **self.config))
+    def run(self, system: System) -> TrainingHistory:
+        changed = replace(system.with_weights(**self.weights), config=replace(system.config, **self.config))
         loop = changed.new_loop()
         with all_applied(loop, *self.faults):
             return loop.run()
@@ -92,28 +92,28 @@ class FaultRuns:
 
 
 def run_faults(
-    patient: Patient,
+    system: System,
     setups: Mapping[str, Setup],
     *,
     known: Mapping[str, TrainingHistory] = _NOTHING,
     progress: Callable[[str], None] | None = None,
 ) -> FaultRuns:
-    """Train the patient once per setup. Zero weights are on purpose here, so the loss's warnings about them are not shown.
+    """Train the system once per setup. Zero weights are on purpose here, so the loss's warnings about them are not shown.
 
     Args:
-        patient: what is trained.
+        system: what is trained.
         setups: name -> what differs.
-        known: name -> a run of the same patient that need not be trained again.
+        known: name -> a run of the same system that need not be trained again.
         progress: called with a setup's name when its run is there.
     """
     runs = {}
     for name, setup in setups.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZeroWeightWarning)
-            runs[name] = known[name] if name in known else setup.run(patient)
+            runs[name] = known[name] if name in known else setup.run(system)
         if progress is not None:
             progress(name)
-    return FaultRuns(MappingProxyType(runs), patient.seed)
+    return FaultRuns(MappingProxyType(runs), system.seed)
 
 
 def shows_symptom(history: TrainingHistory) -> bool:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from kit.diagnosis import Diagnosis
-from kit.faults import FIXES, Fault, FaultyPatient
+from kit.faults import FIXES, Fault, FaultySystem
 from kit.hypotheses import OneStep
 from kit.investigation.answered import answer_of
 from kit.investigation.before_after import OverfitBeforeAfter, overfit_overlay_evidence, spoken_ends
@@ -30,8 +30,8 @@ from kit.investigation.nan_gradients import ALL_CASE
 from kit.loss import TRAINER_AFTER_FIX
 from kit.panel import Panel, Preset
 from kit.plots import compare_runs_evidence
-from kit.probe import ProbeReport
 from kit.report import Finding, PanelSetting, Table
+from kit.stepgraph import ProbeReport
 from kit.training import TrainingHistory, TrainingLoop
 
 QUESTION = "Does the report's fix cure the run?"
@@ -68,16 +68,16 @@ class _Fixed(Fault):
 
 
 def run_fixes(
-    laboratory: FaultyPatient,
+    faulty_system: FaultySystem,
     tried: Mapping[str, Sequence[str]] = TRIED,
     *,
     known: Mapping[str, TrainingHistory] = MappingProxyType({}),
     progress: Callable[[str], None] = lambda name: None,
 ) -> FaultRuns:
-    """The sick run again under each set of fixes: same network, data, order of batches and faults.
+    """The faulty run again under each set of fixes: same network, data, order of batches and faults.
 
     Args:
-        laboratory: the patient and its faults.
+        faulty_system: the system and its faults.
         tried: name -> hypotheses whose fixes are applied, in this order.
         known: name -> a run that need not be made again.
         progress: called with a name when its run is there.
@@ -88,10 +88,10 @@ def run_fixes(
             runs[name] = known[name]
         else:
             *first, last = fixes or (None,)
-            faults = (*laboratory.faults, *map(_Fixed, first))
-            runs[name] = replace(laboratory, faults=faults).run(fix=last)
+            faults = (*faulty_system.faults, *map(_Fixed, first))
+            runs[name] = replace(faulty_system, faults=faults).run(fix=last)
         progress(name)
-    return FaultRuns(MappingProxyType(runs), laboratory.patient.seed)
+    return FaultRuns(MappingProxyType(runs), faulty_system.system.seed)
 
 
 def cured(history: TrainingHistory) -> bool:
@@ -110,12 +110,12 @@ def debug_values(seen: ProbeReport) -> Table:
 
 
 def fix_panel(step: OneStep) -> Panel:
-    """The sick step and the healthy one, with the report's lam_cov = 1.0 set in the sick one.
+    """The faulty step and the healthy one, with the report's lam_cov = 1.0 set in the faulty one.
 
     Args:
         step: from ``nan_gradients_step``.
     """
-    states = ((ALL_CASE, "sick"), (AS_IT_IS, "NaN gone"))
+    states = ((ALL_CASE, "faulty"), (AS_IT_IS, "NaN gone"))
     presets = [
         Preset(f"{key}_{number}", f"{said}, {title}", weights, _REPORTS_FIX, case, "does the gradient become a number?")
         for number, (case, said) in enumerate(states)
@@ -132,17 +132,17 @@ def fix_panel(step: OneStep) -> Panel:
 
 def fix_claims(runs: FaultRuns) -> tuple[Claim, ...]:
     """What the report's plan says of this run, and what the diagnosis says, beside the measured."""
-    sick, one, two, named, other, both = (runs.runs[name] for name in TRIED)
-    rise = TRAINER_AFTER_FIX["lam_cov"] - column(sick, "lam_cov")[0]
-    level = sick.val_loss[0] + rise * column(sick, "val_loss_nmse")[0]
+    faulty, one, two, named, other, both = (runs.runs[name] for name in TRIED)
+    rise = TRAINER_AFTER_FIX["lam_cov"] - column(faulty, "lam_cov")[0]
+    level = faulty.val_loss[0] + rise * column(faulty, "val_loss_nmse")[0]
     predicted = f"train 0; validation level at {level:.4f}, {rise:g} of its NMSE higher"
     same = named.epoch_records == both.epoch_records
     return (
         Claim(
             "lam_cov is being set to 0",
             "nothing in the trainer does that",
-            f"lam_cov {spoken_range(column(sick, 'lam_cov'))}",
-            any(value == 0 for value in column(sick, "lam_cov")),
+            f"lam_cov {spoken_range(column(faulty, 'lam_cov'))}",
+            any(value == 0 for value in column(faulty, "lam_cov")),
         ),
         Claim("Option 1, an explicit lam_cov = 1.0, cures the run", predicted, spoken_run(one), cured(one)),
         Claim("Option 2, guarded search weights, cures the run", predicted, spoken_run(two), cured(two)),
@@ -184,10 +184,10 @@ def fix_and_verify_finding(
         tests: the overfit test before and after.
         step, panel: one batch as it is and with every gradient NaN, and its panel.
     """
-    sick, one, two, named = (runs.runs[name] for name in (AS_RECORDED, OPTION_1, OPTION_2, NAMED))
+    faulty, one, two, named = (runs.runs[name] for name in (AS_RECORDED, OPTION_1, OPTION_2, NAMED))
     curing = [name for name in (OPTION_1, OPTION_2) if cured(runs.runs[name])]
     answer = [
-        f"The sick run reads {spoken_run(sick)}.",
+        f"The faulty run reads {spoken_run(faulty)}.",
         f"Under option 1 it reads {spoken_run(one)}; under option 2 {spoken_run(two)}.",
         f"The report's fix cures it under: {', '.join(curing)}." if curing else "Neither option cures it.",
         _what_the_diagnosis_says(diagnosis),
@@ -216,7 +216,7 @@ def fix_and_verify_finding(
         seed=runs.seed,
         command=command,
         sure=runs.how_sure,
-        summary=answer_of(runs, diagnosis, sick=AS_RECORDED, nan_gone=NAMED, all_counted=OTHER),
+        summary=answer_of(runs, diagnosis, faulty=AS_RECORDED, nan_gone=NAMED, all_counted=OTHER),
     )
 
 

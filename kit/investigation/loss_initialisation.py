@@ -25,8 +25,8 @@ from kit.investigation.fault_runs import (
 from kit.loss import CLASS_DEFAULT, TRAINER_AFTER_FIX
 from kit.panel import Panel
 from kit.plots import Evidence, compare_runs_evidence, evidence, look, new_axes
-from kit.probe import ProbeReport
 from kit.report import Finding, PanelSetting
+from kit.stepgraph import ProbeReport
 
 QUESTION = "Does a lam_cov that nobody passes make the train loss 0?"
 

@@ -18,7 +18,7 @@ from kit.loss import ALL_ZERO, TRAINER_AFTER_FIX
 from kit.panel import Panel
 from kit.plots import compare_runs_evidence
 from kit.report import Finding, PanelSetting
-from kit.training import Patient, TrainingHistory
+from kit.training import System, TrainingHistory
 
 QUESTION = "Is a zero loss weight the cause?"
 
@@ -35,13 +35,13 @@ _TELLING_NMSE = 0.05  # relative difference of validation NMSE below which a run
 
 
 def run_weight_settings(
-    patient: Patient,
+    system: System,
     settings: Mapping[str, Mapping[str, float]] = SETTINGS,
     *,
     progress: Callable[[str], None] | None = None,
 ) -> FaultRuns:
-    """Train the patient once per setting of the weights; network, data, seed and schedule are the same."""
-    return run_faults(patient, {name: Setup(weights=weights) for name, weights in settings.items()}, progress=progress)
+    """Train the system once per setting of the weights; network, data, seed and schedule are the same."""
+    return run_faults(system, {name: Setup(weights=weights) for name, weights in settings.items()}, progress=progress)
 
 
 def loss_weights_finding(

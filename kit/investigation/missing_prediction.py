@@ -31,7 +31,7 @@ from kit.panel import Panel
 from kit.plots import Evidence, compare_runs_evidence, evidence, layer_heatmap_evidence, look, new_axes
 from kit.plots.curves import legend_below
 from kit.report import Finding, PanelSetting
-from kit.training import Patient
+from kit.training import System
 
 QUESTION = "Does a missing R_blend make the train loss 0?"
 
@@ -66,11 +66,11 @@ class ZeroFactors:
     near: pd.DataFrame
 
 
-def study_zero_factors(patient: Patient, *, scales: tuple[float, ...] = SCALES, samples: int = 64) -> ZeroFactors:
+def study_zero_factors(system: System, *, scales: tuple[float, ...] = SCALES, samples: int = 64) -> ZeroFactors:
     """The covariance term at s times the factors of the fresh network, for each scale s."""
-    batch, loss = patient.batch(samples), patient.new_loss()
+    batch, loss = system.batch(samples), system.new_loss()
     with torch.no_grad():
-        factors = {key: value for key, value in patient.new_model()(batch.inputs).items() if key in _FACTORS}
+        factors = {key: value for key, value in system.new_model()(batch.inputs).items() if key in _FACTORS}
     rows = []
     for s in scales:
         scaled = {key: (s * value).requires_grad_() for key, value in factors.items()}
@@ -80,7 +80,7 @@ def study_zero_factors(patient: Patient, *, scales: tuple[float, ...] = SCALES, 
         rows.append({"scale of the factors": s, "covariance error": term.item(), "gradient norm": norm})
     N, T = batch.R_true.shape[-1], covariance.shrink(covariance.trace_norm(batch.R_true), batch.snr_db, loss.alpha0)
     white_noise = (1 - N / _energy(T)).mean().item()
-    seen = patient.validation
+    seen = system.validation
     T = covariance.shrink(covariance.trace_norm(seen.R_true), seen.snr_db, loss.alpha0)
     R = covariance.effective(seen.R_samp, seen.snr_db, loss.load, loss.alpha0)
     return ZeroFactors(white_noise, (_energy(R - T) / _energy(T)).mean().item(), pd.DataFrame(rows))

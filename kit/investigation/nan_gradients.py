@@ -27,7 +27,7 @@ from kit.investigation.ranking import rank_at_one_step
 from kit.panel import Panel, Preset, presets_of
 from kit.plots import Evidence, compare_runs_evidence, layer_heatmap_evidence
 from kit.report import Finding, PanelSetting
-from kit.training import Patient
+from kit.training import System
 
 QUESTION = "Do NaN gradients make the train loss 0?"
 
@@ -52,10 +52,10 @@ _ONE_OUTPUT = Reading(
 )
 
 
-def nan_gradients_step(patient: Patient, *, samples: int = 64) -> OneStep:
+def nan_gradients_step(system: System, *, samples: int = 64) -> OneStep:
     """One batch as it is, with every gradient NaN, and with NaN in the gradient of one output alone."""
     wider = replace(HYPOTHESIS, readings=(*HYPOTHESIS.readings, _ONE_OUTPUT))
-    return rank_at_one_step(patient, hypotheses=(wider,), samples=samples)
+    return rank_at_one_step(system, hypotheses=(wider,), samples=samples)
 
 
 def nan_gradients_presets(step: OneStep) -> list[Preset]:

@@ -16,7 +16,7 @@ from kit.diagnosis import Diagnosis, diagnose
 from kit.diagnosis.speech import sure_of
 from kit.faults import (
     Fault,
-    FaultyPatient,
+    FaultySystem,
     LossCountedOnStepsOnly,
     LossOutsideLoop,
     NanGradients,
@@ -26,9 +26,9 @@ from kit.faults import (
 )
 from kit.investigation.fault_runs import FaultRuns, is_level, reads_zero, shows_symptom, spoken_range, spoken_run
 from kit.plots import displayed_evidence
+from kit.recording import Trace, watch
 from kit.report import Finding, Table
-from kit.training import Patient, RunningLoss, TrainingHistory, TrainingLoop
-from kit.watch import Trace, watch
+from kit.training import RunningLoss, System, TrainingHistory, TrainingLoop
 
 QUESTION = "Which fault of the loop shows the report's symptom?"
 EPOCHS, TRIED_EPOCHS = 3, 2
@@ -120,33 +120,33 @@ class LoopFaults:
         return pd.DataFrame(rows).set_index("fault")
 
 
-def few_scenes_patient() -> Patient:
-    """The patient of the recorded run on a quarter of its scenes, still four batches an epoch; validation looks at averaged weights."""
-    whole = datasets.sick_patient()
+def few_scenes_system() -> System:
+    """The system of the recorded run on a quarter of its scenes, still four batches an epoch; validation looks at averaged weights."""
+    whole = datasets.reference_system()
     config = replace(whole.config, epochs=EPOCHS, batch_size=BATCH, ema_decay=_AVERAGED)
     return replace(whole, train=whole.train[:SCENES], validation=whole.validation[: SCENES // 2], config=config)
 
 
 def run_loop_faults(
-    patient: Patient,
+    system: System,
     faults: Mapping[str, tuple[Fault, ...]] = FAULTS,
     *,
     progress: Callable[[str], None] = lambda name: None,
 ) -> LoopFaults:
-    """Train the patient once per entry under a watch, diagnose each run, and try the fix of every cause that has a sign.
+    """Train the system once per entry under a watch, diagnose each run, and try the fix of every cause that has a sign.
 
     Args:
-        patient: what is trained, for the epochs of its config; the fixes are tried for two.
+        system: what is trained, for the epochs of its config; the fixes are tried for two.
         faults: name -> what is wrong.
         progress: called with a name when its run is there.
     """
     found = {}
     for name, applied in faults.items():
-        history, trace = _watched(patient, applied)
-        laboratory = FaultyPatient(patient, applied, epochs=min(patient.config.epochs, TRIED_EPOCHS))
-        found[name] = Watched(history, trace, diagnose(trace).confirmed_by(laboratory))
+        history, trace = _watched(system, applied)
+        faulty_system = FaultySystem(system, applied, epochs=min(system.config.epochs, TRIED_EPOCHS))
+        found[name] = Watched(history, trace, diagnose(trace).confirmed_by(faulty_system))
         progress(name)
-    return LoopFaults(MappingProxyType(found), patient.seed)
+    return LoopFaults(MappingProxyType(found), system.seed)
 
 
 def one_by_one(found: LoopFaults) -> Mapping[str, TrainingHistory]:
@@ -254,8 +254,8 @@ REMAINS = (
 )
 
 
-def _watched(patient: Patient, applied: tuple[Fault, ...]) -> tuple[TrainingHistory, Trace]:
-    loop = patient.new_loop()
+def _watched(system: System, applied: tuple[Fault, ...]) -> tuple[TrainingHistory, Trace]:
+    loop = system.new_loop()
     with all_applied(loop, *applied), watch(loop.model, loss=loop.loss) as run:
         history = loop.run()
     run.log(

@@ -21,7 +21,7 @@ def overfit_evidence(result: OverfitResult) -> Evidence:
         f"Line chart over {len(history.train_loss)} epochs. Train falls from {history.train_loss[0]:.3f} to {history.train_loss[-1]:.3f}, "
         f"validation on the same scenes from {history.val_loss[0]:.3f} to {history.val_loss[-1]:.3f}."
     )
-    caption = "Can the network learn the scenes by heart? Healthy: from 0.5 to 2.0 in the first epoch to below 0.5. Sick: level."
+    caption = "Can the network learn the scenes by heart? Healthy: from 0.5 to 2.0 in the first epoch to below 0.5. Faulty: level."
     return evidence(ax, alt, caption)
 
 

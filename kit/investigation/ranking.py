@@ -11,7 +11,7 @@ from kit.investigation.diagnosed import ranked_table
 from kit.panel import Panel
 from kit.plots import layer_heatmap_evidence, symptom_evidence
 from kit.report import Finding, PanelSetting, Table
-from kit.training import Patient, TrainingHistory, predict
+from kit.training import System, TrainingHistory, predict
 
 # as in the main phase of the report's trainer: R_blend holds 30 % of the sample covariance
 blended_predict = partial(predict, beta=0.3)
@@ -19,10 +19,10 @@ blended_predict = partial(predict, beta=0.3)
 QUESTION = "Why does the train loss read 0 while the validation loss does not change?"
 
 
-def rank_at_one_step(patient: Patient, *, hypotheses: Iterable[Hypothesis] = REPORT, samples: int = 64) -> OneStep:
-    """Every reading of the report's hypotheses (or of those given), tried on one batch of the patient's fresh network."""
+def rank_at_one_step(system: System, *, hypotheses: Iterable[Hypothesis] = REPORT, samples: int = 64) -> OneStep:
+    """Every reading of the report's hypotheses (or of those given), tried on one batch of the system's fresh network."""
     return at_one_step(
-        hypotheses, patient.new_model(), patient.new_loss(), patient.batch(samples), predict=blended_predict
+        hypotheses, system.new_model(), system.new_loss(), system.batch(samples), predict=blended_predict
     )
 
 

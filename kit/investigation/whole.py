@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kit import datasets
 from kit.diagnosis import diagnose, scoring
-from kit.faults import FaultyPatient, LossCountedOnStepsOnly, NanGradients
+from kit.faults import FaultySystem, LossCountedOnStepsOnly, NanGradients
 from kit.hypotheses import OneStep
 from kit.hypotheses.likelihoods import shipped_likelihoods
 from kit.investigation import loss_initialisation, missing_prediction, nan_gradients, zero_outputs
@@ -26,7 +26,7 @@ from kit.investigation.loss_weights import (
 )
 from kit.investigation.outside_the_report import (
     FAULTS,
-    few_scenes_patient,
+    few_scenes_system,
     outside_finding,
     run_loop_faults,
 )
@@ -35,12 +35,12 @@ from kit.investigation.ranking import rank_at_one_step, ranking_finding
 from kit.loss import COVARIANCE_ONLY
 from kit.panel import Panel, presets_of
 from kit.report import Finding, PanelSetting, Written, write_html
-from kit.training import Patient, TrainingHistory, overfit_test
+from kit.training import System, TrainingHistory, overfit_test
 
 _FAULT_SETUPS = tuple(
     module.SETUPS for module in (loss_initialisation, missing_prediction, zero_outputs, nan_gradients)
 )
-# reading and probing, the runs, the fixed sick run, the runs with faults, the fixes with their interventions, the loop, the overfit test,
+# reading and probing, the runs, the fixed faulty run, the runs with faults, the fixes with their interventions, the loop, the overfit test,
 # the bench
 STAGES = 5 + len(SETTINGS) + sum(map(len, _FAULT_SETUPS)) + len(TRIED) + len(FAULTS)
 OVERFIT_SAMPLES = 512
@@ -61,31 +61,31 @@ def investigate(
         command: shown on the page as the way to see it again.
         progress: called with a stage's name when it is done.
     """
-    run, patient = datasets.load_sick_run(), datasets.sick_patient()
-    step = rank_at_one_step(patient)
+    run, system = datasets.load_faulty_run(), datasets.reference_system()
+    step = rank_at_one_step(system)
     progress("five hypotheses at one step")
 
-    weight_runs = run_weight_settings(patient, progress=lambda name: progress(f"training: {name}"))
-    fixed = datasets.make_sick_run(lam_cov=1.0)
-    progress("the report's fix on the sick run")
+    weight_runs = run_weight_settings(system, progress=lambda name: progress(f"training: {name}"))
+    fixed = datasets.make_faulty_run(lam_cov=1.0)
+    progress("the report's fix on the faulty run")
 
-    nan_step = nan_gradients.nan_gradients_step(patient)
+    nan_step = nan_gradients.nan_gradients_step(system)
     panel = page_panel(step, nan_step)
     ranking = ranking_finding(run, step, panel, command=command, diagnosis=diagnose(run))
     no_cov = PanelSetting(AS_IT_IS, SETTINGS[NO_COV])
     weights = loss_weights_finding(weight_runs, run, fixed, no_cov, command=command)
     known = {AS_IT_IS: weight_runs.runs[AS_REPORTED]}
     if quick:
-        patient = replace(patient, config=replace(patient.config, epochs=QUICK_EPOCHS))
-        known = {AS_IT_IS: patient.run()}
-    faults = _fault_findings(patient, step, nan_step, known, command, progress)
+        system = replace(system, config=replace(system.config, epochs=QUICK_EPOCHS))
+        known = {AS_IT_IS: system.run()}
+    faults = _fault_findings(system, step, nan_step, known, command, progress)
 
-    mended = _fix_finding(patient, nan_step, run, {} if quick else {OPTION_1: fixed}, command, progress)
+    mended = _fix_finding(system, nan_step, run, {} if quick else {OPTION_1: fixed}, command, progress)
 
     outside = _outside_finding(quick, command, progress)
 
     samples, epochs = (64, 4) if quick else (OVERFIT_SAMPLES, OVERFIT_EPOCHS)
-    healthy = replace(Patient.admit(seed=0, samples=samples), weights=COVARIANCE_ONLY)
+    healthy = replace(System.generate(seed=0, samples=samples), weights=COVARIANCE_ONLY)
     result = overfit_test(healthy.new_model(), healthy.new_loss(), healthy.train, epochs=epochs)
     overfit = overfit_finding(result, command=command, seed=healthy.seed, complete=not quick)
     progress("overfit test")
@@ -96,7 +96,7 @@ def investigate(
 
 
 def _fix_finding(
-    patient: Patient,
+    system: System,
     step: OneStep,
     run: TrainingHistory,
     known: Mapping[str, TrainingHistory],
@@ -104,12 +104,12 @@ def _fix_finding(
     progress: Callable[[str], None],
 ) -> Finding:
     """The report's action plan on the recorded run, and the fix of what the diagnosis names."""
-    laboratory = FaultyPatient(patient, (NanGradients(), LossCountedOnStepsOnly()), epochs=patient.config.epochs)
+    faulty_system = FaultySystem(system, (NanGradients(), LossCountedOnStepsOnly()), epochs=system.config.epochs)
     runs = run_fixes(
-        laboratory, known={AS_RECORDED: run, **known}, progress=lambda name: progress(f"the sick run: {name}")
+        faulty_system, known={AS_RECORDED: run, **known}, progress=lambda name: progress(f"the faulty run: {name}")
     )
-    diagnosis = diagnose(run).confirmed_by(replace(laboratory, epochs=QUICK_EPOCHS))
-    tests = overfit_before_and_after(laboratory)
+    diagnosis = diagnose(run).confirmed_by(replace(faulty_system, epochs=QUICK_EPOCHS))
+    tests = overfit_before_and_after(faulty_system)
     progress("interventions")
     setting = PanelSetting(nan_gradients.ALL_CASE, SETTINGS[FIXED])
     return fix_and_verify_finding(runs, diagnosis, tests, step, setting, command=command)
@@ -117,7 +117,7 @@ def _fix_finding(
 
 def _outside_finding(quick: bool, command: str, progress: Callable[[str], None]) -> Finding:
     """Faults of the loop, which the report does not name."""
-    few = few_scenes_patient()
+    few = few_scenes_system()
     if quick:
         few = replace(few, config=replace(few.config, epochs=QUICK_EPOCHS))
     found = run_loop_faults(few, progress=lambda name: progress(f"the loop: {name}"))
@@ -125,7 +125,7 @@ def _outside_finding(quick: bool, command: str, progress: Callable[[str], None])
 
 
 def _fault_findings(
-    patient: Patient,
+    system: System,
     step: OneStep,
     nan_step: OneStep,
     known: Mapping[str, TrainingHistory],
@@ -135,7 +135,7 @@ def _fault_findings(
     """Hypotheses 2 to 5, in the order of the report."""
 
     def runs(setups: Mapping[str, Setup]) -> FaultRuns:
-        return run_faults(patient, setups, known=known, progress=lambda name: progress(f"training: {name}"))
+        return run_faults(system, setups, known=known, progress=lambda name: progress(f"training: {name}"))
 
     initialisation = loss_initialisation.loss_initialisation_finding(
         runs(loss_initialisation.SETUPS), step, PanelSetting(AS_IT_IS, SETTINGS[NO_COV]), command=command
@@ -143,14 +143,14 @@ def _fault_findings(
     missing = missing_prediction.missing_prediction_finding(
         runs(missing_prediction.SETUPS),
         step,
-        missing_prediction.study_zero_factors(patient),
+        missing_prediction.study_zero_factors(system),
         PanelSetting(missing_prediction.ABSENT_ZERO),
         command=command,
     )
     zeros = zero_outputs.zero_outputs_finding(
         runs(zero_outputs.SETUPS),
         step,
-        zero_outputs.predicted_at_zero(patient.batch()),
+        zero_outputs.predicted_at_zero(system.batch()),
         PanelSetting(zero_outputs.CASE),
         command=command,
     )

@@ -15,8 +15,8 @@ from kit.investigation.diagnosed import causes_table
 from kit.investigation.fault_runs import is_level, reads_zero, spoken_range
 from kit.panel import Panel
 from kit.plots import Evidence, compare_runs_evidence
+from kit.recording import Trace
 from kit.report import Finding, Table
-from kit.watch import Trace
 
 QUESTION = "Why does my own run read 0?"
 _COUNTS: Mapping[str, str] = MappingProxyType(
@@ -92,14 +92,14 @@ def own_run_finding(
         panel: on the terms of the script's own loss.
         about: further fields of the finding.
     """
-    (_, sick), (name, mended) = runs.items()
-    before, after = Displayed.by(sick), Displayed.by(mended)
+    (_, faulty), (name, mended) = runs.items()
+    before, after = Displayed.by(faulty), Displayed.by(mended)
     gone = not reads_zero(after.train_loss) and not is_level(after.val_loss)
     top = diagnosis.top
     cause = "names no cause" if top is None else f"names “{top.plain}” ({sure_of(diagnosis, top)})"
     answer = (
         f"The script reads train {spoken_range(before.train_loss)}, validation {spoken_range(before.val_loss)}; it made "
-        f"{int(sick.epochs['steps'].sum())} optimizer steps. The diagnosis {cause}. The run “{name}” reads train "
+        f"{int(faulty.epochs['steps'].sum())} optimizer steps. The diagnosis {cause}. The run “{name}” reads train "
         f"{spoken_range(after.train_loss)}, validation {spoken_range(after.val_loss)}, with {int(mended.epochs['steps'].sum())} steps."
     )
     return Finding(
@@ -108,7 +108,7 @@ def own_run_finding(
         verdict="refuted" if gone else "open",
         answer=answer,
         evidence=(
-            four_counts(sick),
+            four_counts(faulty),
             causes_table(diagnosis),
             before_after_evidence(runs),
             before_after(runs),

@@ -72,7 +72,7 @@ class Events:
         self.entries: dict[str, Entry] = {}  # in order
         self.left_out: list[str] = []
         for number, event, digest in db.execute("SELECT number, event, digest FROM events ORDER BY number"):
-            self._admit(len(event) if isinstance(event, bytes) else 0)
+            self._generate(len(event) if isinstance(event, bytes) else 0)
             try:
                 self._apply(number, _checked(event, digest))
             except ValueError as error:
@@ -95,7 +95,7 @@ class Events:
             head |= {part: content["finding"].get(part) for part in ("question", "verdict")} | {"digest": _digest(body)}
         _texts(head)
         text = _json(head)
-        self._admit(len(text), len(body or ""))
+        self._generate(len(text), len(body or ""))
         row = (text, _digest(text), body)
         number = self._db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?)", row).lastrowid
         self._apply(number or 0, head)
@@ -111,7 +111,7 @@ class Events:
                 "Remove the entry, or put back a copy of the file."
             ) from error
 
-    def _admit(self, size: int, body: int = 0) -> None:
+    def _generate(self, size: int, body: int = 0) -> None:
         self._size += size + 100
         if max(self._size, size + body, 32 * size) > LARGEST:
             most = f"at most {LARGEST >> 20} MB in one finding and in all notes, {LARGEST >> 25} MB in one note"

@@ -15,7 +15,7 @@ from kit.live.plain_loop import PlainLoop
 from kit.live.record import Record
 from kit.live.session import FaultOffer, Turn, plan_faults
 from kit.live.verdict_line import diagnosis_line
-from kit.probe import DecompositionError, ProbeReport
+from kit.stepgraph import DecompositionError, ProbeReport
 
 _TURN = ("terms", "grad_norm", "lr", "train_loss", "val_loss")
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.probe import ProbeReport, probe
+from kit.stepgraph import ProbeReport, probe
 
 
 class PlainLoop:

@@ -1,4 +1,4 @@
-"""`PatientSession`: our own system as a live session, with every fault of the kit."""
+"""`SystemSession`: our own system as a live session, with every fault of the kit."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from kit.live.session import FaultOffer, Turn, plan_faults
 from kit.live.stepped_loop import SteppedLoop
 from kit.live.verdict_line import diagnosis_line
 from kit.loss import WEIGHT_NAMES, UltimateHybridLoss, ZeroWeightWarning
-from kit.probe import DecompositionError, ProbeReport, probe
-from kit.training import Patient, TrainingHistory, apply_hpo_loss_weights
+from kit.stepgraph import DecompositionError, ProbeReport, probe
+from kit.training import System, TrainingHistory, apply_hpo_loss_weights
 
 # a configuration that asks for a 0 gets one; of other faults nobody asked for what they do
 _ASKED_FOR = "loss_weights"
 
 
-class PatientSession:
-    """Train a patient batch by batch, with any of the kit's faults, and probe it every `probe_every` batches and at every stop.
+class SystemSession:
+    """Train a system batch by batch, with any of the kit's faults, and probe it every `probe_every` batches and at every stop.
 
-    patient:      what is trained, from a fresh network, for the epochs of its config
+    system:      what is trained, from a fresh network, for the epochs of its config
     probe_every:  batches between two probes; a probe costs about ten training steps
     probe_batch:  scenes that are probed, always the same: the first of the training data
     likelihoods:  of the diagnosis; the shipped ones unless given
     about:        key of a hypothesis, or several: the faults that make it true come first in the menu, and are named beside it
-    epochs:       how long, if not as long as the patient's config says: a sitting needs more than a recorded run
+    epochs:       how long, if not as long as the system's config says: a sitting needs more than a recorded run
 
-    As long as nothing is changed, `history()` is what `patient.run()` returns, bit by bit. Several faults may be on at once;
+    As long as nothing is changed, `history()` is what `system.run()` returns, bit by bit. Several faults may be on at once;
     they are undone exactly, in reverse order. A fault that overwrites parameters gives them back as they were before it came.
     """
 
     def __init__(
         self,
-        patient: Patient,
+        system: System,
         *,
         title: str = "Train while you drag",
         probe_every: int = 20,
@@ -54,9 +54,9 @@ class PatientSession:
         if probe_every < 1:
             raise ValueError(f"probe_every should be >= 1. Found probe_every = {probe_every}.")
         if epochs is not None:
-            patient = replace(patient, config=replace(patient.config, epochs=epochs))
-        self.patient, self.title, self.probe_every = patient, title, probe_every
-        self._probed_batch = patient.batch(min(probe_batch or patient.config.batch_size, len(patient.train)))
+            system = replace(system, config=replace(system.config, epochs=epochs))
+        self.system, self.title, self.probe_every = system, title, probe_every
+        self._probed_batch = system.batch(min(probe_batch or system.config.batch_size, len(system.train)))
         self._likelihoods = likelihoods
         self.terms = {weight: term for term, weight in WEIGHT_NAMES.items()}
         self._about = (about,) if isinstance(about, str) else tuple(about)
@@ -69,12 +69,10 @@ class PatientSession:
         self.reset()
 
     def reset(self) -> None:
-        """A fresh network of the same seed, the same order of batches, no fault, the patient's weights."""
+        """A fresh network of the same seed, the same order of batches, no fault, the system's weights."""
         self._on.clear()
-        patient = self.patient
-        self.loop = SteppedLoop(
-            patient.new_model(), patient.new_loss(), patient.train, patient.config, patient.validation
-        )
+        system = self.system
+        self.loop = SteppedLoop(system.new_model(), system.new_loss(), system.train, system.config, system.validation)
         self.loop.begin()
         self.faults = tuple(self._offer(fault) for fault in self._known.values())
         self._record = Record()
@@ -189,7 +187,7 @@ class PatientSession:
             "term_weights": dict(WEIGHT_NAMES),
         }
         if not any(fault.hypothesis == _ASKED_FOR for fault, _, _ in self._on):
-            asked = {**self.patient.weights, **self.patient.config.search_weights, **self.loop.at.asked}
+            asked = {**self.system.weights, **self.system.config.search_weights, **self.loop.at.asked}
             facts["weights_asked"] = facts["weights_at_entry"] = {
                 name: value for name, value in asked.items() if name in self.terms
             }

@@ -28,7 +28,7 @@ class Evidence:
     Attributes:
         png: the picture.
         alt: what a reader who does not see it should know: the question, the answer, the numbers.
-        caption: the question it answers and what healthy and sick look like.
+        caption: the question it answers and what healthy and faulty look like.
         width: pixels on the page.
         numbers: what was drawn, column name -> values of one length; offered as CSV on the exported page.
     """

@@ -95,9 +95,9 @@ def layer_heatmap_evidence(report: Pathed) -> Evidence:
         for i, name in enumerate(report.names)
     }
     parts = "; ".join(f"{name}: {', '.join(groups) or 'none'}" for name, groups in reached.items())
-    sick = [name for i, name in enumerate(report.names) if (paths[:, i] & ~np.isfinite(norms[:, i])).any()]
-    if sick:
-        parts += f". Not finite: {', '.join(sick)}"
+    faulty = [name for i, name in enumerate(report.names) if (paths[:, i] & ~np.isfinite(norms[:, i])).any()]
+    if faulty:
+        parts += f". Not finite: {', '.join(faulty)}"
     caption = (
         "Which layer learns from which term? Unweighted gradient norms. Healthy: every layer has a number from some term. "
         "Faint: small. Hatched: the term has no path to the layer. A framed 0: it has a path, but its gradient is exactly 0."

@@ -1,18 +1,18 @@
-"""Training the patient: schedules, hygiene, the loop, the overfit protocol."""
+"""Training the system: schedules, hygiene, the loop, the overfit protocol."""
 
 from kit.training.config import TrainingConfig
 from kit.training.history import TrainingHistory
 from kit.training.loop import NoStepTaken, RunningLoss, TrainingLoop, predict, train
 from kit.training.overfit import OverfitResult, overfit_test
-from kit.training.patient import Patient
 from kit.training.sanitise import gradient_norm, replace_nan_gradients, step_allowed
 from kit.training.schedule import apply_hpo_loss_weights, blend_beta, update_structure_loss_weights
+from kit.training.system import System
 
 __all__ = [
     "NoStepTaken",
     "OverfitResult",
-    "Patient",
     "RunningLoss",
+    "System",
     "TrainingConfig",
     "TrainingHistory",
     "TrainingLoop",

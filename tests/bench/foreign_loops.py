@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from kit.hypotheses.likelihoods import NONE
-from kit.watch import Trace, watch
+from kit.recording import Trace, watch
 from tests.bench.programs import PROGRAMS, Program, Setting
 from tests.bench.trial import Split, Trial
 

@@ -12,8 +12,8 @@ from kit.array import PlanarArray
 from kit.diagnosis.scoring import OWN_LOOP
 from kit.hypotheses.likelihoods import NONE
 from kit.loss import TRAINER_AFTER_FIX, ZeroWeightWarning
-from kit.training import Patient, TrainingConfig
-from kit.watch import Trace, watch
+from kit.recording import Trace, watch
+from kit.training import System, TrainingConfig
 from tests.bench.trial import Split, Trial
 
 
@@ -40,7 +40,7 @@ _EPOCHS, _BATCHES = 4, 4
 
 
 @dataclass(frozen=True)
-class Sickness:
+class Combination:
     """Faults applied together, and the hypothesis they make true; "none" where nothing is broken by them.
 
     configured: weights that a configuration with this fault in it asks for.
@@ -52,53 +52,53 @@ class Sickness:
     configured: Mapping[str, float] = field(default_factory=dict)
 
 
-def _sick(*applied: faults.Fault, configured: Mapping[str, float] | None = None) -> Sickness:
-    return Sickness(" + ".join(fault.key for fault in applied), applied, applied[0].hypothesis, configured or {})
+def _faulty(*applied: faults.Fault, configured: Mapping[str, float] | None = None) -> Combination:
+    return Combination(" + ".join(fault.key for fault in applied), applied, applied[0].hypothesis, configured or {})
 
 
-SICKNESSES = (
-    Sickness("as it is", (), NONE),
+COMBINATIONS = (
+    Combination("as it is", (), NONE),
     # a weight that is not set keeps its value, and a sum over taken steps is the sum when every step is taken
-    Sickness("schedule_omits_lam_cov", (faults.ScheduleOmitsLamCov(),), NONE),
-    Sickness("loss_counted_on_steps_only", (faults.LossCountedOnStepsOnly(),), NONE),
-    _sick(faults.AllWeightsZero(), configured=dict.fromkeys(TRAINER_AFTER_FIX, 0.0)),
-    _sick(faults.LamCovZero(), configured={"lam_cov": 0.0}),
-    _sick(faults.TermsCancel()),
-    _sick(faults.WeightNotPassed()),
-    _sick(faults.SearchSetsLamCovZero()),
-    _sick(faults.BlendMissing()),
-    _sick(faults.BlendMissingFactorsZero()),
-    _sick(faults.FactorHeadsZero()),
-    _sick(faults.HeadsStartAtZero()),
-    _sick(faults.AllOutputsZero()),
-    _sick(faults.NanGradients()),
-    Sickness("nan_gradients in one head", (faults.NanGradients(prefix="heads.k_logits"),), "nan_gradients"),
-    _sick(faults.NanLossReadAsZero()),
-    _sick(faults.NanGradients(), faults.LossCountedOnStepsOnly()),
-    _sick(faults.LossOutsideLoop()),
-    _sick(faults.WarmUpAtZero()),
+    Combination("schedule_omits_lam_cov", (faults.ScheduleOmitsLamCov(),), NONE),
+    Combination("loss_counted_on_steps_only", (faults.LossCountedOnStepsOnly(),), NONE),
+    _faulty(faults.AllWeightsZero(), configured=dict.fromkeys(TRAINER_AFTER_FIX, 0.0)),
+    _faulty(faults.LamCovZero(), configured={"lam_cov": 0.0}),
+    _faulty(faults.TermsCancel()),
+    _faulty(faults.WeightNotPassed()),
+    _faulty(faults.SearchSetsLamCovZero()),
+    _faulty(faults.BlendMissing()),
+    _faulty(faults.BlendMissingFactorsZero()),
+    _faulty(faults.FactorHeadsZero()),
+    _faulty(faults.HeadsStartAtZero()),
+    _faulty(faults.AllOutputsZero()),
+    _faulty(faults.NanGradients()),
+    Combination("nan_gradients in one head", (faults.NanGradients(prefix="heads.k_logits"),), "nan_gradients"),
+    _faulty(faults.NanLossReadAsZero()),
+    _faulty(faults.NanGradients(), faults.LossCountedOnStepsOnly()),
+    _faulty(faults.LossOutsideLoop()),
+    _faulty(faults.WarmUpAtZero()),
 )
 
 
 def own_loop_trials() -> Iterator[Trial]:
     for setting in SETTINGS:
         for seed in SEEDS[setting.split]:
-            for sickness in SICKNESSES:
+            for combination in COMBINATIONS:
                 yield Trial(
                     OWN_LOOP,
-                    sickness.name,
-                    sickness.truth,
+                    combination.name,
+                    combination.truth,
                     setting.name,
                     seed,
                     setting.split,
-                    partial(record, setting, sickness, seed),
+                    partial(record, setting, combination, seed),
                 )
 
 
-def record(setting: Setting, sickness: Sickness, seed: int) -> Trace:
-    """Train one patient with these faults under observation."""
+def record(setting: Setting, combination: Combination, seed: int) -> Trace:
+    """Train one system with these faults under observation."""
     samples = _BATCHES * setting.batch
-    patient = Patient.admit(
+    system = System.generate(
         seed=seed, samples=samples, validation_samples=setting.batch, array=PlanarArray(*setting.array)
     )
     config = TrainingConfig(
@@ -110,11 +110,11 @@ def record(setting: Setting, sickness: Sickness, seed: int) -> Trace:
         structure_schedule=False,
         seed=seed,
     )
-    loop = replace(patient, weights=setting.weights, config=config).new_loop()
+    loop = replace(system, weights=setting.weights, config=config).new_loop()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZeroWeightWarning)  # zero weights are the point here
-        with faults.all_applied(loop, *sickness.faults):
-            with watch(loop.model, loss=loop.loss, weights=_asked(setting, sickness, seed)) as run:
+        with faults.all_applied(loop, *combination.faults):
+            with watch(loop.model, loss=loop.loss, weights=_asked(setting, combination, seed)) as run:
                 history = loop.run()
             run.log(
                 epoch=[r["epoch"] for r in history.epoch_records],
@@ -124,12 +124,12 @@ def record(setting: Setting, sickness: Sickness, seed: int) -> Trace:
     return run.trace
 
 
-def _asked(setting: Setting, sickness: Sickness, seed: int) -> Mapping[str, float] | None:
+def _asked(setting: Setting, combination: Combination, seed: int) -> Mapping[str, float] | None:
     """What a user would say was asked for: what was wanted, or (with odd seeds) nothing, as most do.
 
     Wrong weights by configuration are what the configuration asks for; a weight lost on the way is not, and without the
     configuration nobody can tell it from a choice, so there it is always given.
     """
-    if sickness.truth == "loss_initialisation":
+    if combination.truth == "loss_initialisation":
         return setting.weights
-    return None if seed % 2 else {**setting.weights, **sickness.configured}
+    return None if seed % 2 else {**setting.weights, **combination.configured}

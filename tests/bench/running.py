@@ -22,7 +22,7 @@ from tests.bench.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[2]
 # what decides the answers of a run; a change of it makes stored runs stale
-_PARTS = ("watch", "hypotheses", "faults", "training", "loss", "covariance", "probe", "model.py", "array.py")
+_PARTS = ("recording", "hypotheses", "faults", "training", "loss", "covariance", "stepgraph", "model.py", "array.py")
 _SOURCES = (*(f"kit/{name}" for name in _PARTS), "tests/bench")
 
 

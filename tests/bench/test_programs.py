@@ -295,8 +295,8 @@ def test_stale_validation(program, run):
 @each(with_fault("nan_gradients"))
 def test_nan_gradients(program, run):
     _, _, seen = run(program)
-    sick = [not b.finite or not math.isfinite(b.value) for b in seen.backwards]
-    assert all(sick) or seen.replaced >= len(seen.backwards)
+    faulty = [not b.finite or not math.isfinite(b.value) for b in seen.backwards]
+    assert all(faulty) or seen.replaced >= len(seen.backwards)
 
 
 @each(with_fault("loss_weights"))

@@ -144,9 +144,9 @@ def _percent(share):
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
-def test_the_recorded_sick_run_has_its_true_cause():
+def test_the_recorded_faulty_run_has_its_true_cause():
     import kit
 
-    got = diagnose(kit.load_sick_run())
+    got = diagnose(kit.load_faulty_run())
     assert (got.verdict, got.top.key) == ("fault", "nan_gradients")
-    assert kit.load_sick_run().settings["faults"][0] == got.top.key
+    assert kit.load_faulty_run().settings["faults"][0] == got.top.key

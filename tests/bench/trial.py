@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kit.hypotheses.likelihoods import NONE
-from kit.watch import Trace
+from kit.recording import Trace
 
 Split = Literal["calibration", "evaluation"]
 

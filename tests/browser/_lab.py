@@ -41,8 +41,8 @@ _FEW_SCENES = """
 def _use_few_scenes():
     import kit
     from tests.training._runs import few_scenes
-    patient = few_scenes()
-    kit.sick_patient = kit.datasets.sick_patient = lambda: patient
+    system = few_scenes()
+    kit.reference_system = kit.datasets.reference_system = lambda: system
 _use_few_scenes()
 del _use_few_scenes
 """

@@ -23,8 +23,8 @@ presets = [Preset(f"zero_{name}", f"{name} is 0", {name: 0.0}, f"Hypothesis {i %
 kit.Panel(states, presets=presets)"""
 LIVE = """\
 import kit
-patient = kit.Patient.admit(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
-panel = kit.LivePanel(kit.PatientSession(patient, probe_every=15))
+system = kit.System.generate(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
+panel = kit.LivePanel(kit.SystemSession(system, probe_every=15))
 display(panel, kit.findings.at("journal").view(panel))"""
 FEW = """\
 import kit, torch

@@ -11,31 +11,31 @@ import torch
 
 import kit
 from kit.hypotheses import REPORT
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 FORWARD = partial(kit.predict, beta=0.3)
 
 
 @pytest.fixture(scope="module")
-def patient():
-    return small_patient()
+def system():
+    return small_system()
 
 
 @pytest.fixture(scope="module")
-def step(patient):
-    return kit.hypotheses.at_one_step(REPORT, patient.new_model(), patient.new_loss(), patient.batch(), predict=FORWARD)
+def step(system):
+    return kit.hypotheses.at_one_step(REPORT, system.new_model(), system.new_loss(), system.batch(), predict=FORWARD)
 
 
 def _trial(step, key):
     return next(trial for trial in step.trials if trial.key == key)
 
 
-def _loss_under(patient, change=lambda prediction: prediction, **weights) -> float:
+def _loss_under(system, change=lambda prediction: prediction, **weights) -> float:
     """The second way: build the altered predictions by hand and call the loss."""
-    loss = patient.with_weights(**weights).new_loss()
+    loss = system.with_weights(**weights).new_loss()
     with torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", kit.ZeroWeightWarning)
-        return loss(change(FORWARD(patient.new_model(), patient.batch())), patient.batch().target).item()
+        return loss(change(FORWARD(system.new_model(), system.batch())), system.batch().target).item()
 
 
 def test_the_priors_are_the_reports():
@@ -50,13 +50,13 @@ def test_the_priors_are_the_reports():
     ]
 
 
-def test_weights_are_answered_as_the_loss_answers(patient, step):
-    assert _trial(step, "as_it_is").loss == pytest.approx(_loss_under(patient), rel=1e-5)
-    assert _trial(step, "lam_cov_zero").loss == pytest.approx(_loss_under(patient, lam_cov=0.0), rel=1e-5)
+def test_weights_are_answered_as_the_loss_answers(system, step):
+    assert _trial(step, "as_it_is").loss == pytest.approx(_loss_under(system), rel=1e-5)
+    assert _trial(step, "lam_cov_zero").loss == pytest.approx(_loss_under(system, lam_cov=0.0), rel=1e-5)
     assert _trial(step, "search_sets_zero").loss == _trial(step, "lam_cov_zero").loss
 
 
-def test_altered_predictions_are_what_the_reading_says(patient, step):
+def test_altered_predictions_are_what_the_reading_says(system, step):
     factors = ("cov_fact_angle", "cov_fact_range")
 
     def no_blend(prediction):
@@ -73,7 +73,7 @@ def test_altered_predictions_are_what_the_reading_says(patient, step):
         ("no_blend_zero_factors", zero_factors),
         ("all_outputs_zero", all_zero),
     ):
-        assert _trial(step, key).loss == pytest.approx(_loss_under(patient, change), rel=1e-5), key
+        assert _trial(step, key).loss == pytest.approx(_loss_under(system, change), rel=1e-5), key
 
 
 def test_only_all_weights_zero_reads_zero(step):
@@ -101,7 +101,7 @@ def test_the_table_has_a_row_for_every_reading(step):
     assert "90%" in step.table["report's prior"].tolist()
 
 
-def test_a_hypothesis_of_ones_own_is_one_object(patient):
+def test_a_hypothesis_of_ones_own_is_one_object(system):
     """A sixth claim needs nothing but data."""
     sixth = kit.hypotheses.Hypothesis(
         key="half_everything",
@@ -112,7 +112,7 @@ def test_a_hypothesis_of_ones_own_is_one_object(patient):
         readings=(kit.hypotheses.Reading("halved", "all halved", weights=lambda w: {k: v / 2 for k, v in w.items()}),),
         fix="double it",
     )
-    step = kit.hypotheses.at_one_step([sixth], patient.new_model(), patient.new_loss(), patient.batch())
+    step = kit.hypotheses.at_one_step([sixth], system.new_model(), system.new_loss(), system.batch())
     assert step.trials[1].loss == pytest.approx(step.trials[0].loss / 2, rel=1e-12)
 
 

@@ -12,7 +12,7 @@ import kit
 from kit import faults
 from kit.hypotheses import ALL
 from kit.training import TrainingHistory
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 FAULTS = {fault.key: fault for fault in vars(faults).values() if isinstance(fault, type) and hasattr(fault, "key")}
 PREDICTED = [(h, key) for h in ALL for key in h.symptoms or ()]
@@ -20,8 +20,8 @@ PREDICTED = [(h, key) for h in ALL for key in h.symptoms or ()]
 
 def _run(fault: faults.Fault) -> tuple[TrainingHistory, list[float]]:
     """A few epochs with the fault, and the share of exactly zero gradient tensors after each backward pass."""
-    patient = small_patient(epochs=3, structure_schedule=False)
-    loop = patient.with_weights(lam_cov=1.0).new_loop()
+    system = small_system(epochs=3, structure_schedule=False)
+    loop = system.with_weights(lam_cov=1.0).new_loop()
     shares = []
     with fault.applied_to(loop), warnings.catch_warnings():
         warnings.simplefilter("ignore", kit.ZeroWeightWarning)
@@ -76,18 +76,18 @@ def test_the_fix_of_each_hypothesis_removes_what_its_faults_do():
     for key, fault in FAULTS.items():
         if fault.hypothesis == "wrong_number":
             continue
-        laboratory = faults.FaultyPatient(small_patient(structure_schedule=False), (fault(),), epochs=2)
+        faulty_system = faults.FaultySystem(small_system(structure_schedule=False), (fault(),), epochs=2)
         from kit.diagnosis import Shown
         from kit.hypotheses import POLICY
 
-        before, after = Shown.by(laboratory.run(), POLICY), Shown.by(laboratory.run(fault.hypothesis), POLICY)
+        before, after = Shown.by(faulty_system.run(), POLICY), Shown.by(faulty_system.run(fault.hypothesis), POLICY)
         assert not after.symptoms, (key, after)
         assert isinstance(before.train, str)
 
 
-def test_a_laboratory_knows_its_fixes_and_starts_anew():
-    laboratory = faults.FaultyPatient(small_patient(), (faults.NanGradients(),), epochs=1)
-    assert laboratory.run().train_loss == laboratory.run().train_loss
+def test_a_faulty_system_knows_its_fixes_and_starts_anew():
+    faulty_system = faults.FaultySystem(small_system(), (faults.NanGradients(),), epochs=1)
+    assert faulty_system.run().train_loss == faulty_system.run().train_loss
     with pytest.raises(KeyError, match="fix should be one of loss_weights"):
-        laboratory.run(fix="prayer")
-    assert replace(laboratory, epochs=2).run().epochs.shape[0] == 2
+        faulty_system.run(fix="prayer")
+    assert replace(faulty_system, epochs=2).run().epochs.shape[0] == 2

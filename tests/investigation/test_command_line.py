@@ -66,7 +66,7 @@ def investigated(tmp_path_factory) -> tuple[Path, list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kit.investigation.investigate", counted)
-        patch.setattr("kit.datasets.sick_patient", lambda: few)
+        patch.setattr("kit.datasets.reference_system", lambda: few)
         assert main(["investigate", "--quick", "--out", str(path)]) == 0
     return path, stages
 
@@ -107,7 +107,7 @@ def test_the_page_answers_its_title_with_the_numbers_of_its_record(page):
     """The box above the contents: steps and losses are counted again from the recorded run."""
     html = page.read_text(encoding="utf-8")
     box = html[html.index('<section class="summary"') : html.index('<nav class="contents"')]
-    steps = kit.load_sick_run().step_records
+    steps = kit.load_faulty_run().step_records
     losses = [step["loss"] for step in steps]
     assert f"NaN in all {len(steps)} batches" in box and "printed a train loss of 0" in box
     assert f"{sum(step['stepped'] for step in steps)} of {len(steps)} steps taken" in box
@@ -209,7 +209,7 @@ def test_missing_data_is_an_error_that_says_what_to_do(capsys, monkeypatch, tmp_
 def test_data_is_written_where_asked(tmp_path, capsys):
     assert main(["data", "--folder", str(tmp_path)]) == 0
     assert (tmp_path / "scenes.npz").read_bytes() == (ROOT / "data" / "scenes.npz").read_bytes()
-    assert (tmp_path / "sick_run.json").is_file()
+    assert (tmp_path / "faulty_run.json").is_file()
     assert "scenes.npz" in capsys.readouterr().out
 
 

@@ -19,20 +19,20 @@ from kit.investigation import (
     run_weight_settings,
 )
 from kit.investigation.loss_weights import SETTINGS, shows_symptom
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
-def sick(**weights: float) -> kit.TrainingHistory:
-    loop = small_patient(structure_schedule=False).with_weights(**weights).new_loop()
+def faulty(**weights: float) -> kit.TrainingHistory:
+    loop = small_system(structure_schedule=False).with_weights(**weights).new_loop()
     with faults.all_applied(loop, faults.NanGradients(), faults.LossCountedOnStepsOnly()):
         return loop.run()
 
 
 @pytest.fixture(scope="module")
 def step():
-    patient = small_patient()
+    system = small_system()
     return kit.hypotheses.at_one_step(
-        REPORT, patient.new_model(), patient.new_loss(), patient.batch(), predict=blended_predict
+        REPORT, system.new_model(), system.new_loss(), system.batch(), predict=blended_predict
     )
 
 
@@ -43,11 +43,11 @@ def panel(step):
 
 @pytest.fixture(scope="module")
 def weight_runs():
-    return run_weight_settings(small_patient(structure_schedule=False))
+    return run_weight_settings(small_system(structure_schedule=False))
 
 
 def test_the_symptom_needs_both_numbers():
-    run = sick()
+    run = faulty()
     assert shows_symptom(run)
     epochs = [dict(record) for record in run.epoch_records]
     assert not shows_symptom(replace(run, epoch_records=[{**e, "val_loss": 0.0} for e in epochs]))
@@ -56,7 +56,7 @@ def test_the_symptom_needs_both_numbers():
 
 
 def test_the_weights_finding_quotes_the_recorded_run_and_refutes(weight_runs, panel):
-    recorded, fixed = sick(), sick(lam_cov=1.0)
+    recorded, fixed = faulty(), faulty(lam_cov=1.0)
     finding = loss_weights_finding(weight_runs, recorded, fixed, panel, command="x")
     assert finding.verdict == "refuted"
     assert (
@@ -74,15 +74,15 @@ def test_the_weights_finding_quotes_the_recorded_run_and_refutes(weight_runs, pa
 
 
 def test_the_weights_finding_confirms_when_a_run_shows_it(weight_runs, panel):
-    shown = FaultRuns(MappingProxyType({**weight_runs.runs, "lam_cov = 0": sick()}))
-    finding = loss_weights_finding(shown, sick(), weight_runs.runs["fix: lam_cov = 1"], panel, command="x")
+    shown = FaultRuns(MappingProxyType({**weight_runs.runs, "lam_cov = 0": faulty()}))
+    finding = loss_weights_finding(shown, faulty(), weight_runs.runs["fix: lam_cov = 1"], panel, command="x")
     assert finding.verdict == "confirmed"
     assert "appears under: lam_cov = 0" in finding.answer
     assert "lam_cov = 1.0, cures it" in finding.answer and finding.fix == "Set the weights that are 0."
 
 
 def test_the_ranking_refutes_on_a_recorded_run_above_zero(step, panel):
-    run = sick()
+    run = faulty()
     finding = ranking_finding(run, step, panel, command="x")
     assert finding.verdict == "refuted"
     assert f"{step.trials[0].loss:.4f}" in finding.answer and f"reads {run.val_loss[-1]:.4f}" in finding.answer
@@ -90,7 +90,7 @@ def test_the_ranking_refutes_on_a_recorded_run_above_zero(step, panel):
 
 
 def test_the_ranking_confirms_all_zero_weights_where_they_are_the_cause(step, panel):
-    loop = small_patient(structure_schedule=False).new_loop()
+    loop = small_system(structure_schedule=False).new_loop()
     with faults.AllWeightsZero().applied_to(loop), pytest.warns(kit.ZeroWeightWarning):
         run = loop.run()
     finding = ranking_finding(run, step, panel, command="x")
@@ -100,7 +100,7 @@ def test_the_ranking_confirms_all_zero_weights_where_they_are_the_cause(step, pa
 
 
 def test_the_overfit_finding_follows_its_checks():
-    result = kit.overfit_test(small_patient().new_model(), small_patient().new_loss(), small_patient().train, epochs=2)
+    result = kit.overfit_test(small_system().new_model(), small_system().new_loss(), small_system().train, epochs=2)
     assert not result.passed
     failed = overfit_finding(result, command="x", seed=0)
     assert (

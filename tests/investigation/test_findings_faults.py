@@ -26,27 +26,27 @@ from kit.investigation import (
     zero_outputs,
 )
 from kit.investigation.fault_runs import AS_IT_IS
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 INITIALISATION, MISSING, ZEROS, NAN = REPORT[1:]
 
 
 @pytest.fixture(scope="module")
-def patient():
-    return small_patient(structure_schedule=False)
+def system():
+    return small_system(structure_schedule=False)
 
 
 @pytest.fixture(scope="module")
-def sick(patient):
-    return Setup((faults.NanGradients(), faults.LossCountedOnStepsOnly())).run(patient)
+def faulty(system):
+    return Setup((faults.NanGradients(), faults.LossCountedOnStepsOnly())).run(system)
 
 
 def _runs(module):
-    return pytest.fixture(scope="module")(lambda patient: run_faults(patient, module.SETUPS))
+    return pytest.fixture(scope="module")(lambda system: run_faults(system, module.SETUPS))
 
 
 def _step(hypothesis):
-    return pytest.fixture(scope="module")(lambda patient: rank_at_one_step(patient, hypotheses=(hypothesis,)))
+    return pytest.fixture(scope="module")(lambda system: rank_at_one_step(system, hypotheses=(hypothesis,)))
 
 
 initialisation_runs, missing_runs = _runs(loss_initialisation), _runs(missing_prediction)
@@ -55,13 +55,13 @@ initialisation_step, missing_step, zero_step = _step(INITIALISATION), _step(MISS
 
 
 @pytest.fixture(scope="module")
-def nan_step(patient):
-    return nan_gradients.nan_gradients_step(patient)
+def nan_step(system):
+    return nan_gradients.nan_gradients_step(system)
 
 
 @pytest.fixture(scope="module")
-def study(patient):
-    return missing_prediction.study_zero_factors(patient)
+def study(system):
+    return missing_prediction.study_zero_factors(system)
 
 
 def with_run(runs: FaultRuns, **changed: kit.TrainingHistory) -> FaultRuns:
@@ -77,25 +77,25 @@ def panel_of(step) -> kit.Panel:
     return kit.Panel(step.reports, presets=kit.presets_of(step))
 
 
-def test_the_table_counts_and_known_runs_are_not_trained_again(patient, sick):
+def test_the_table_counts_and_known_runs_are_not_trained_again(system, faulty):
     said = []
-    setups = {AS_IT_IS: Setup(), "sick": Setup((faults.NanGradients(),))}
-    runs = run_faults(patient, setups, known={"sick": sick}, progress=said.append)
-    assert said == [AS_IT_IS, "sick"] and runs.runs["sick"] is sick and runs.seed == patient.seed
-    healthy, stopped = runs.table.loc[AS_IT_IS], runs.table.loc["sick"]
+    setups = {AS_IT_IS: Setup(), "faulty": Setup((faults.NanGradients(),))}
+    runs = run_faults(system, setups, known={"faulty": faulty}, progress=said.append)
+    assert said == [AS_IT_IS, "faulty"] and runs.runs["faulty"] is faulty and runs.seed == system.seed
+    healthy, stopped = runs.table.loc[AS_IT_IS], runs.table.loc["faulty"]
     assert [healthy[name] for name in ("forward", "loss", "backward", "steps", "NaN replaced")] == [6, 6, 6, 6, 0]
     assert [stopped[name] for name in ("forward", "loss", "backward", "steps")] == [6, 6, 6, 0]
-    assert stopped["NaN replaced"] == 6 * sum(p.numel() for p in patient.new_model().parameters())
+    assert stopped["NaN replaced"] == 6 * sum(p.numel() for p in system.new_model().parameters())
     assert stopped["gradient norm"] == 0 < healthy["gradient norm"]
     assert list(runs.table["shows the symptom?"]) == ["no", "yes"]
     assert healthy["val NMSE, last"] == runs.runs[AS_IT_IS].epoch_records[-1]["val_loss_nmse"]
 
 
-def test_a_setup_changes_what_it_names_and_nothing_else(patient):
-    assert Setup().run(patient).epoch_records == patient.run().epoch_records
-    history = Setup(weights={"lam_K": 0.25}, config={"epochs": 1}).run(patient)
+def test_a_setup_changes_what_it_names_and_nothing_else(system):
+    assert Setup().run(system).epoch_records == system.run().epoch_records
+    history = Setup(weights={"lam_K": 0.25}, config={"epochs": 1}).run(system)
     assert len(history.train_loss) == 1 and history.epoch_records[0]["lam_K"] == 0.25
-    assert history.epoch_records[0]["lam_cov"] == patient.weights["lam_cov"]
+    assert history.epoch_records[0]["lam_cov"] == system.weights["lam_cov"]
 
 
 def test_a_claim_is_judged_by_what_was_measured():
@@ -104,16 +104,16 @@ def test_a_claim_is_judged_by_what_was_measured():
     assert list(frame.columns) == ["claim", "verdict on the claim", "predicted", "measured"]
 
 
-def test_heads_at_zero_are_undone_bitwise_and_need_heads(patient):
-    loop = patient.new_loop()
+def test_heads_at_zero_are_undone_bitwise_and_need_heads(system):
+    loop = system.new_loop()
     before = {name: value.clone() for name, value in loop.model.state_dict().items()}
     fault = zero_outputs.HeadsStartAtZero()
     with fault.applied_to(loop):
-        prediction = loop.model(patient.batch(4).inputs)
+        prediction = loop.model(system.batch(4).inputs)
         assert all((prediction[key] == 0).all() for key in ("cov_fact_angle", "cov_fact_range", "k_logits"))
         assert any(value.grad_fn is not None for value in prediction.values()), "alive"
     assert all(torch.equal(before[name], value) for name, value in loop.model.state_dict().items())
-    bare = kit.training.TrainingLoop(torch.nn.Linear(2, 2), patient.new_loss(), patient.train, patient.config)
+    bare = kit.training.TrainingLoop(torch.nn.Linear(2, 2), system.new_loss(), system.train, system.config)
     with pytest.raises(ValueError, match="no heads"), fault.applied_to(bare):
         pass
 
@@ -134,8 +134,10 @@ def test_initialisation_refutes_and_the_guarded_run_is_the_passed_one(initialisa
     assert "epoch by epoch the same run as" in finding.why and "neither shows" in finding.why
 
 
-def test_initialisation_confirms_when_a_run_shows_it(initialisation_runs, initialisation_step, sick):
-    shown = with_run(initialisation_runs, **{loss_initialisation.NOT_PASSED: sick, loss_initialisation.PASSED: sick})
+def test_initialisation_confirms_when_a_run_shows_it(initialisation_runs, initialisation_step, faulty):
+    shown = with_run(
+        initialisation_runs, **{loss_initialisation.NOT_PASSED: faulty, loss_initialisation.PASSED: faulty}
+    )
     claims = loss_initialisation.loss_initialisation_claims(shown)
     assert claims[1].verdict == "confirmed"
     finding = loss_initialisation.loss_initialisation_finding(
@@ -155,12 +157,12 @@ def test_the_line_over_lam_cov_says_its_numbers(initialisation_step):
 # hypothesis 3
 
 
-def test_white_noise_and_samples_a_second_way(patient, study):
+def test_white_noise_and_samples_a_second_way(system, study):
     """n0 as the error of the identity, and of the sample covariance as a prediction, from the loss itself."""
-    loss = patient.new_loss()
+    loss = system.new_loss()
     for batch, R, expected in (
-        (patient.batch(), torch.eye(12, dtype=torch.complex64).expand(24, 12, 12), study.white_noise),
-        (patient.validation, patient.validation.R_samp, study.samples),
+        (system.batch(), torch.eye(12, dtype=torch.complex64).expand(24, 12, 12), study.white_noise),
+        (system.validation, system.validation.R_samp, study.samples),
     ):
         seen = loss.components({"R_pred": R.clone().requires_grad_()}, batch.target, only=("loss_nmse",))
         assert seen["loss_nmse"].item() == pytest.approx(expected, rel=1e-5)
@@ -186,8 +188,8 @@ def test_missing_blend_refutes_and_calls_zero_factors_a_plateau(missing_runs, mi
     assert finding.verdict == "refuted" and "plateau of one part" in finding.answer
 
 
-def test_missing_blend_follows_other_runs(missing_runs, missing_step, study, sick):
-    shown = with_run(missing_runs, **{missing_prediction.ABSENT_ZERO: sick})
+def test_missing_blend_follows_other_runs(missing_runs, missing_step, study, faulty):
+    shown = with_run(missing_runs, **{missing_prediction.ABSENT_ZERO: faulty})
     claims = missing_prediction.missing_prediction_claims(shown, missing_step, replace(study, samples=9.0))
     assert claims[2].holds and claims[4].holds, "train 0 and a level validation were measured"
     assert not claims[5].holds, "another number was predicted than measured"
@@ -205,16 +207,16 @@ def test_missing_blend_follows_other_runs(missing_runs, missing_step, study, sic
 # hypothesis 4
 
 
-def test_the_seven_terms_at_zero_by_hand_are_those_of_the_loss(patient, zero_step):
-    predicted = zero_outputs.predicted_at_zero(patient.batch())
+def test_the_seven_terms_at_zero_by_hand_are_those_of_the_loss(system, zero_step):
+    predicted = zero_outputs.predicted_at_zero(system.batch())
     zero = zero_step.reports[zero_outputs.CASE]
     assert list(predicted) == list(zero.names)
     np.testing.assert_allclose(zero.L, [predicted[name] for name in zero.names], rtol=1e-5, atol=1e-6)
     assert predicted["loss_subspace_align"] == 0 and min(v for v in predicted.values() if v) > 0.2
 
 
-def test_zero_outputs_refute_and_name_the_second_fault(patient, zero_runs, zero_step):
-    predicted = zero_outputs.predicted_at_zero(patient.batch())
+def test_zero_outputs_refute_and_name_the_second_fault(system, zero_runs, zero_step):
+    predicted = zero_outputs.predicted_at_zero(system.batch())
     claims = zero_outputs.zero_outputs_claims(zero_runs, zero_step, predicted)
     assert verdicts(claims) == [False, True, False, False, True]
     finding = zero_outputs.zero_outputs_finding(zero_runs, zero_step, predicted, panel_of(zero_step), command="x")
@@ -225,10 +227,10 @@ def test_zero_outputs_refute_and_name_the_second_fault(patient, zero_runs, zero_
     assert len({record["val_loss_nmse"] for record in alive.epoch_records}) == 1, "the factors stay on the saddle"
 
 
-def test_zero_outputs_follow_other_runs(patient, zero_runs, zero_step, sick):
-    predicted = zero_outputs.predicted_at_zero(patient.batch())
+def test_zero_outputs_follow_other_runs(system, zero_runs, zero_step, faulty):
+    predicted = zero_outputs.predicted_at_zero(system.batch())
     healthy = zero_runs.runs[AS_IT_IS]
-    other = with_run(zero_runs, **{zero_outputs.DEAD: sick, zero_outputs.DEAD_COUNTED: healthy})
+    other = with_run(zero_runs, **{zero_outputs.DEAD: faulty, zero_outputs.DEAD_COUNTED: healthy})
     assert verdicts(zero_outputs.zero_outputs_claims(other, zero_step, predicted)) == [True, True, True, False, False]
     finding = zero_outputs.zero_outputs_finding(other, zero_step, predicted, panel_of(zero_step), command="x")
     assert finding.verdict == "confirmed" and f"appears under: {zero_outputs.DEAD}." in finding.answer
@@ -248,31 +250,31 @@ def test_nan_gradients_are_half_of_it(nan_runs, nan_step):
     assert lowest > 1 and f"{lowest:.4f}" in finding.remains
 
 
-def test_nan_gradients_follow_other_runs(nan_runs, nan_step, sick, patient):
+def test_nan_gradients_follow_other_runs(nan_runs, nan_step, faulty, system):
     panel = nan_gradients.nan_gradients_panel(nan_step)
-    alone = with_run(nan_runs, **{nan_gradients.ALL: sick})
+    alone = with_run(nan_runs, **{nan_gradients.ALL: faulty})
     finding = nan_gradients.nan_gradients_finding(alone, nan_step, panel, command="x")
     assert finding.verdict == "confirmed" and "NaN gradients alone: every gradient NaN." in finding.answer
-    healthy = patient.run()
+    healthy = system.run()
     nothing = with_run(nan_runs, **dict.fromkeys(nan_runs.runs, healthy))
     finding = nan_gradients.nan_gradients_finding(nothing, nan_step, panel, command="x")
     assert finding.verdict == "refuted" and "explains neither number" in finding.answer
     assert not any(claim.holds for claim in nan_gradients.nan_gradients_claims(nothing))
 
 
-def test_the_recorded_combination_is_the_sick_run(nan_runs, sick):
+def test_the_recorded_combination_is_the_faulty_run(nan_runs, faulty):
     """Second way: the faults put together here, and those of the shipped run, give the same run."""
-    assert nan_runs.runs[nan_gradients.RECORDED].epoch_records == sick.epoch_records
-    assert shows_symptom(sick)
+    assert nan_runs.runs[nan_gradients.RECORDED].epoch_records == faulty.epoch_records
+    assert shows_symptom(faulty)
     both = nan_gradients.SETUPS[nan_gradients.RECORDED].faults
-    assert [fault.key for fault in both] == kit.load_sick_run().settings["faults"]
+    assert [fault.key for fault in both] == kit.load_faulty_run().settings["faults"]
 
 
 def test_nan_of_one_output_is_named_and_a_zero_weight_takes_it_out(nan_step):
     seen = nan_step.reports[nan_gradients.ONE_CASE]
     assert seen.total == nan_step.reports[AS_IT_IS].total, "the loss keeps its value"
-    sick_terms = [name for name, entries in zip(seen.names, seen.nonfinite.sum(axis=0), strict=True) if entries]
-    assert sick_terms == ["loss_K"]
+    faulty_terms = [name for name, entries in zip(seen.names, seen.nonfinite.sum(axis=0), strict=True) if entries]
+    assert faulty_terms == ["loss_K"]
     shown = nan_gradients.nan_heatmap_evidence(nan_step)
     place = shown.alt.split("not finite: ")[1]
     assert place.startswith("loss_K: trunk") and "heads.k_logits" in place and "heads.cov" not in place

@@ -1,4 +1,4 @@
-"""The report's action plan: what its fix does to a sick run, what cures it, and a finding that follows what was measured."""
+"""The report's action plan: what its fix does to a faulty run, what cures it, and a finding that follows what was measured."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ from kit.investigation import (
 from kit.investigation.answered import answer_of
 from kit.investigation.fault_runs import AS_IT_IS
 from kit.investigation.fix_and_verify import AS_RECORDED, BOTH, NAMED, OPTION_1, OPTION_2, OTHER
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
-SICK = (faults.NanGradients(), faults.LossCountedOnStepsOnly())
+FAULTY = (faults.NanGradients(), faults.LossCountedOnStepsOnly())
 SEEN_WITH_NAN = {"train_reads_zero", "validation_level", "no_steps", "display_differs"}
 
 
 @pytest.fixture(scope="module")
-def patient():
-    return small_patient(structure_schedule=False)
+def system():
+    return small_system(structure_schedule=False)
 
 
 @pytest.fixture(scope="module")
-def laboratory(patient):
-    return faults.FaultyPatient(patient, SICK, epochs=2)
+def faulty_system(system):
+    return faults.FaultySystem(system, FAULTY, epochs=2)
 
 
 @pytest.fixture(scope="module")
-def runs(laboratory):
-    return run_fixes(laboratory)
+def runs(faulty_system):
+    return run_fixes(faulty_system)
 
 
 @pytest.fixture(scope="module")
-def healthy(patient):
-    return patient.run()
+def healthy(system):
+    return system.run()
 
 
 @pytest.fixture(scope="module")
-def step(patient):
-    return nan_gradients.nan_gradients_step(patient)
+def step(system):
+    return nan_gradients.nan_gradients_step(system)
 
 
 @pytest.fixture(scope="module")
-def overfit(laboratory):
-    return overfit_before_and_after(laboratory, samples=8, epochs=3)
+def overfit(faulty_system):
+    return overfit_before_and_after(faulty_system, samples=8, epochs=3)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def likelihoods():
 
 
 @pytest.fixture(scope="module")
-def diagnosis(runs, laboratory, likelihoods):
-    return kit.diagnose(runs.runs[AS_RECORDED], likelihoods=likelihoods).confirmed_by(laboratory)
+def diagnosis(runs, faulty_system, likelihoods):
+    return kit.diagnose(runs.runs[AS_RECORDED], likelihoods=likelihoods).confirmed_by(faulty_system)
 
 
 def with_run(runs, **changed):
@@ -91,9 +91,9 @@ def with_run(runs, **changed):
 
 
 def test_both_options_move_the_level_as_the_weights_say_and_cure_nothing(runs):
-    """Second way: 0.7 of the validation NMSE on top, from the sick run alone."""
-    sick = runs.runs[AS_RECORDED]
-    level = sick.val_loss[0] + (1.0 - 0.3) * sick.epoch_records[0]["val_loss_nmse"]
+    """Second way: 0.7 of the validation NMSE on top, from the faulty run alone."""
+    faulty = runs.runs[AS_RECORDED]
+    level = faulty.val_loss[0] + (1.0 - 0.3) * faulty.epoch_records[0]["val_loss_nmse"]
     for option in (OPTION_1, OPTION_2):
         history = runs.runs[option]
         assert history.train_loss == [0.0, 0.0]
@@ -101,7 +101,7 @@ def test_both_options_move_the_level_as_the_weights_say_and_cure_nothing(runs):
         assert history.epochs["lam_cov"].tolist() == [1.0, 1.0] and not cured(history)
 
 
-def test_without_the_nan_it_is_the_run_that_was_never_sick(runs, healthy):
+def test_without_the_nan_it_is_the_run_that_was_never_faulty(runs, healthy):
     for name in (NAMED, BOTH):
         assert runs.runs[name].epoch_records == healthy.epoch_records
         assert cured(runs.runs[name])
@@ -114,24 +114,24 @@ def test_counting_every_batch_tells_the_truth_and_takes_no_step(runs):
     assert len(set(history.val_loss)) == 1 and not cured(history)
 
 
-def test_two_fixes_are_both_applied(patient, healthy):
-    laboratory = faults.FaultyPatient(patient, (faults.LossOutsideLoop(), faults.NanGradients()), epochs=2)
+def test_two_fixes_are_both_applied(system, healthy):
+    faulty_system = faults.FaultySystem(system, (faults.LossOutsideLoop(), faults.NanGradients()), epochs=2)
     keys = ("nan_gradients", "loss_outside_loop")
-    made = run_fixes(laboratory, {"first": keys[:1], "second": keys[1:], "both": keys}).runs
+    made = run_fixes(faulty_system, {"first": keys[:1], "second": keys[1:], "both": keys}).runs
     assert made["both"].epoch_records == healthy.epoch_records
     assert made["first"].epochs["loss_calls"].tolist() == [1, 1]
     assert made["second"].epochs["steps_taken"].tolist() == [0, 0]
 
 
-def test_known_runs_are_not_made_again(laboratory, healthy):
+def test_known_runs_are_not_made_again(faulty_system, healthy):
     said = []
-    made = run_fixes(laboratory, {"a": (), "b": ("nan_gradients",)}, known={"b": healthy}, progress=said.append)
-    assert made.runs["b"] is healthy and said == ["a", "b"] and made.seed == laboratory.patient.seed
+    made = run_fixes(faulty_system, {"a": (), "b": ("nan_gradients",)}, known={"b": healthy}, progress=said.append)
+    assert made.runs["b"] is healthy and said == ["a", "b"] and made.seed == faulty_system.system.seed
 
 
-def test_a_fix_that_is_not_known_is_refused(laboratory):
+def test_a_fix_that_is_not_known_is_refused(faulty_system):
     with pytest.raises(KeyError, match="fix should be one of"):
-        run_fixes(laboratory, {"a": ("more_epochs",)})
+        run_fixes(faulty_system, {"a": ("more_epochs",)})
 
 
 def test_a_cure_needs_both_numbers(healthy, runs):
@@ -144,9 +144,9 @@ def test_a_cure_needs_both_numbers(healthy, runs):
 
 def test_the_claims_follow_the_runs(runs, healthy):
     assert [claim.holds for claim in fix_claims(runs)] == [False, False, False, True, False, True]
-    sick = runs.runs[AS_RECORDED]
-    zeroed = replace(sick, epoch_records=[{**record, "lam_cov": 0.0} for record in sick.epoch_records])
-    other = with_run(runs, **{AS_RECORDED: zeroed, OPTION_1: healthy, OPTION_2: healthy, NAMED: sick, OTHER: healthy})
+    faulty = runs.runs[AS_RECORDED]
+    zeroed = replace(faulty, epoch_records=[{**record, "lam_cov": 0.0} for record in faulty.epoch_records])
+    other = with_run(runs, **{AS_RECORDED: zeroed, OPTION_1: healthy, OPTION_2: healthy, NAMED: faulty, OTHER: healthy})
     claims = fix_claims(other)
     assert [claim.holds for claim in claims] == [True, True, True, False, True, False]
     assert claims[-1].measured.startswith("another run: train ")
@@ -218,23 +218,23 @@ def test_the_table_of_expectations_judges_every_run(runs):
 # one step
 
 
-def test_the_debug_values_are_the_loss(patient, step):
+def test_the_debug_values_are_the_loss(system, step):
     rows = debug_values(step.reports[AS_IT_IS]).frame
-    assert list(rows["weight name"][:-1]) == list(patient.weights)
-    assert list(rows["weight"][:-1]) == pytest.approx(list(patient.weights.values()))
+    assert list(rows["weight name"][:-1]) == list(system.weights)
+    assert list(rows["weight"][:-1]) == pytest.approx(list(system.weights.values()))
     products = [w * v for w, v in zip(rows["weight"][:-1], rows["value"][:-1], strict=True)]
     assert list(rows["product"][:-1]) == pytest.approx(products)
-    loss = patient.new_loss()
-    prediction = kit.predict(patient.new_model(), patient.batch(), 0.3)
-    assert rows["product"].iloc[-1] == pytest.approx(loss(prediction, patient.batch().target).item(), rel=1e-5)
+    loss = system.new_loss()
+    prediction = kit.predict(system.new_model(), system.batch(), 0.3)
+    assert rows["product"].iloc[-1] == pytest.approx(loss(prediction, system.batch().target).item(), rel=1e-5)
 
 
 def test_no_weight_makes_the_gradient_a_number(step):
     panel = fix_panel(step)
     assert panel.case == nan_gradients.ALL_CASE and panel.weights["lam_cov"] == 1.0
-    sick, well = (step.reports[case] for case in (nan_gradients.ALL_CASE, AS_IT_IS))
+    faulty, well = (step.reports[case] for case in (nan_gradients.ALL_CASE, AS_IT_IS))
     for lam_cov in (0.1, 0.3, 1.0):
-        assert math.isnan(whatif.grad_norm(sick, {"lam_cov": lam_cov}))
+        assert math.isnan(whatif.grad_norm(faulty, {"lam_cov": lam_cov}))
         assert whatif.grad_norm(well, {"lam_cov": lam_cov}) > 0
     asked = {(preset["case"], preset["weights"].get("lam_cov")) for preset in panel.to_record()["data"]["presets"]}
     assert len(asked) == 4, "both states, as recorded and with the fix"
@@ -243,17 +243,17 @@ def test_no_weight_makes_the_gradient_a_number(step):
 # the overfit test
 
 
-def test_the_overfit_test_before_and_after(laboratory, overfit):
-    """Second way: the sick run of the test without its NaN is the test's own healthy run, epoch by epoch."""
+def test_the_overfit_test_before_and_after(faulty_system, overfit):
+    """Second way: the faulty run of the test without its NaN is the test's own healthy run, epoch by epoch."""
     before, after = overfit.before, overfit.after.history
     assert before.train_loss == [0.0] * 3 and len(set(before.val_loss)) == 1
     assert before.settings["config"] == after.settings["config"]
-    scenes = laboratory.patient.train[:8]
+    scenes = faulty_system.system.train[:8]
     config = kit.TrainingConfig(**after.settings["config"])
     weights = overfit.before.epochs.filter(like="lam_").iloc[0].to_dict()
     assert [name for name, value in weights.items() if value] == ["lam_cov"] and weights["lam_cov"] == 1.0
-    same = replace(laboratory.patient, train=scenes, validation=scenes, config=config, weights=weights)
-    mended = replace(laboratory, patient=same, epochs=3).run(fix="nan_gradients")
+    same = replace(faulty_system.system, train=scenes, validation=scenes, config=config, weights=weights)
+    mended = replace(faulty_system, system=same, epochs=3).run(fix="nan_gradients")
     assert mended.epoch_records == after.epoch_records
     assert overfit.seven.history.epochs["lam_aux"].tolist() == [1.0] * 3
 
@@ -287,13 +287,13 @@ def test_the_finding_refutes_the_fix_and_names_what_cures(runs, diagnosis, overf
 
 
 def test_the_finding_follows_other_runs(runs, healthy, likelihoods, overfit, step):
-    sick = runs.runs[AS_RECORDED]
+    faulty = runs.runs[AS_RECORDED]
     unknown = kit.diagnose(healthy, likelihoods=likelihoods)
     assert unknown.top is None
-    untried = kit.diagnose(sick, likelihoods=likelihoods)
+    untried = kit.diagnose(faulty, likelihoods=likelihoods)
     finding = fix_and_verify_finding(runs, untried, overfit, step, fix_panel(step), command="x")
     assert "its fix was not tried" in finding.answer
-    failing = {NAMED: sick, BOTH: sick}
+    failing = {NAMED: faulty, BOTH: faulty}
     for curing, verdict in (((OPTION_1,), "partly"), ((OPTION_1, OPTION_2), "confirmed")):
         other = with_run(runs, **failing, **dict.fromkeys(curing, healthy))
         finding = fix_and_verify_finding(other, unknown, overfit, step, fix_panel(step), command="x")
@@ -309,10 +309,10 @@ def test_the_finding_follows_other_runs(runs, healthy, likelihoods, overfit, ste
 def test_the_answer_says_what_was_measured(runs, diagnosis, overfit, step):
     """Each number of the box, counted here a second time from the records of the runs."""
     said = fix_and_verify_finding(runs, diagnosis, overfit, step, fix_panel(step), command="x").summary
-    sick, mended = runs.runs[AS_RECORDED], runs.runs[NAMED]
-    batches = len(sick.step_records)
-    taken = sum(record["stepped"] for record in sick.step_records)
-    losses = sorted(record["loss"] for record in sick.step_records)
+    faulty, mended = runs.runs[AS_RECORDED], runs.runs[NAMED]
+    batches = len(faulty.step_records)
+    taken = sum(record["stepped"] for record in faulty.step_records)
+    losses = sorted(record["loss"] for record in faulty.step_records)
     first, second = said.wrong.splitlines()
     assert (
         f"NaN in all {batches} batches" in first and "no step was taken" in first and "validation stayed level" in first
@@ -331,7 +331,7 @@ def test_the_answer_says_what_was_measured(runs, diagnosis, overfit, step):
         assert line == f"{cause.title}: {believed} in the report, {measured} by what was measured."
 
 
-def test_the_lines_of_the_answer_are_guards_that_find_it(runs, diagnosis, overfit, step, patient):
+def test_the_lines_of_the_answer_are_guards_that_find_it(runs, diagnosis, overfit, step, system):
     """The code is run: on a healthy network it passes, on one whose gradient is NaN it stops."""
     said = fix_and_verify_finding(runs, diagnosis, overfit, step, fix_panel(step), command="x").summary
     for poisoned in (False, True):
@@ -356,7 +356,7 @@ def test_the_lines_of_the_answer_are_guards_that_find_it(runs, diagnosis, overfi
 
 def test_the_answer_follows_other_runs(runs, healthy, diagnosis):
     def said(**changed):
-        return answer_of(with_run(runs, **changed), diagnosis, sick=AS_RECORDED, nan_gone=NAMED, all_counted=OTHER)
+        return answer_of(with_run(runs, **changed), diagnosis, faulty=AS_RECORDED, nan_gone=NAMED, all_counted=OTHER)
 
     level = runs.runs[OTHER]  # every batch counted: the NaN alone is left
     only_nan = said(**{AS_RECORDED: level, OTHER: level})

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from kit import faults
-from kit.investigation import few_scenes_patient, one_by_one_table, outside_finding, run_loop_faults
+from kit.investigation import few_scenes_system, one_by_one_table, outside_finding, run_loop_faults
 from kit.investigation import outside_the_report as outside
 from kit.investigation.outside_the_report import (
     AFTER_LOOP,
@@ -24,17 +24,17 @@ from kit.investigation.outside_the_report import (
     one_by_one,
     which_number,
 )
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
 @pytest.fixture(scope="module")
-def patient():
-    return small_patient(structure_schedule=False, ema_decay=0.999)
+def system():
+    return small_system(structure_schedule=False, ema_decay=0.999)
 
 
 @pytest.fixture(scope="module")
-def found(patient):
-    return run_loop_faults(patient)
+def found(system):
+    return run_loop_faults(system)
 
 
 def test_which_number_of_the_symptom_each_fault_makes(found):
@@ -107,7 +107,7 @@ def test_one_fix_confirms_a_single_fault_and_neither_of_two(found):
     assert set(said(AFTER_LOOP).values()) == {None}, "there was no symptom to remove"
 
 
-def test_each_of_two_faults_makes_one_number(found, patient):
+def test_each_of_two_faults_makes_one_number(found, system):
     """Second way: the fixes of the kit applied to the run with both faults."""
     assert one_by_one_table(found).frame["number of the symptom left"].tolist() == [
         "both",
@@ -115,14 +115,14 @@ def test_each_of_two_faults_makes_one_number(found, patient):
         "validation only",
         "neither",
     ]
-    laboratory = faults.FaultyPatient(patient, FAULTS[STILL_AND_UNADDED], epochs=patient.config.epochs)
+    faulty_system = faults.FaultySystem(system, FAULTS[STILL_AND_UNADDED], epochs=system.config.epochs)
     _, without_still, without_unadded, _ = one_by_one(found).values()
-    assert laboratory.run(fix="wrong_number").epoch_records == without_unadded.epoch_records
-    assert which_number(laboratory.run(fix="zero_learning_rate")) == which_number(without_still) == "train only"
+    assert faulty_system.run(fix="wrong_number").epoch_records == without_unadded.epoch_records
+    assert which_number(faulty_system.run(fix="zero_learning_rate")) == which_number(without_still) == "train only"
 
 
-def test_the_missing_line_is_undone(patient):
-    loop = patient.new_loop()
+def test_the_missing_line_is_undone(system):
+    loop = system.new_loop()
     before = loop.new_running_loss
     with LossNeverAdded().applied_to(loop):
         assert loop.new_running_loss is not before
@@ -139,6 +139,6 @@ def test_the_finding_follows_what_was_measured(found, tmp_path):
     assert other.verdict == "refuted" and other.answer.startswith("Both numbers, exactly: none.")
 
 
-def test_the_patient_of_the_notebook_is_the_sick_one_on_fewer_scenes():
-    few = few_scenes_patient()
+def test_the_system_of_the_notebook_is_the_faulty_one_on_fewer_scenes():
+    few = few_scenes_system()
     assert len(few.train) == outside.SCENES and len(few.train) // few.config.batch_size == 4

@@ -1,6 +1,6 @@
 """Sentences of the diagnosis report that can be tested, one by one; the README's truth table points here.
 
-Numbers that the table quotes are those of the shipped patient's first batch: 16 scenes, the recorded run's initial network.
+Numbers that the table quotes are those of the shipped system's first batch: 16 scenes, the recorded run's initial network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kit.hypotheses import REPORT
 from kit.investigation import expectations, shows_symptom
 from kit.loss import ALL_ZERO, COVARIANCE_ONLY, TRAINER_AFTER_FIX, TRAINER_BEFORE_FIX
 from kit.training.schedule import SEARCH_RANGES
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 # what the report's steps 1 and 2 print
 PRINTED_WEIGHTS = ("lam_cov", "lam_cov_pred", "lam_subspace_align", "lam_peak_contrast", "lam_aux", "lam_K")
@@ -26,26 +26,26 @@ PRINTED_TERMS = ("loss_nmse", "loss_nmse_pred", "loss_ortho", "loss_K", "aux_l2"
 
 
 @pytest.fixture(scope="module")
-def patient():
-    return kit.sick_patient()
+def system():
+    return kit.reference_system()
 
 
 @pytest.fixture(scope="module")
-def batch(patient):
-    return patient.batch(16)
+def batch(system):
+    return system.batch(16)
 
 
 @pytest.fixture(scope="module")
-def prediction(patient, batch):
+def prediction(system, batch):
     """As in training: R_blend holds 30 % of the sample covariance."""
     with torch.no_grad():
-        return kit.predict(patient.new_model(), batch, 0.3)
+        return kit.predict(system.new_model(), batch, 0.3)
 
 
 @pytest.fixture(scope="module")
-def terms(patient, batch, prediction):
+def terms(system, batch, prediction):
     with torch.no_grad():
-        components = patient.new_loss().eval().components(prediction, batch.target)
+        components = system.new_loss().eval().components(prediction, batch.target)
     return {name: value.item() for name, value in components.items()}
 
 
@@ -55,11 +55,11 @@ def total_of(terms, weights) -> float:
 
 
 @pytest.fixture(scope="module")
-def total(patient, batch, prediction):
+def total(system, batch, prediction):
     """The loss itself, under some weights."""
 
     def measured(**weights: float) -> float:
-        loss = patient.with_weights(**weights).new_loss().eval()
+        loss = system.with_weights(**weights).new_loss().eval()
         with torch.no_grad():
             return loss(prediction, batch.target).item()
 
@@ -95,8 +95,8 @@ def test_a_very_small_lam_cov_makes_the_main_term_small_and_not_zero(terms, tota
 @pytest.mark.filterwarnings("ignore::kit.ZeroWeightWarning")
 def test_without_lam_cov_an_eleventh_of_the_pull_on_the_covariance_stays():
     """lam_cov is 0 (critical weight for NMSE): without R_blend, lam_cov_pred weighs the same error."""
-    patient = small_patient()
-    seen = kit.probe(patient.new_model(), patient.new_loss(), patient.batch(8))
+    system = small_system()
+    seen = kit.probe(system.new_model(), system.new_loss(), system.batch(8))
     only = {name: TRAINER_BEFORE_FIX[name] for name in ("lam_cov", "lam_cov_pred")}
     both = whatif.grad_norm(seen, {**ALL_ZERO, **only})
     rest = whatif.grad_norm(seen, {**ALL_ZERO, **only, "lam_cov": 0.0})
@@ -138,11 +138,11 @@ def test_a_search_in_its_range_cannot_set_lam_cov_to_zero_and_one_outside_can():
 # hypotheses 3 to 5
 
 
-def test_without_blend_the_covariance_is_built_from_the_factors(patient, batch):
+def test_without_blend_the_covariance_is_built_from_the_factors(system, batch):
     """If R_blend is not in y_pred, the loss falls back to constructing R_hat from factors."""
-    loss = patient.new_loss().eval()
+    loss = system.new_loss().eval()
     with torch.no_grad():
-        plain = kit.predict(patient.new_model(), batch)
+        plain = kit.predict(system.new_model(), batch)
         A, C = (
             torch.view_as_complex(plain[key].unflatten(-1, (144, -1, 2)))
             for key in ("cov_fact_angle", "cov_fact_range")
@@ -155,22 +155,22 @@ def test_without_blend_the_covariance_is_built_from_the_factors(patient, batch):
     assert fallen_back.item() == pytest.approx(1.216, rel=1e-2)
 
 
-def test_a_fresh_network_has_no_output_that_is_zero(patient, batch):
+def test_a_fresh_network_has_no_output_that_is_zero(system, batch):
     """All outputs are zero: this is unlikely given the model architecture."""
     for seed in range(5):
         with torch.no_grad():
-            outputs = replace(patient, seed=seed).new_model()(batch.inputs)
+            outputs = replace(system, seed=seed).new_model()(batch.inputs)
         assert sum(int((value == 0).sum()) for value in outputs.values()) == 0
 
 
 def test_nan_gradients_are_set_to_zero_after_the_loss_was_computed():
     """Gradients are NaN and being sanitized to 0: they are, and the loss of every batch is what it was."""
-    patient = small_patient(structure_schedule=False)
-    history = faults.FaultyPatient(patient, (faults.NanGradients(),), epochs=1).run()
-    entries = sum(parameter.numel() for parameter in patient.new_model().parameters())
+    system = small_system(structure_schedule=False)
+    history = faults.FaultySystem(system, (faults.NanGradients(),), epochs=1).run()
+    entries = sum(parameter.numel() for parameter in system.new_model().parameters())
     assert history.steps["nan_replaced"].tolist() == [entries] * 3
     assert history.steps["grad_norm"].tolist() == [0.0] * 3
-    healthy = faults.FaultyPatient(patient, (), epochs=1).run()
+    healthy = faults.FaultySystem(system, (), epochs=1).run()
     assert history.steps["loss"][0] == healthy.steps["loss"][0], "the same first batch, before any step"
     assert history.train_loss[0] > 1
 
@@ -210,7 +210,7 @@ def test_step_3_stops_at_the_complex_input(batch):
 
 def test_lam_cov_was_never_set_to_zero_in_the_recorded_run():
     """VERIFY: Check if lam_cov is being set to 0."""
-    recorded = kit.load_sick_run()
+    recorded = kit.load_faulty_run()
     assert shows_symptom(recorded)
     assert recorded.epochs["lam_cov"].tolist() == [0.3] * 8
     weights = recorded.epochs.filter(like="lam_")
@@ -220,9 +220,9 @@ def test_lam_cov_was_never_set_to_zero_in_the_recorded_run():
 @pytest.mark.parametrize("lam_cov", [0.1, 0.3, 1.0])
 def test_the_symptom_stays_at_every_reasonable_lam_cov(lam_cov):
     """FIX: Ensure lam_cov is always set to a reasonable value (>= 0.1)."""
-    sick = (faults.NanGradients(), faults.LossCountedOnStepsOnly())
-    patient = small_patient(structure_schedule=False).with_weights(lam_cov=lam_cov)
-    history = faults.FaultyPatient(patient, sick, epochs=2).run()
+    faulty = (faults.NanGradients(), faults.LossCountedOnStepsOnly())
+    system = small_system(structure_schedule=False).with_weights(lam_cov=lam_cov)
+    history = faults.FaultySystem(system, faulty, epochs=2).run()
     assert min(history.epochs["lam_cov"]) >= 0.1 and shows_symptom(history)
 
 
@@ -251,11 +251,11 @@ def test_option_2_as_printed_guards_an_absent_weight_and_not_a_zero_one():
 
 @pytest.fixture(scope="module")
 def learnt():
-    """The overfit test of a small patient, on the covariance term alone and under the report's seven weights."""
-    patient = small_patient()
+    """The overfit test of a small system, on the covariance term alone and under the report's seven weights."""
+    system = small_system()
     tests = {}
     for name, weights in (("covariance", COVARIANCE_ONLY), ("seven", TRAINER_AFTER_FIX)):
-        one = replace(patient, weights=weights)
+        one = replace(system, weights=weights)
         tests[name] = kit.overfit_test(one.new_model(), one.new_loss(), one.train[:8], epochs=12, batch_size=4).history
     return tests
 
@@ -272,18 +272,18 @@ def test_the_validation_loss_falls_in_the_overfit_test(learnt):
     assert [expectations(history)[1].verdict for history in learnt.values()] == ["confirmed", "confirmed"]
 
 
-def test_healthy_gradients_are_finite_and_not_zero_and_sick_ones_neither(learnt):
+def test_healthy_gradients_are_finite_and_not_zero_and_faulty_ones_neither(learnt):
     """Gradients: Should be non-zero and finite."""
     assert [expectations(history)[2].verdict for history in learnt.values()] == ["confirmed", "confirmed"]
-    assert expectations(kit.load_sick_run())[2].verdict == "refuted"
+    assert expectations(kit.load_faulty_run())[2].verdict == "refuted"
 
 
 def test_a_falling_train_loss_is_no_proof_of_learning():
     """... and decrease: without one step the displayed loss falls while the share of the sample covariance in R_blend rises."""
     falls = {}
     for blend in (0.3, 0.0):
-        patient = small_patient(structure_schedule=False, epochs=4, blend=blend, batch_size=24)
-        history = faults.FaultyPatient(patient, (faults.NanGradients(),), epochs=4).run()
+        system = small_system(structure_schedule=False, epochs=4, blend=blend, batch_size=24)
+        history = faults.FaultySystem(system, (faults.NanGradients(),), epochs=4).run()
         assert history.epochs["steps_taken"].sum() == 0
         falls[blend] = history.train_loss[0] - history.train_loss[-1]
     assert falls[0.3] > 0.01 and abs(falls[0.0]) < 1e-5

@@ -7,19 +7,19 @@ import pytest
 
 import kit
 from kit.journal import Journal
-from kit.live import PatientSession
+from kit.live import SystemSession
 from kit.live.widget import LivePanel
 from kit.plots import Evidence, overlaid
 from kit.report import verify
 from tests.journal._findings import PIXEL, small
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory):
     """Two trainings: one untouched, one with a weight at 0 and NaN gradients, longer."""
     journal = Journal(tmp_path_factory.mktemp("kept"))
-    live = LivePanel(PatientSession(small_patient(), probe_every=2))
+    live = LivePanel(SystemSession(small_system(), probe_every=2))
     view = journal.view(live)
     live.steps(3)
     view.act({"action": "keep", "offer": 0, "note": "", "name": ""})

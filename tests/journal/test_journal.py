@@ -150,10 +150,10 @@ def test_all_kept_findings_make_one_page(journal, tmp_path):
 
 def test_two_findings_side_by_side(journal, tmp_path):
     finding = small()
-    journal.keep(finding, name="sick")
+    journal.keep(finding, name="faulty")
     finding.panels[0].weights = {"lam_cov": 0.0}
     journal.keep(small(verdict="confirmed", evidence=finding.evidence), name="healthy")
-    comparison = journal.compare("sick", "healthy")
+    comparison = journal.compare("faulty", "healthy")
     table = comparison.table.set_index("quantity")
     assert list(table.loc["claim"]) == ["does not hold", "holds", ""]
     assert list(table.loc["lam_cov"]) == [0.3, 0.0, -0.3]
@@ -162,9 +162,11 @@ def test_two_findings_side_by_side(journal, tmp_path):
     assert list(table.loc["total"]) == [*totals, totals[1] - totals[0]]
     assert "lam_K" not in table.index, "only what differs"
     html = comparison._repr_html_()
-    assert html.count("<figure>") == 2 and "sick" in html and "healthy" in html
+    assert html.count("<figure>") == 2 and "faulty" in html and "healthy" in html
     seen = verify(comparison.write(tmp_path / "two.html").path)
-    assert seen.title == "sick | healthy" and seen.tables["table-1.csv"].startswith("quantity,sick,healthy,difference")
+    assert seen.title == "faulty | healthy" and seen.tables["table-1.csv"].startswith(
+        "quantity,faulty,healthy,difference"
+    )
 
 
 def test_findings_without_the_same_panels_compare_too(journal):

@@ -7,12 +7,12 @@ import pytest
 import kit
 from kit.journal import Journal
 from kit.journal.store import Store
-from kit.live import PatientSession
+from kit.live import SystemSession
 from kit.live.finding import finding_of, name_of
 from kit.live.widget import LivePanel
 from tests.journal._findings import small
 from tests.panel._panel_cases import WEIGHT_NAMES, make_report
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_long_question_keeps_what_is_set(journal):
 
 
 def test_a_training_is_named_by_what_was_set_by_hand_and_how_far_it_came():
-    live = LivePanel(PatientSession(small_patient(), probe_every=50))
+    live = LivePanel(SystemSession(small_system(), probe_every=50))
     assert name_of(live) == "nothing changed, 0 batches"
     live.steps(1)
     assert name_of(live) == "nothing changed, 1 batch", "the schedule's weights are not set by hand"

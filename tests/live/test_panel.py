@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 
 from kit.hypotheses.likelihoods import Likelihoods
-from kit.live import PatientSession, event_loop, training
+from kit.live import SystemSession, event_loop, training
 from kit.live.probe_points import probe_points
 from kit.live.session import FaultOffer, Turn
 from kit.live.widget import LivePanel
 from kit.plots import Evidence
 from tests.panel._panel_cases import HOSTILE, NAMES, WEIGHT_NAMES, WEIGHTS, make_report
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ class Toy:
 
     title = "Toy"
     terms: Mapping[str, str] = {"lam_a": "a", "lam_b": "b"}
-    faults = (FaultOffer("sick", "Sick", "Illness", "it hurts"), FaultOffer("off", "Off", "Illness", unfit="no"))
+    faults = (FaultOffer("faulty", "Faulty", "Fault", "it hurts"), FaultOffer("off", "Off", "Fault", unfit="no"))
 
     def __init__(self, planned=None, fails_at=None):
         self.planned, self.fails_at = planned, fails_at
@@ -170,10 +170,10 @@ def test_a_second_start_does_not_train_twice_as_fast():
 
 
 def test_live_is_the_plain_run_bit_by_bit():
-    patient = small_patient()
+    system = small_system()
 
     async def sit():
-        panel = Told(PatientSession(patient, probe_every=2, likelihoods=Likelihoods(MappingProxyType({}))))
+        panel = Told(SystemSession(system, probe_every=2, likelihoods=Likelihoods(MappingProxyType({}))))
         panel.click("hello")
         panel.click("start")
         await until(lambda: panel.session.step >= 2)
@@ -184,7 +184,7 @@ def test_live_is_the_plain_run_bit_by_bit():
         return panel
 
     panel = asyncio.run(sit())
-    plain = patient.run()
+    plain = system.run()
     assert panel.session.history().epoch_records == plain.epoch_records
     assert panel.session.history().step_records == plain.step_records
     assert panel.curves.curves["train"].values == plain.train_loss
@@ -249,7 +249,7 @@ def test_what_a_view_gets_first_is_enough_to_draw_everything():
         {"weight": "lam_a", "term": "a", "start": 0.5},
         {"weight": "lam_b", "term": "b", "start": 1.0},
     ]
-    assert [offer["key"] for offer in told["offers"]] == ["sick", "off"] and told["offers"][1]["unfit"] == "no"
+    assert [offer["key"] for offer in told["offers"]] == ["faulty", "off"] and told["offers"][1]["unfit"] == "no"
     assert told["curves"]["batch"] == [[1, 2, 3, 4], [1, 2, 3, 4], [0, 0, 0, 0]]
     assert told["curves"]["term:b"][1] == [None] * 4, "a number that is not finite is a gap"
     assert told["weights"] == {"lam_a": 0.25, "lam_b": 1.0} and told["seq"] == "v:1" and told["probe"] is None
@@ -275,11 +275,11 @@ def test_a_drag_is_one_mark_and_acts_while_it_lasts():
 def test_a_fault_is_marked_when_it_comes_and_when_it_goes():
     panel = Told(Toy())
     panel.steps(2)
-    panel.click("faults", keys=["sick"])
-    assert panel.last["active"] == ["sick"] and panel.faults == ("sick",)
+    panel.click("faults", keys=["faulty"])
+    assert panel.last["active"] == ["faulty"] and panel.faults == ("faulty",)
     panel.steps(1)
     panel.faults = ()
-    assert [(m.step, m.text) for m in panel.curves.marks] == [(2, "fault: Sick"), (3, "fault removed: Sick")]
+    assert [(m.step, m.text) for m in panel.curves.marks] == [(2, "fault: Faulty"), (3, "fault removed: Faulty")]
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_a_session_belongs_to_its_newest_panel():
     new = Told(session)
     assert old.last["state"] == "retired"
     for act in ("step", "weights", "faults", "reset"):
-        old.click(act, weights={"lam_a": 0.0}, keys=["sick"])
+        old.click(act, weights={"lam_a": 0.0}, keys=["faulty"])
     assert session.step == 2 and session.weights["lam_a"] == 0.5 and session.active == ()
     new.steps(1)
     assert session.step == 3
@@ -633,12 +633,12 @@ def test_a_fault_breaks_the_curves_and_is_probed_at_once():
     for _ in range(7):
         panel._one()
     panel.click("weights", weights={"lam_aux": 0.0}, done=True)
-    panel.faults = ["sick"]
+    panel.faults = ["faulty"]
     curve = panel.curves.curves["pull:aux_l2"]
     assert curve.steps == [0, 7] and curve.parts == [0, 2], "the fault hides what the weight alone would have done"
     looks = session.looks
     panel._one()
-    panel.faults = ["sick"]
+    panel.faults = ["faulty"]
     assert panel.curves.part == 2, "what is on already is no change"
     assert session.looks == looks + 1, "and the probe of batch 7 was not taken twice"
 
@@ -714,11 +714,11 @@ def test_evidence_is_a_figure_with_words_and_numbers():
     panel = Told(Toy())
     panel.steps(5)
     panel.weights = {"lam_a": 0.0}
-    panel.faults = ["sick"]
+    panel.faults = ["faulty"]
     panel.steps(5)
     seen = panel.evidence()
     assert isinstance(seen, Evidence) and seen.png.startswith(b"\x89PNG")
-    assert "1. after batch 5: lam_a 0.5 \u2192 0; 2. after batch 5: fault: Sick" in seen.alt
+    assert "1. after batch 5: lam_a 0.5 \u2192 0; 2. after batch 5: fault: Faulty" in seen.alt
     assert "loss of a batch from 1 to 10" in seen.alt.lower() and "seen 10" in seen.caption
     assert seen.numbers["batch"] == list(range(1, 11))
     assert seen.numbers["loss of the batch"] == [float(i) for i in range(1, 11)]

@@ -1,4 +1,4 @@
-"""`PatientSession`: untouched it is a plain run, bit by bit; touched, it comes back exactly."""
+"""`SystemSession`: untouched it is a plain run, bit by bit; touched, it comes back exactly."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 
 import kit
 from kit.hypotheses.likelihoods import Likelihoods
-from kit.live import PatientSession
+from kit.live import SystemSession
 from kit.live.session import Session
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 UNCOUNTED = Likelihoods(MappingProxyType({}))
 
 
-def session_of(patient=None, **options):
-    return PatientSession(patient or small_patient(), likelihoods=UNCOUNTED, **{"probe_every": 1000, **options})
+def session_of(system=None, **options):
+    return SystemSession(system or small_system(), likelihoods=UNCOUNTED, **{"probe_every": 1000, **options})
 
 
 def train(session, batches):
@@ -41,10 +41,10 @@ def parameters(session):
     ids=["plain", "average", "stages", "search weights, a short last batch"],
 )
 def test_untouched_it_is_the_plain_run_bit_by_bit(config):
-    patient = small_patient(**config)
-    loop = patient.new_loop()
+    system = small_system(**config)
+    loop = system.new_loop()
     plain = loop.run()
-    session = session_of(patient, probe_every=3)
+    session = session_of(system, probe_every=3)
     turns = train(session, session.planned)
     assert session.finished and session.step == session.planned
     live = session.history()
@@ -76,26 +76,26 @@ def test_the_terms_of_a_turn_weigh_up_to_its_loss():
 
 
 def test_a_weight_set_by_hand_stays_against_the_schedule_and_the_others_follow_it():
-    patient = small_patient(epochs=8)
-    session = session_of(patient)
+    system = small_system(epochs=8)
+    session = session_of(system)
     session.set_weights({"lam_peak_contrast": 0.4})
     assert session.asked == {"lam_peak_contrast": 0.4}
     train(session, 3 * 4)
     records = session.history().epoch_records
     assert {r["lam_peak_contrast"] for r in records} == {0.4}
-    plain = patient.run().epoch_records
+    plain = system.run().epoch_records
     assert [r["lam_subspace_align"] for r in records] == [r["lam_subspace_align"] for r in plain[:4]]
     assert records[0]["train_loss"] != plain[0]["train_loss"]
 
 
 def test_a_weight_that_is_set_to_what_it_is_changes_nothing():
-    patient = small_patient()
-    session = session_of(patient)
+    system = small_system()
+    session = session_of(system)
     train(session, 2)
     session.set_weights(dict(session.weights))
     assert session.asked == {}
     train(session, session.planned - 2)
-    assert session.history().epoch_records == patient.run().epoch_records
+    assert session.history().epoch_records == system.run().epoch_records
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def every_fault():
 
 @pytest.mark.parametrize("key", every_fault())
 def test_a_fault_put_on_and_taken_off_between_two_batches_leaves_no_trace(key):
-    patient = small_patient(epochs=3)
-    session = session_of(patient)
+    system = small_system(epochs=3)
+    session = session_of(system)
     train(session, 4)
     before, weights = parameters(session), session.weights
     session.set_faults([key])
@@ -138,14 +138,14 @@ def test_a_fault_put_on_and_taken_off_between_two_batches_leaves_no_trace(key):
     assert session.active == () and session.weights == weights
     assert all(torch.equal(a, b) for a, b in zip(before, parameters(session), strict=True))
     train(session, session.planned - 4)
-    plain = patient.run()
+    plain = system.run()
     assert session.history().epoch_records == plain.epoch_records
     assert session.history().step_records == plain.step_records
 
 
 @pytest.mark.parametrize("key", every_fault())
 def test_training_goes_on_under_every_fault_and_after_it(key):
-    session = session_of(small_patient(epochs=4), probe_every=3)
+    session = session_of(small_system(epochs=4), probe_every=3)
     train(session, 4)
     session.set_faults([key])
     at = session.step
@@ -159,7 +159,7 @@ def test_training_goes_on_under_every_fault_and_after_it(key):
 
 
 def test_a_fault_acts_from_the_next_batch_on():
-    session = session_of(small_patient(epochs=3))
+    session = session_of(small_system(epochs=3))
     train(session, 4)
     still = parameters(session)
     session.set_faults(["nan_gradients"])
@@ -171,7 +171,7 @@ def test_a_fault_acts_from_the_next_batch_on():
 
 
 def test_of_several_faults_the_older_ones_stay_in_place():
-    session = session_of(small_patient(epochs=4))
+    session = session_of(small_system(epochs=4))
     session.set_faults(["heads_start_at_zero"])
     train(session, 2)
     heads = [p.detach().clone() for p in session.loop.model.heads.parameters()]
@@ -183,12 +183,12 @@ def test_of_several_faults_the_older_ones_stay_in_place():
     assert session.active == ("nan_gradients",)
     assert session.advance().grad_norm == 0
     session.set_faults([])
-    fresh = session.patient.new_model().heads.parameters()
+    fresh = session.system.new_model().heads.parameters()
     assert all(torch.equal(a, b) for a, b in zip(fresh, session.loop.model.heads.parameters(), strict=True))
 
 
 def test_a_weight_that_a_fault_keeps_is_in_force_and_comes_back():
-    session = session_of(small_patient(epochs=4))
+    session = session_of(small_system(epochs=4))
     session.set_weights({"lam_K": 0.25})
     session.set_faults(["all_weights_zero"])
     session.set_weights({"lam_aux": 0.5})
@@ -196,11 +196,11 @@ def test_a_weight_that_a_fault_keeps_is_in_force_and_comes_back():
     assert session.advance().loss == 0
     session.set_faults([])
     assert session.weights["lam_K"] == 0.25 and session.weights["lam_aux"] == 0.5
-    assert session.weights["lam_cov"] == session.patient.weights["lam_cov"]
+    assert session.weights["lam_cov"] == session.system.weights["lam_cov"]
 
 
 def test_a_search_weight_wins_over_one_set_before_it_and_loses_to_one_set_after_it():
-    session = session_of(small_patient(epochs=4))
+    session = session_of(small_system(epochs=4))
     session.set_weights({"lam_cov": 0.9})
     session.set_faults(["search_sets_lam_cov_zero"])
     train(session, 4)
@@ -220,8 +220,8 @@ def test_unknown_faults_are_refused_and_nothing_changes():
 
 @pytest.mark.parametrize("place", ["forward", "validate"])
 def test_a_batch_that_fails_comes_again(place):
-    patient = small_patient()
-    session = session_of(patient)
+    system = small_system()
+    session = session_of(system)
     train(session, 2)
     real = getattr(session.loop, place)
     calls = []
@@ -237,21 +237,21 @@ def test_a_batch_that_fails_comes_again(place):
         train(session, 2)
     while not session.finished:
         session.advance()
-    plain = patient.run()
+    plain = system.run()
     assert session.history().step_records == plain.step_records
     assert session.history().epoch_records == plain.epoch_records
 
 
 def test_reset_is_the_very_start():
-    patient = small_patient()
-    session = session_of(patient)
+    system = small_system()
+    session = session_of(system)
     session.set_faults(["heads_start_at_zero", "lam_cov_zero"])
     session.set_weights({"lam_K": 0.0})
     train(session, 3)
     session.reset()
     assert session.step == 0 and session.active == () and session.asked == {}
     train(session, session.planned)
-    assert session.history().epoch_records == patient.run().epoch_records
+    assert session.history().epoch_records == system.run().epoch_records
 
 
 def test_a_probe_is_taken_once_for_a_state_and_again_after_a_change():
@@ -266,7 +266,7 @@ def test_a_probe_is_taken_once_for_a_state_and_again_after_a_change():
 
 
 def test_probes_come_every_so_many_batches():
-    turns = train(session_of(small_patient(epochs=3), probe_every=4), 9)
+    turns = train(session_of(small_system(epochs=3), probe_every=4), 9)
     assert [turn.step for turn in turns if turn.probed is not None] == [4, 8]
     with pytest.raises(ValueError, match="Found probe_every = 0"):
         session_of(probe_every=0)
@@ -285,7 +285,7 @@ def test_probes_come_every_so_many_batches():
     ],
 )
 def test_the_line_names_a_fault_and_says_why(key, said):
-    session = session_of(small_patient(epochs=6))
+    session = session_of(small_system(epochs=6))
     assert session.diagnosis() == "Nothing was seen yet."
     train(session, 6)
     assert session.diagnosis().startswith("No sign of any known cause so far.")
@@ -303,7 +303,7 @@ def test_the_line_names_a_fault_and_says_why(key, said):
 
 
 def test_a_loss_that_is_displayed_as_zero_is_weighed_as_it_was_computed():
-    session = session_of(small_patient(epochs=6))
+    session = session_of(small_system(epochs=6))
     session.set_faults(["nan_loss_read_as_zero"])
     turns = train(session, 7)
     assert {turn.loss for turn in turns} == {0.0}, "what is displayed is what is drawn"
@@ -312,7 +312,7 @@ def test_a_loss_that_is_displayed_as_zero_is_weighed_as_it_was_computed():
 
 
 def test_the_epoch_of_a_change_counts_for_neither_side():
-    session = session_of(small_patient(epochs=4))
+    session = session_of(small_system(epochs=4))
     train(session, 4)
     session.set_faults(["all_weights_zero"])
     train(session, 5)
@@ -323,10 +323,10 @@ def test_the_epoch_of_a_change_counts_for_neither_side():
     assert shown["batches"].tolist() == [2, 3]
 
 
-def test_the_shipped_patient_runs_live():
-    patient = kit.sick_patient()
-    patient = replace(patient, train=patient.train[:8], validation=patient.validation[:4])
-    session = session_of(replace(patient, config=replace(patient.config, batch_size=4, epochs=1)))
+def test_the_shipped_system_runs_live():
+    system = kit.reference_system()
+    system = replace(system, train=system.train[:8], validation=system.validation[:4])
+    session = session_of(replace(system, config=replace(system.config, batch_size=4, epochs=1)))
     assert len(train(session, session.planned)) == 2
 
 

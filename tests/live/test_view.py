@@ -64,8 +64,8 @@ def told(**changes):
         "rows": [{"weight": w, "term": t, "start": x} for w, t, x in zip(WEIGHT_NAMES, NAMES, WEIGHTS, strict=True)],
         "upper": 2.0,
         "offers": [
-            {"key": "sick", "title": "Sick", "group": "Illness", "what": "it hurts", "unfit": ""},
-            {"key": "well", "title": "Well", "group": "Illness", "what": "", "unfit": "nobody is"},
+            {"key": "faulty", "title": "Faulty", "group": "Fault", "what": "it hurts", "unfit": ""},
+            {"key": "well", "title": "Well", "group": "Fault", "what": "", "unfit": "nobody is"},
         ],
         **changes,
     }
@@ -167,11 +167,11 @@ def test_while_dragging_a_message_at_most_every_tenth_of_a_second(live):
 
 def test_a_weight_that_a_fault_keeps_is_named(live):
     state = told()
-    live.tell(**{**state, "in_force": {**state["weights"], "lam_cov": 0.0}, "active": ["sick"]})
+    live.tell(**{**state, "in_force": {**state["weights"], "lam_cov": 0.0}, "active": ["faulty"]})
     row = live.locator('.kit-row[data-weight="lam_cov"]')
     assert row.locator(".kit-message").text_content() == "kept at 0"
     assert row.locator(".kit-message").get_attribute("title") == "a fault keeps it there"
-    assert text(live, ".kit-live-count") == "on: Sick"
+    assert text(live, ".kit-live-count") == "on: Faulty"
     live.tell(**{**state, "type": "more", "curves": {}})
     assert row.locator(".kit-message").is_hidden() and text(live, ".kit-live-count") == "none is on"
 
@@ -181,13 +181,13 @@ def test_faults_are_switches_under_their_hypothesis(live):
     live.sent()
     live.locator("summary").focus()
     live.keyboard.press("Enter")
-    assert live.locator("fieldset legend").all_text_contents() == ["Illness"]
+    assert live.locator("fieldset legend").all_text_contents() == ["Fault"]
     assert live.get_by_label("Well").is_disabled()
-    live.get_by_label("Sick").focus()
+    live.get_by_label("Faulty").focus()
     live.keyboard.press("Space")
-    assert live.sent() == [{"type": "faults", "keys": ["sick"]}]
-    live.tell(**{**told(), "type": "more", "curves": {}, "active": ["sick"]})
-    live.get_by_label("Sick").uncheck()
+    assert live.sent() == [{"type": "faults", "keys": ["faulty"]}]
+    live.tell(**{**told(), "type": "more", "curves": {}, "active": ["faulty"]})
+    live.get_by_label("Faulty").uncheck()
     assert live.sent() == [{"type": "faults", "keys": []}]
 
 
@@ -298,7 +298,7 @@ def test_hostile_names_stay_text(visit):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_sticks_out_in_any_width_and_theme(visit, width, scheme):
     page = visit(fragment(), wait_for=".kit-live-state", viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page.evaluate("told => window.tell(told)", told(active=["sick"], status="A sentence.", line="A line. " * 30))
+    page.evaluate("told => window.tell(told)", told(active=["faulty"], status="A sentence.", line="A line. " * 30))
     page.locator("summary").click()
     painted(page)
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")

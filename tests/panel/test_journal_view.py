@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kit.journal import Journal
-from kit.live import PatientSession
+from kit.live import SystemSession
 from kit.live.widget import LivePanel
 from kit.panel import JournalView, stylesheet
 from kit.panel.assets import journal_source
@@ -15,7 +15,7 @@ from tests.browser._axe import axe_source, violations
 from tests.browser._paint import painted
 from tests.journal._findings import small
 from tests.panel._panel_cases import HOSTILE
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 # the six functions of a widget model; what the view sends is kept for the test to answer
 MODEL = """
@@ -109,7 +109,7 @@ def test_python_does_what_the_buttons_say_and_says_what_went_wrong(journal):
 
 
 def test_a_live_panel_is_kept_as_it_stands_with_its_diagnosis(journal):
-    live = LivePanel(PatientSession(small_patient(), probe_every=5, title="Live?"))
+    live = LivePanel(SystemSession(small_system(), probe_every=5, title="Live?"))
     view = journal.view(live)
     assert view.offers == ["Live: Live?"]
     view.act({"action": "keep", "offer": 0, "note": "before", "name": "early"})

@@ -34,18 +34,18 @@ from kit.plots import (
 from kit.plots.curves import coinciding
 from kit.plots.heatmap import in_lines
 from tests.panel._panel_cases import make_report
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
 @pytest.fixture(scope="module")
 def history():
-    return small_patient().run()
+    return small_system().run()
 
 
 @pytest.fixture(scope="module")
 def report():
-    patient = small_patient()
-    return kit.probe(patient.new_model(), patient.new_loss(), patient.batch(4))
+    system = small_system()
+    return kit.probe(system.new_model(), system.new_loss(), system.batch(4))
 
 
 def test_the_symptom_draws_both_losses(history):

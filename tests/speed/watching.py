@@ -26,7 +26,7 @@ from kit.array import PlanarArray
 from kit.covariance import CovarianceSampler
 from kit.loss import UltimateHybridLoss
 from kit.model import HybridModel
-from kit.watch import hooks, watch
+from kit.recording import hooks, watch
 
 FIRST = 10  # turns until what happens once is over
 BLOCK, WAYS = 10, (1, 10)

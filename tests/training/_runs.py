@@ -1,4 +1,4 @@
-"""Small patients: one for tests of the loop, one for tests of pages and notebooks."""
+"""Small systems: one for tests of the loop, one for tests of pages and notebooks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import replace
 import kit
 
 
-def small_patient(**config) -> kit.Patient:
+def small_system(**config) -> kit.System:
     """4 x 3 elements, 24 scenes."""
     settings = {"epochs": 2, "batch_size": 8, "ema_decay": None, "require_steps": False, **config}
-    patient = kit.Patient.admit(seed=3, samples=24, validation_samples=8, array=kit.PlanarArray(4, 3))
-    return replace(patient, config=kit.TrainingConfig(**settings))
+    system = kit.System.generate(seed=3, samples=24, validation_samples=8, array=kit.PlanarArray(4, 3))
+    return replace(system, config=kit.TrainingConfig(**settings))
 
 
-def few_scenes() -> kit.Patient:
-    """The sick patient on eight of its scenes for two epochs.
+def few_scenes() -> kit.System:
+    """The faulty system on eight of its scenes for two epochs.
 
     Enough for a page with every part and a notebook with every cell; what all the scenes say is checked in tests/test_notebooks.py.
     """
-    whole = kit.sick_patient()
+    whole = kit.reference_system()
     config = replace(whole.config, epochs=2, batch_size=4)
     return replace(whole, train=whole.train[:8], validation=whole.validation[:4], config=config)

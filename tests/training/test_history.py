@@ -9,12 +9,12 @@ import pytest
 
 import kit
 from kit.training import TrainingHistory
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
 @pytest.fixture(scope="module")
 def history() -> TrainingHistory:
-    return small_patient().run()
+    return small_system().run()
 
 
 def test_lines_are_what_a_trainer_prints(history):

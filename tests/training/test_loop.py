@@ -12,11 +12,11 @@ import kit
 from kit.faults import LossCountedOnStepsOnly, NanGradients, all_applied
 from kit.training import NoStepTaken, RunningLoss, gradient_norm, replace_nan_gradients, step_allowed
 from kit.training.schedule import lr_multiplier
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
 def test_a_healthy_run_steps_in_every_batch_and_moves_the_weights():
-    loop = small_patient().new_loop()
+    loop = small_system().new_loop()
     before = {name: value.clone() for name, value in loop.model.state_dict().items()}
     history = loop.run()
     assert [record["steps_taken"] for record in history.epoch_records] == [3, 3]
@@ -25,7 +25,7 @@ def test_a_healthy_run_steps_in_every_batch_and_moves_the_weights():
 
 
 def test_the_displayed_train_loss_is_the_mean_of_all_batches():
-    history = small_patient().run()
+    history = small_system().run()
     for record in history.epoch_records:
         losses = [step["loss"] for step in history.step_records if step["epoch"] == record["epoch"]]
         assert record["train_loss"] == pytest.approx(statistics.fmean(losses), rel=1e-12)
@@ -40,24 +40,24 @@ def test_the_running_loss_counts_batches_that_did_not_step():
 
 
 def test_validation_is_the_loss_of_the_validation_scenes():
-    patient = small_patient(epochs=1, blend=0.0, structure_schedule=False)
-    loop = patient.new_loop()
+    system = small_system(epochs=1, blend=0.0, structure_schedule=False)
+    loop = system.new_loop()
     history = loop.run()
     loop.model.eval()
     with torch.no_grad():
-        expected = patient.new_loss().eval()(loop.model(patient.validation.inputs), patient.validation.target)
+        expected = system.new_loss().eval()(loop.model(system.validation.inputs), system.validation.target)
     assert history.val_loss[0] == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_same_seed_gives_the_same_run_and_leaves_the_global_stream_alone():
     state = torch.random.get_rng_state()
-    first, second = small_patient().run(), small_patient().run()
+    first, second = small_system().run(), small_system().run()
     assert first.epoch_records == second.epoch_records
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_an_epoch_without_a_step_is_an_error_that_keeps_the_history():
-    loop = small_patient(require_steps=True).new_loop()
+    loop = small_system(require_steps=True).new_loop()
     with NanGradients().applied_to(loop), pytest.raises(NoStepTaken, match="Found 0 steps in the 3 batches") as caught:
         loop.run()
     assert caught.value.history.epoch_records[0]["steps_skipped"] == 3
@@ -66,7 +66,7 @@ def test_an_epoch_without_a_step_is_an_error_that_keeps_the_history():
 
 def test_nan_gradients_stop_the_learning_but_not_the_loss():
     """Hypothesis 5: sanitising acts on gradients. Train is finite and above 0; validation is exactly level."""
-    loop = small_patient(structure_schedule=False).new_loop()
+    loop = small_system(structure_schedule=False).new_loop()
     before = {name: value.clone() for name, value in loop.model.state_dict().items()}
     with NanGradients().applied_to(loop):
         history = loop.run()
@@ -77,7 +77,7 @@ def test_nan_gradients_stop_the_learning_but_not_the_loss():
 
 
 def test_partly_nan_gradients_still_step():
-    loop = small_patient().new_loop()
+    loop = small_system().new_loop()
     with NanGradients(prefix="heads.k_logits").applied_to(loop):
         history = loop.run()
     assert history.epochs["steps_taken"].tolist() == [3, 3]
@@ -85,13 +85,13 @@ def test_partly_nan_gradients_still_step():
 
 
 def test_counting_the_loss_on_steps_only_alone_changes_nothing():
-    loop, healthy = small_patient().new_loop(), small_patient().run()
+    loop, healthy = small_system().new_loop(), small_system().run()
     with LossCountedOnStepsOnly().applied_to(loop):
         assert loop.run().train_loss == healthy.train_loss
 
 
 def test_both_together_show_the_symptom():
-    loop = small_patient(structure_schedule=False).new_loop()
+    loop = small_system(structure_schedule=False).new_loop()
     with all_applied(loop, NanGradients(), LossCountedOnStepsOnly()):
         history = loop.run()
     assert history.train_loss == [0.0, 0.0]
@@ -101,42 +101,42 @@ def test_both_together_show_the_symptom():
 
 def test_all_zero_weights_read_zero_twice():
     """Hypothesis 1, strongest reading: train is exactly 0, and so is validation."""
-    patient = small_patient(structure_schedule=False).with_weights(**kit.investigation.loss_weights.ALL_ZERO)
+    system = small_system(structure_schedule=False).with_weights(**kit.investigation.loss_weights.ALL_ZERO)
     with pytest.warns(kit.ZeroWeightWarning):
-        history = patient.run()
+        history = system.run()
     assert history.train_loss == history.val_loss == [0.0, 0.0]
     assert history.epochs["steps_taken"].sum() == 0, "an exactly zero gradient does not pass the gate"
 
 
 def test_lam_cov_zero_reads_above_zero_and_learns():
     with pytest.warns(kit.ZeroWeightWarning, match="lam_cov is 0"):
-        history = small_patient().with_weights(lam_cov=0.0).run()
+        history = small_system().with_weights(lam_cov=0.0).run()
     assert history.train_loss[0] > history.train_loss[1] > 0
     assert history.val_loss[0] != history.val_loss[1]
     assert history.epochs["steps_taken"].tolist() == [3, 3]
 
 
 def test_the_structure_schedule_sets_two_weights_and_no_other():
-    history = small_patient(epochs=5).run()
+    history = small_system(epochs=5).run()
     assert history.epochs["lam_subspace_align"].tolist() == [0.02, 0.02, 0.02, 0.05, 0.07]
     assert history.epochs["lam_peak_contrast"].tolist() == [0.05, 0.05, 0.05, 0.10, 0.12]
     assert history.epochs["lam_cov"].unique().tolist() == [0.3]
 
 
 def test_search_weights_are_applied_and_an_absent_lam_cov_means_one():
-    history = small_patient(epochs=1, search_weights={"lam_K": 0.2}).run()
+    history = small_system(epochs=1, search_weights={"lam_K": 0.2}).run()
     assert history.epochs.loc[1, "lam_K"] == 0.2
     assert history.epochs.loc[1, "lam_cov"] == 1.0
 
 
 def test_the_stage_mix_runs_through_its_thirds():
-    history = small_patient(epochs=3, stage_mix=True).run()
+    history = small_system(epochs=3, stage_mix=True).run()
     assert history.epochs["lam_cov"].tolist() == pytest.approx([0.25, 0.25, 0.7])
 
 
 def test_the_average_is_what_is_validated():
     """A decay of 0.999 and three steps: the average has moved by three thousandths of the way."""
-    fast, slow = (small_patient(epochs=1, structure_schedule=False, ema_decay=decay) for decay in (None, 0.999))
+    fast, slow = (small_system(epochs=1, structure_schedule=False, ema_decay=decay) for decay in (None, 0.999))
     start = fast.new_loop().validate(0)["val_loss"]
     fast_run, slow_run = fast.run(), slow.run()
     assert slow_run.train_loss == fast_run.train_loss
@@ -170,12 +170,12 @@ def test_the_norm_is_that_of_all_gradients_together():
 
 def test_the_blend_of_predict_scales_the_gradient_as_the_formula_says():
     """At beta > 0 the loss sees R_blend, which still depends on the factors."""
-    patient = small_patient()
-    prediction = kit.predict(patient.new_model(), patient.batch(4), beta=0.3)
+    system = small_system()
+    prediction = kit.predict(system.new_model(), system.batch(4), beta=0.3)
     assert prediction["R_blend"].requires_grad
     trace = prediction["R_blend"].diagonal(dim1=-2, dim2=-1).real.sum(-1)
     assert torch.allclose(trace, torch.full_like(trace, 12.0), rtol=1e-5)
-    assert "R_blend" not in kit.predict(patient.new_model(), patient.batch(4))
+    assert "R_blend" not in kit.predict(system.new_model(), system.batch(4))
 
 
 @pytest.mark.parametrize(
@@ -198,40 +198,40 @@ def test_wrong_settings_are_refused(name, value):
 
 
 def test_a_frozen_model_is_refused():
-    patient = small_patient()
-    model = patient.new_model().requires_grad_(False)
+    system = small_system()
+    model = system.new_model().requires_grad_(False)
     with pytest.raises(ValueError, match="trainable parameters"):
-        kit.train(model, patient.new_loss(), patient.train)
+        kit.train(model, system.new_loss(), system.train)
 
 
 def test_the_learning_rate_follows_its_schedule_step_by_step():
-    history = small_patient(epochs=3).run()
+    history = small_system(epochs=3).run()
     expected = [3e-4 * lr_multiplier(step, 9) for step in range(9)]
     assert history.steps["lr"].tolist() == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_schedule_waits_for_taken_steps():
-    loop = small_patient().new_loop()
+    loop = small_system().new_loop()
     with NanGradients().applied_to(loop):
         assert loop.run().steps["lr"].unique().tolist() == [3e-4]
 
 
 def test_the_optimiser_sees_clipped_gradients():
-    loop = small_patient(clip_norm=0.01).new_loop()
-    batch = small_patient().train[:8]
+    loop = small_system(clip_norm=0.01).new_loop()
+    batch = small_system().train[:8]
     step = loop.update(loop.forward(batch, 0.0), batch)
     assert step["grad_norm"] > 0.01, "the record holds the norm before clipping"
     assert gradient_norm(loop.model.parameters()) == pytest.approx(0.01, rel=1e-4)
 
 
 def test_the_optimiser_is_as_configured():
-    groups = small_patient(lr=1e-3, weight_decay=0.5).new_loop().optimizer.param_groups
+    groups = small_system(lr=1e-3, weight_decay=0.5).new_loop().optimizer.param_groups
     assert [group["weight_decay"] for group in groups] == [0.5, 0.5]
     assert [group["initial_lr"] for group in groups] == [1e-3, 4e-3], "heads learn four times as fast"
 
 
 def test_validation_passes_the_blend_only_when_asked():
-    without, with_blend = (small_patient(epochs=1, validate_with_blend=asked).run() for asked in (False, True))
+    without, with_blend = (small_system(epochs=1, validate_with_blend=asked).run() for asked in (False, True))
     assert without.train_loss == with_blend.train_loss
     assert without.epochs["val_loss_nmse"].tolist() == without.epochs["val_loss_nmse_pred"].tolist()
     assert with_blend.epochs["val_loss_nmse"].tolist() != with_blend.epochs["val_loss_nmse_pred"].tolist()
@@ -247,16 +247,16 @@ def test_the_defaults_are_the_reports_trainer():
 
 
 def test_validation_leaves_the_modes_as_they_were():
-    loop = small_patient(epochs=1).new_loop()
+    loop = small_system(epochs=1).new_loop()
     loop.run()
     assert loop.model.training and loop.loss.training
-    batch = small_patient().train[:4]
+    batch = small_system().train[:4]
     with pytest.raises(ValueError, match="R_blend should require grad"):
         loop.loss({**loop.model(batch.inputs), "R_blend": batch.R_samp}, batch.target)
 
 
 def test_a_nan_loss_is_named_in_the_error():
-    loop = small_patient(require_steps=True).new_loop()
+    loop = small_system(require_steps=True).new_loop()
     loop.predict = lambda model, batch, beta=0.0, **_: {k: v * math.nan for k, v in model(batch.inputs).items()}
     with pytest.raises(NoStepTaken, match="train loss nan"):
         loop.run()
@@ -264,6 +264,6 @@ def test_a_nan_loss_is_named_in_the_error():
 
 @pytest.mark.parametrize("data", [None, (1, 2)])
 def test_what_is_not_a_batch_is_refused(data):
-    patient = small_patient()
+    system = small_system()
     with pytest.raises(ValueError, match="data should be a Batch"):
-        kit.train(patient.new_model(), patient.new_loss(), data)
+        kit.train(system.new_model(), system.new_loss(), data)

@@ -9,13 +9,13 @@ import torch
 
 import kit
 from kit.loss import COVARIANCE_ONLY
-from tests.training._runs import small_patient
+from tests.training._runs import small_system
 
 
 @pytest.fixture(scope="module")
 def protocol() -> kit.OverfitResult:
-    patient = replace(kit.Patient.admit(seed=0, samples=512, validation_samples=1), weights=COVARIANCE_ONLY)
-    return kit.overfit_test(patient.new_model(), patient.new_loss(), patient.train)
+    system = replace(kit.System.generate(seed=0, samples=512, validation_samples=1), weights=COVARIANCE_ONLY)
+    return kit.overfit_test(system.new_model(), system.new_loss(), system.train)
 
 
 def test_the_protocol_passes(protocol):
@@ -33,9 +33,9 @@ def test_the_train_loss_is_the_covariance_error_alone(protocol):
 
 def test_with_all_seven_weights_training_does_not_start_in_the_reports_range():
     """0.5 to 2.0 is the start of the covariance term alone; the position term by itself is above 2."""
-    patient = kit.sick_patient()
+    system = kit.reference_system()
     with torch.no_grad():
-        total = patient.new_loss()(patient.new_model()(patient.train.inputs), patient.train.target).item()
+        total = system.new_loss()(system.new_model()(system.train.inputs), system.train.target).item()
     assert 3.0 < total < 5.0
 
 
@@ -44,8 +44,8 @@ def test_a_network_that_takes_no_step_fails_the_protocol():
     from kit.training import TrainingLoop
     from kit.training.overfit import _checks
 
-    patient = replace(small_patient(structure_schedule=False, blend=0.0), weights=COVARIANCE_ONLY)
-    loop = TrainingLoop(patient.new_model(), patient.new_loss(), patient.train, patient.config)
+    system = replace(small_system(structure_schedule=False, blend=0.0), weights=COVARIANCE_ONLY)
+    loop = TrainingLoop(system.new_model(), system.new_loss(), system.train, system.config)
     with NanGradients().applied_to(loop):
         checks = _checks(loop.run())
     assert not checks["steps taken"][2]

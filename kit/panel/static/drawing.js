@@ -153,7 +153,7 @@ class BarRow {
   }
 }
 
-/** Horizontal bars with a question above them, and below them what healthy and sick look like. */
+/** Horizontal bars with a question above them, and below them what healthy and faulty look like. */
 export class BarPlot {
   /** @param {{kind: string, level: number, question: string, caption: string}} words */
   constructor({ kind, level, question, caption }) {

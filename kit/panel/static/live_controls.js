@@ -108,7 +108,7 @@ export class FaultMenu {
     for (const [key, box] of this.boxes) box.checked = shown.includes(key);
     say(this.count, active.length === 0 ? this.none
       : `on: ${active.map((key) => this.titles.get(key) ?? key).join("; ")}`);
-    this.root.classList.toggle("kit-live-sick", active.length > 0);
+    this.root.classList.toggle("kit-live-faulty", active.length > 0);
     this.off.setAttribute("aria-disabled", String(active.length === 0));
   }
 }

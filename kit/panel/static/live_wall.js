@@ -16,17 +16,17 @@ const WHOLE_NETWORK = { colour: "", dash: [], marker: "o", width: 2.4 };
 
 const CHARTS = [
   { kind: "losses", question: "Do the displayed losses move?", unit: "loss", fromZero: true,
-    caption: "Healthy: train and validation fall together. Sick: train lies on 0, or validation is level." },
+    caption: "Healthy: train and validation fall together. Faulty: train lies on 0, or validation is level." },
   { kind: "terms", question: "What becomes of each term?", unit: "unweighted value", log: true,
-    caption: "Healthy: the terms you care about fall. Sick: a term stays where it was, or rises once its weight is 0." },
+    caption: "Healthy: the terms you care about fall. Faulty: a term stays where it was, or rises once its weight is 0." },
   { kind: "pulls", question: "Which term pulls?", unit: "weighted gradient norm", log: true,
-    caption: "Probed at the markers. Healthy: no term is lost. Sick: one lies on 0 or towers above the others." },
+    caption: "Probed at the markers. Healthy: no term is lost. Faulty: one lies on 0 or towers above the others." },
   { kind: "groups", question: "Where does a gradient arrive?", unit: "gradient norm", log: true,
-    caption: "Healthy: every layer group gets one. Sick: a group on 0 learns nothing; \u00d7 is not finite." },
+    caption: "Healthy: every layer group gets one. Faulty: a group on 0 learns nothing; \u00d7 is not finite." },
   { kind: "taken", question: "Are steps taken?", unit: "steps", fromZero: true,
-    caption: "Healthy: one for every batch. Sick: the line is level, and nothing is learned." },
+    caption: "Healthy: one for every batch. Faulty: the line is level, and nothing is learned." },
   { kind: "rate", question: "How long are the steps?", unit: "learning rate", fromZero: true,
-    caption: "Healthy: as the schedule was meant. Sick: it lies on 0." },
+    caption: "Healthy: as the schedule was meant. Faulty: it lies on 0." },
 ];
 
 /** The curves and their charts. */

@@ -20,17 +20,17 @@ export class Views {
     this.wholeAxis = before?.wholeAxis ?? false;
     this.parts = new BarPlot({
       kind: "parts", level, question: "Which term makes the total?",
-      caption: "Healthy: the terms you care about make most of it. Sick: one term hides the others, or the total "
+      caption: "Healthy: the terms you care about make most of it. Faulty: one term hides the others, or the total "
         + "reads 0 because nothing is weighed.",
     });
     this.pulls = new BarPlot({
       kind: "pulls", level, question: "Which term pulls on the network?",
-      caption: "Healthy: the total\u2019s bar comes close to the diamond, the sum of norms. Sick: it stays far from "
+      caption: "Healthy: the total\u2019s bar comes close to the diamond, the sum of norms. Faulty: it stays far from "
         + "it because terms cancel, or it is 0 and nothing is learned.",
     });
     this.angles = new CosineTable(names, {
       level, question: "Do the terms pull in the same direction?",
-      caption: "Healthy: near 0 or positive. Sick: a marked corner, one term undoes the other "
+      caption: "Healthy: near 0 or positive. Faulty: a marked corner, one term undoes the other "
         + "(marked: cosine \u2264 \u22120.1).",
     });
     /** What the angles were drawn for. @type {{of: Case|null, group: number, signs: string}} */

@@ -1,0 +1,113 @@
+"""Who hears what passes by: the open watches, and what this thread is in the middle of."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from kit.recording.plain import quietly
+from kit.stepgraph import is_probing
+
+
+@dataclass(eq=False)
+class Call:
+    """One outermost module call.
+
+    `nested`: calls inside that returned a 0-d value; `inside`: modules that ran in it; `offered`: what the module's own
+    `components` returned to it meanwhile; `flow`: (module, its arguments, None) and (module, None, its output) of the modules in
+    it, in their order, if a watch wants them.
+    """
+
+    module: nn.Module
+    args: tuple
+    kwargs: dict
+    output: Any
+    grad: bool
+    training: bool
+    failed: bool = False
+    nested: list[Call] = field(default_factory=list)
+    inside: list[nn.Module] = field(default_factory=list)
+    offered: Any = None
+    flow: list[tuple[nn.Module, Any, Any]] = field(default_factory=list)
+
+
+class Listener(Protocol):
+    """What a watch has to offer; each method may raise, and the training will not notice."""
+
+    thread: int
+    lock: threading.RLock
+    given: nn.Module | None
+
+    def knows(self, module: nn.Module) -> bool: ...
+    def wants_terms(self, module: nn.Module) -> bool: ...
+    def wants_flow(self) -> bool: ...
+    def called(self, call: Call) -> None: ...
+    def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None: ...
+    def backward_ends(self, failed: bool) -> None: ...
+    def step_begins(self, optimizer: torch.optim.Optimizer, closure: bool) -> None: ...
+    def closure_ends(self, optimizer: torch.optim.Optimizer) -> None: ...
+    def step_ends(self, optimizer: torch.optim.Optimizer) -> None: ...
+    def scaled(self, scaler: Any, outputs: Any) -> None: ...
+    def scaler_begins(self, scaler: Any, optimizer: Any) -> None: ...
+    def scaler_ends(self, scaler: Any, optimizer: Any) -> None: ...
+    def cannot(self, event: str, error: Exception) -> None: ...
+
+
+class Here(threading.local):
+    """What goes on in this thread: the outermost module call, and whether a backward pass runs.
+
+    `outer` and `around`: a call that the given model was found inside of; `offering` and `overheard`: the loss whose `components`
+    is listened to, and what it returned.
+    """
+
+    root: nn.Module | None = None
+    frame: Any = None
+    depth = 0
+    grad = training = in_backward = False
+    nested: list[Call] | None = None
+    inside: list[nn.Module] | None = None
+    overheard: list[Any] | None = None
+    offering: nn.Module | None = None
+    flow: list[tuple[nn.Module, Any, Any]] | None = None
+    outer: tuple = ()
+    around = False
+
+
+here = Here()
+_open: tuple[Any, ...] = ()
+given: frozenset[int] = frozenset()  # ids of the models that were given to open watches
+
+
+def open_watches() -> tuple[Any, ...]:
+    return _open
+
+
+def set_open(watches: tuple[Any, ...]) -> None:
+    global _open, given
+    _open = watches
+    given = frozenset(id(watch.given) for watch in watches if watch.given is not None)
+
+
+def audience() -> Sequence[Any]:
+    """Watches opened by this thread, else those of other threads: two threads with a watch each do not mix."""
+    if is_probing():
+        return ()
+    if len(_open) == 1:
+        return _open
+    thread = threading.get_ident()
+    own = [listener for listener in _open if listener.thread == thread]
+    return own or _open
+
+
+def tell(event: str, *details: Any) -> None:
+    for listener in audience():
+        try:
+            with listener.lock, quietly():
+                getattr(listener, event)(*details)
+        except Exception as error:  # noqa: BLE001 - the training is not ours: a mistake of the instrument must not end it; it is noted
+            listener.cannot(event, error)

@@ -1,0 +1,63 @@
+"""What did the network hand to the loss: is a prediction all zero, the same for every sample, or not finite?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kit.recording.parts import float_tensors
+from kit.recording.plain import all_plain
+
+
+def is_prediction(value: Any) -> bool:
+    """The forms in which a loss gets its prediction; anything else is looked for in the network's output."""
+    return isinstance(value, Tensor | Mapping | list | tuple)
+
+
+@torch.no_grad()
+def look(prediction: Any) -> dict[str, float]:
+    """Counts of the prediction's tensors; {} if there are none, or one cannot be observed.
+
+    A 0-d tensor beside others is a loss, not a prediction.
+    """
+    found = all_plain(float_tensors(prediction)) or []
+    found = [_values(tensor) for tensor in found if tensor.numel()]
+    found = [tensor for tensor in found if tensor.ndim] or found
+    if not found:
+        return {}
+    zero = constant = nonfinite = 0
+    for tensor in found:
+        values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+        low, high = (bound.item() for bound in values.aminmax())  # one pass; NaN and infinity show in the bounds
+        nonfinite += not (math.isfinite(low) and math.isfinite(high))
+        zero += low == high == 0
+        constant += _same_for_all(tensor, low, high)
+    return {
+        "outputs": len(found),
+        "outputs_zero": zero,
+        "outputs_constant": constant,
+        "outputs_nonfinite": nonfinite,
+    }
+
+
+def _values(tensor: Tensor) -> Tensor:
+    return tensor.detach() if tensor.layout is torch.strided else tensor.detach().to_dense()
+
+
+def _same_for_all(tensor: Tensor, low: float, high: float) -> bool:
+    if tensor.ndim == 0 or len(tensor) < 2:
+        return False
+    if low == high:
+        return True
+    return torch.equal(tensor[0], tensor[1]) and bool((tensor == tensor[:1]).all())
+
+
+def missing(prediction: Any, expects: Any) -> Any:
+    """Keys that the loss expects and the mapping lacks, sorted, with commas; nan if that cannot be said."""
+    if not isinstance(prediction, Mapping) or isinstance(expects, str) or not isinstance(expects, Iterable):
+        return math.nan
+    return ",".join(sorted(str(key) for key in expects if key not in prediction))

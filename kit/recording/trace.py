@@ -1,0 +1,148 @@
+"""Trace: what one watched run did, frozen, as tables."""
+
+from __future__ import annotations
+
+import copy
+import html
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kit.files import check_ending, printable
+from kit.recording import saved
+
+_SUMMED = (
+    "batches", "eval_forwards", "side_forwards", "reached", "loss_calls", "eval_loss_calls", "backwards", "steps",
+    "scaler_skips", "turns",
+)  # fmt: skip
+_COUNTED = {"batches": "batches", "backwards": "backward passes", "steps": "optimizer steps"}
+_LARGEST = ("lr", "drift", "eval_drift")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Trace:
+    """One watched run.
+
+    Attributes:
+        steps: one row a turn (a batch, in a plain loop): counts, losses, gradients, outputs, targets, weights and terms of the loss.
+        epochs: one row an epoch, index ``epoch`` from 1: displayed losses, counts, means, movement of the parameters.
+        facts: what holds for the whole run; ``not_seen`` says in sentences what could not be observed, and why.
+
+    Missing is NaN: not measured in that turn, or not visible at all. The tables are copies: changing them changes nothing here.
+    """
+
+    _steps: pd.DataFrame
+    _epochs: pd.DataFrame
+    _facts: Mapping[str, Any]
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        return self._steps.copy()
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        return self._epochs.copy()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return copy.deepcopy(dict(self._facts))
+
+    def __eq__(self, other: object) -> bool:  # and so without a hash: it holds tables
+        if not isinstance(other, Trace):
+            return NotImplemented
+        same = self._steps.equals(other._steps) and self._epochs.equals(other._epochs)
+        return same and dict(self._facts) == dict(other._facts)
+
+    def __repr__(self) -> str:
+        facts, epochs = self._facts, self._epochs
+        model, loss = facts.get("model") or "no model seen", facts.get("loss") or "no loss object seen"
+        lines = [
+            f"Trace: {facts.get('turns', 0)} turns in {len(epochs)} epochs, {model}, {loss}, ended by {facts.get('ended')}"
+        ]
+        totals = [f"{name} {epochs[name].sum():.0f}" for name in ("batches", "backwards", "steps", "eval_forwards")]
+        lines.append("  " + ", ".join(totals))
+        for name in ("train_loss", "val_loss", "loss_mean"):
+            if epochs[name].notna().any():
+                lines.append(f"  {_change(epochs, name)}")
+        return printable("\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())]))
+
+    def _repr_html_(self) -> str:
+        head, *notes = repr(self).split("\n")
+        table = self._epochs.dropna(axis="columns", how="all").tail(50)
+        shown = table.to_html(escape=True, border=0, na_rep="", float_format=lambda x: f"{x:.4g}")
+        items = "".join(f"<li>{html.escape(note.strip())}</li>" for note in notes)
+        return f"<div><p>{html.escape(head)}</p>{shown}<ul>{items}</ul></div>"
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write one .npz file, atomically; equal content gives equal bytes. Raises ValueError for another ending."""
+        return saved.save(check_ending(path, ".npz"), self._steps, self._epochs, self._facts)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Trace:
+        """Read a saved trace. Raises ValueError for another kind of file, a damaged one or a newer version."""
+        return cls(*saved.load(path))
+
+    @classmethod
+    def merge(cls, traces: Sequence[Trace]) -> Trace:
+        """The ranks of one run in one: rows of all with a column ``rank``; counts of an epoch added, means averaged.
+
+        ``facts`` are those of the first rank, with all of them under ``ranks``.
+
+        Raises:
+            ValueError: no traces, or two of the same rank.
+        """
+        traces = sorted(traces, key=lambda trace: trace._facts.get("rank", 0))
+        ranks = [trace._facts.get("rank", 0) for trace in traces]
+        if not traces:
+            raise ValueError("traces should hold at least one trace. Found none.")
+        if len(set(ranks)) < len(ranks):
+            raise ValueError(f"traces should be of different ranks. Found ranks {ranks}.")
+        steps = pd.concat([t.steps.assign(rank=rank) for t, rank in zip(traces, ranks, strict=True)], ignore_index=True)
+        steps = steps.sort_values(["turn", "rank"], kind="stable", ignore_index=True)
+        facts = traces[0].facts
+        facts["ranks"] = [trace.facts for trace in traces]
+        facts["not_seen"] = list(dict.fromkeys(note for trace in traces for note in trace._facts.get("not_seen", ())))
+        return cls(steps, _merged([trace._epochs for trace in traces]), facts)
+
+
+def summary(trace: Trace, *, still_open: bool) -> str:
+    """A run in a few lines: what was watched, what happened, what was displayed, and how to ask about it."""
+    facts, epochs = trace._facts, trace._epochs
+    ended = "still open" if still_open else "ended" if facts["ended"] == "return" else f"ended by {facts['ended']}"
+    counts = [f"{epochs[name].sum():.0f} {word}" for name, word in _COUNTED.items() if epochs[name].notna().any()]
+    losses = [_change(epochs, name) for name in ("train_loss", "val_loss") if epochs[name].notna().any()]
+    lines = [
+        f"Watch of {facts.get('model') or 'no model seen'} and {facts.get('loss') or 'no loss object seen'}, {ended}",
+        f"  {len(epochs)} epoch{'s' if len(epochs) != 1 else ''}: {', '.join(counts)}",
+        f"  displayed losses: {', '.join(losses)}"
+        if losses
+        else "  displayed losses not seen: run.log(epoch=..., train_loss=..., val_loss=...)",
+    ]
+    lines += [f"  {sentence}" for sentence in facts["not_seen"][:2]]
+    return printable("\n".join([*lines, "  why it reads as it does: kit.diagnose(run.trace).explain()"]))
+
+
+def _change(epochs: pd.DataFrame, name: str) -> str:
+    shown = epochs[name].dropna()
+    return f"{name} {shown.iloc[0]:.6g} -> {shown.iloc[-1]:.6g}"
+
+
+def _merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    rows = pd.concat(tables)
+    columns = {}
+    for name in rows.columns:
+        grouped = rows[name].groupby(level=0)
+        if name in _SUMMED:
+            columns[name] = grouped.sum(min_count=1)
+        elif name in _LARGEST:
+            columns[name] = grouped.max()
+        elif name in ("train_loss", "val_loss"):
+            columns[name] = grouped.first()  # what the first rank displayed; NaN is passed over
+        else:
+            columns[name] = grouped.mean()
+    return pd.DataFrame(columns).astype(np.float64)
