@@ -56,7 +56,7 @@ _VIEWS = {
     "OwnSession": "kit.live",
     "findings": "kit.journal",
     "plots": "",
-    "investigation": "",
+    "studies": "",
 }
 
 __all__ = [
@@ -86,7 +86,6 @@ __all__ = [
     "faults",
     "findings",
     "hypotheses",
-    "investigation",
     "load_faulty_run",
     "load_scenes",
     "make_faulty_run",
@@ -97,6 +96,7 @@ __all__ = [
     "probe",
     "reference_system",
     "split_generators",
+    "studies",
     "to_html",
     "train",
     "update_structure_loss_weights",

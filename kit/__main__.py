@@ -123,9 +123,9 @@ def _investigate(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from kit.files import sentence
-    from kit.investigation import investigate, write_investigation
-    from kit.investigation.whole import STAGES
     from kit.report import check_path
+    from kit.studies import investigate, write_investigation
+    from kit.studies.report import STAGES
 
     try:
         check_path(options.out)
@@ -171,8 +171,8 @@ def _diagnose(options: argparse.Namespace) -> int:
         return _refuse(sentence(error))
     print(json.dumps(diagnosis.to_dict(), indent=1) if options.json else diagnosis.explain())
     if options.out is not None:
-        from kit.investigation.own_page import diagnosis_finding
         from kit.report import write_html
+        from kit.studies import diagnosis_finding
 
         try:
             command = f"python -m kit diagnose {options.recorded.name}"

@@ -9,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 SLOW = (
     "tests/training/test_overfit.py",
     "tests/test_notebooks.py::test_a_fresh_kernel_gives_the_same_evidence",
-    "tests/investigation/test_command_line.py",
+    "tests/studies/test_command_line.py",
     "tests/browser/test_lab.py",
     "tests/browser/test_live.py",
 )

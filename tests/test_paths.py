@@ -48,7 +48,7 @@ def nothing_runs(monkeypatch):
 
     for name in (
         *(
-            "kit.investigation.investigate",
+            "kit.studies.investigate",
             "kit.diagnosis.diagnose",
             "tests.bench.running.run_bench",
             "kit.datasets.regenerate",

@@ -43,7 +43,7 @@ def displayed(counts: pd.DataFrame, axes: Sequence[Axes] | None = None) -> list[
 
 
 def displayed_evidence(counts: pd.DataFrame) -> Evidence:
-    """Of a table with the columns "train, computed", "train, displayed", "validation, first" and "validation, last"."""
+    """Of a table with the columns ``train_computed``, ``train_displayed``, ``val_first`` and ``val_last``."""
     computed, shown, moved = _drawn(counts)
     each = zip(counts.index, computed, shown, moved, strict=True)
     parts = "; ".join(f"{name}: computed {c:.4f}, displayed {s:.4f}, validation {m:+.6f}" for name, c, s, m in each)
@@ -58,6 +58,6 @@ def displayed_evidence(counts: pd.DataFrame) -> Evidence:
 
 
 def _drawn(counts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    moved = counts["validation, last"] - counts["validation, first"]
-    computed, shown = counts["train, computed"], counts["train, displayed"]
+    moved = counts["val_last"] - counts["val_first"]
+    computed, shown = counts["train_computed"], counts["train_displayed"]
     return computed.to_numpy(dtype=float), shown.to_numpy(dtype=float), moved.to_numpy(dtype=float)

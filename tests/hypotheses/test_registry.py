@@ -51,14 +51,13 @@ LAST_STAGE = """
 import kit
 from kit.diagnosis import scoring
 from kit.hypotheses.likelihoods import shipped_likelihoods
-from kit.investigation import bench_finding
 
 assert kit.__file__.startswith({folder!r}), kit.__file__
 diagnosis = kit.diagnose(kit.load_faulty_run())
-runs = scoring.shipped_runs()
-score = scoring.score(runs, shipped_likelihoods())
-print(diagnosis.top.key, diagnosis.cause("maximised").silent, bench_finding(runs, score).verdict)
-print(scoring.count(runs).counts.keys() == shipped_likelihoods().counts.keys(), f"{{score.top1:.6f}}")
+last = kit.studies.fault_bench.run()
+print(diagnosis.top.key, diagnosis.cause("maximised").silent, last.finding().verdict)
+counts = scoring.count(last.facts["bench"]).counts
+print(counts.keys() == shipped_likelihoods().counts.keys(), f"{{last.facts['score'].top1:.6f}}")
 """
 
 

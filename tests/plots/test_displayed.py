@@ -10,10 +10,10 @@ from kit.plots import displayed, displayed_evidence
 
 COUNTS = pd.DataFrame(
     {
-        "train, computed": [3.5, math.nan],
-        "train, displayed": [0.0, 0.0],
-        "validation, first": [4.5, 4.25],
-        "validation, last": [4.25, 4.25],
+        "train_computed": [3.5, math.nan],
+        "train_displayed": [0.0, 0.0],
+        "val_first": [4.5, 4.25],
+        "val_last": [4.25, 4.25],
     },
     index=pd.Index(["moves", "stays"], name="fault"),
 )

@@ -10,6 +10,7 @@ import torch
 
 import kit
 from kit.faults import LossCountedOnStepsOnly, NanGradients, all_applied
+from kit.loss import ALL_ZERO
 from kit.training import NoStepTaken, RunningLoss, gradient_norm, replace_nan_gradients, step_allowed
 from kit.training.schedule import lr_multiplier
 from tests.training._runs import small_system
@@ -101,7 +102,7 @@ def test_both_together_show_the_symptom():
 
 def test_all_zero_weights_read_zero_twice():
     """Hypothesis 1, strongest reading: train is exactly 0, and so is validation."""
-    system = small_system(structure_schedule=False).with_weights(**kit.investigation.loss_weights.ALL_ZERO)
+    system = small_system(structure_schedule=False).with_weights(**ALL_ZERO)
     with pytest.warns(kit.ZeroWeightWarning):
         history = system.run()
     assert history.train_loss == history.val_loss == [0.0, 0.0]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from kit.investigation.fault_runs import FaultRuns
 from kit.report import Table
 from kit.training import TrainingHistory
 from kit.training.overfit import START_RANGE
@@ -64,9 +63,9 @@ def expectations(history: TrainingHistory) -> tuple[Expected, ...]:
     )
 
 
-def expected_table(runs: FaultRuns) -> Table:
+def expected_table(runs: Mapping[str, TrainingHistory]) -> Table:
     """One row per run, one column per expectation: the verdict, and what was measured."""
-    judged = {name: expectations(history) for name, history in runs.runs.items()}
+    judged = {name: expectations(history) for name, history in runs.items()}
     rows = [
         {"run": name, **{entry.what: f"{entry.verdict}: {entry.measured}" for entry in entries}}
         for name, entries in judged.items()

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import pandas as pd
 
 from kit.diagnosis import Diagnosis
 from kit.diagnosis.speech import sure_of
-from kit.investigation.diagnosed import causes_table
-from kit.investigation.fault_runs import is_level, reads_zero, spoken_range
-from kit.panel import Panel
 from kit.plots import Evidence, compare_runs_evidence
 from kit.recording import Trace
-from kit.report import Finding, Table
+from kit.report import Table
+from kit.studies.causes import causes_table
+from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.symptom import is_cured, is_level, range_text, reads_zero
 
-QUESTION = "Why does my own run read 0?"
+# column of the trace -> heading
 _COUNTS: Mapping[str, str] = MappingProxyType(
     {"batches": "forward", "loss_calls": "loss", "backwards": "backward", "steps": "step"}
 )
@@ -37,7 +36,7 @@ class Displayed:
         return cls(epochs["train_loss"].tolist(), epochs["val_loss"].tolist())
 
 
-def four_counts(trace: Trace) -> Table:
+def counts_table(trace: Trace) -> Table:
     """Forward passes, losses, backward passes and steps of each epoch, beside what was displayed."""
     epochs = trace.epochs
     rows = epochs[[*_COUNTS, "eval_forwards"]].astype(int).rename(columns=_COUNTS)
@@ -48,20 +47,19 @@ def four_counts(trace: Trace) -> Table:
     )
 
 
-def before_after(runs: Mapping[str, Trace]) -> Table:
+def before_after_table(results: Results) -> Table:
     """One row per run: what it displayed, and what it did in all."""
     rows = []
-    for name, trace in runs.items():
+    for name, trace in results.facts["traces"].items():
         shown = Displayed.by(trace)
         totals = {word: int(trace.epochs[column].sum()) for column, word in _COUNTS.items()}
-        zero, level = reads_zero(shown.train_loss), is_level(shown.val_loss)
         rows.append(
             {
-                "run": name,
-                "train": spoken_range(shown.train_loss),
-                "validation": spoken_range(shown.val_loss),
+                "run": _caption(name),
+                "train": range_text(shown.train_loss),
+                "validation": range_text(shown.val_loss),
                 **totals,
-                "shows the symptom?": "yes" if zero and level else "no",
+                "shows the symptom?": "yes" if reads_zero(shown.train_loss) and is_level(shown.val_loss) else "no",
             }
         )
     return Table(
@@ -71,51 +69,48 @@ def before_after(runs: Mapping[str, Trace]) -> Table:
     )
 
 
-def before_after_evidence(runs: Mapping[str, Trace]) -> Evidence:
-    """Both displayed losses by epoch, before and after."""
-    return compare_runs_evidence({name: Displayed.by(trace) for name, trace in runs.items()})
+def _caption(name: str) -> str:
+    return name.replace("_", " ")
 
 
-def own_run_finding(
-    runs: Mapping[str, Trace],
-    diagnosis: Diagnosis,
-    panel: Panel,
-    *,
-    command: str,
-    about: Mapping[str, Any] | None = None,
-) -> Finding:
-    """The finding of notebook 08, worded by what the two runs show.
-
-    Args:
-        runs: the run with the symptom, then the mended one.
-        diagnosis: of the first.
-        panel: on the terms of the script's own loss.
-        about: further fields of the finding.
-    """
-    (_, faulty), (name, mended) = runs.items()
+def _words(results: Results) -> Words:
+    """Of the ``traces`` of two runs, the one with the symptom and the mended one, and the ``diagnosis`` of the first."""
+    diagnosis: Diagnosis = results.facts["diagnosis"]
+    (_, faulty), (name, mended) = results.facts["traces"].items()
     before, after = Displayed.by(faulty), Displayed.by(mended)
-    gone = not reads_zero(after.train_loss) and not is_level(after.val_loss)
     top = diagnosis.top
     cause = "names no cause" if top is None else f"names “{top.plain}” ({sure_of(diagnosis, top)})"
     answer = (
-        f"The script reads train {spoken_range(before.train_loss)}, validation {spoken_range(before.val_loss)}; it made "
-        f"{int(faulty.epochs['steps'].sum())} optimizer steps. The diagnosis {cause}. The run “{name}” reads train "
-        f"{spoken_range(after.train_loss)}, validation {spoken_range(after.val_loss)}, with {int(mended.epochs['steps'].sum())} steps."
+        f"The script reads train {range_text(before.train_loss)}, validation {range_text(before.val_loss)}; it made "
+        f"{int(faulty.epochs['steps'].sum())} optimizer steps. The diagnosis {cause}. The run “{_caption(name)}” reads train "
+        f"{range_text(after.train_loss)}, validation {range_text(after.val_loss)}, with {int(mended.epochs['steps'].sum())} steps."
     )
-    return Finding(
-        question=QUESTION,
-        claim="The loss of this script is broken: train reads 0, and validation does not change.",
-        verdict="refuted" if gone else "open",
+    return Words(
+        verdict="refuted" if is_cured(after) else "open",
         answer=answer,
-        evidence=(
-            four_counts(faulty),
-            causes_table(diagnosis),
-            before_after_evidence(runs),
-            before_after(runs),
-            panel,
-        ),
         fix="" if top is None else top.hypothesis.fix,
         remains="A few epochs on synthetic data: that the symptom is gone says nothing of how good the network becomes.",
-        command=command,
-        **(about or {}),
     )
+
+
+def _curves(results: Results) -> Evidence:
+    """Both displayed losses by epoch, before and after."""
+    return compare_runs_evidence({_caption(name): Displayed.by(run) for name, run in results.facts["traces"].items()})
+
+
+STUDY = Study(
+    key="your_own_run",
+    question="Why does my own run read 0?",
+    claim="The loss of this script is broken: train reads 0, and validation does not change.",
+    words=_words,
+    system=lambda: None,
+    evidence=("counts", "causes", "curves", "before_after", PANEL),
+    shown=MappingProxyType(
+        {
+            "counts": lambda results: counts_table(next(iter(results.facts["traces"].values()))),
+            "causes": lambda results: causes_table(results.facts["diagnosis"]),
+            "curves": _curves,
+            "before_after": before_after_table,
+        }
+    ),
+)

@@ -9,37 +9,30 @@ import numpy as np
 
 from kit import whatif
 from kit.faults import SearchSetsLamCovZero, WeightNotPassed
-from kit.hypotheses import OneStep
-from kit.investigation.claims import Claim, claims_table
-from kit.investigation.fault_runs import (
-    AS_IT_IS,
-    FaultRuns,
-    Setup,
-    column,
-    reads_zero,
-    shows_symptom,
-    spoken_range,
-    spoken_run,
-    symptom_table,
-)
+from kit.hypotheses.loss_initialisation import HYPOTHESIS
 from kit.loss import CLASS_DEFAULT, TRAINER_AFTER_FIX
-from kit.panel import Panel
-from kit.plots import Evidence, compare_runs_evidence, evidence, look, new_axes
-from kit.report import Finding, PanelSetting
+from kit.plots import Evidence, evidence, look, new_axes
+from kit.report import PanelSetting
 from kit.stepgraph import ProbeReport
+from kit.studies.one_batch import one_batch
+from kit.studies.setup import Setup
+from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.symptom import column, losses_text, range_text, reads_zero, shows_symptom
+from kit.studies.tables import Claim
 
-QUESTION = "Does a lam_cov that nobody passes make the train loss 0?"
-
-PASSED, NOT_PASSED = "lam_cov = 1.0 passed", "lam_cov not passed"
-SEARCH_ZERO, SEARCH_ABSENT = "search sets lam_cov = 0", "search leaves lam_cov out"
+PASSED, NOT_PASSED = "passed", "not_passed"
+SEARCH_ZERO, SEARCH_SILENT = "search_sets_zero", "search_leaves_out"
 _LAM_K = TRAINER_AFTER_FIX["lam_K"]
 SETUPS: Mapping[str, Setup] = MappingProxyType(
     {
-        PASSED: Setup(weights=TRAINER_AFTER_FIX),
-        NOT_PASSED: Setup((WeightNotPassed("lam_cov"),), weights=TRAINER_AFTER_FIX),
-        SEARCH_ZERO: Setup((SearchSetsLamCovZero(),), weights=TRAINER_AFTER_FIX),
+        PASSED: Setup("lam_cov = 1.0 passed", weights=TRAINER_AFTER_FIX),
+        NOT_PASSED: Setup("lam_cov not passed", (WeightNotPassed("lam_cov"),), weights=TRAINER_AFTER_FIX),
+        SEARCH_ZERO: Setup("search sets lam_cov = 0", (SearchSetsLamCovZero(),), weights=TRAINER_AFTER_FIX),
         # begins at the default, so that the 1.0 it ends with is the guard's doing; lam_K is set to what it is
-        SEARCH_ABSENT: Setup(config=MappingProxyType({"search_weights": MappingProxyType({"lam_K": _LAM_K})})),
+        SEARCH_SILENT: Setup(
+            "search leaves lam_cov out",
+            config=MappingProxyType({"search_weights": MappingProxyType({"lam_K": _LAM_K})}),
+        ),
     }
 )
 
@@ -66,75 +59,61 @@ def lam_cov_evidence(seen: ProbeReport, values: tuple[float, ...] = (0.0, 0.3, 1
     return evidence(axes[0], f"Two line charts against lam_cov. {'; '.join(said)}.", caption)
 
 
-def loss_initialisation_claims(runs: FaultRuns) -> tuple[Claim, ...]:
-    _, not_passed, search_zero, search_absent = (runs.runs[name] for name in SETUPS)
-    default, overwritten, guarded = (column(run, "lam_cov") for run in (not_passed, search_zero, search_absent))
+def _claims(results: Results) -> tuple[Claim, ...]:
+    _, not_passed, search_zero, search_silent = (results.runs[name] for name in SETUPS)
+    default, overwritten, guarded = (column(run, "lam_cov") for run in (not_passed, search_zero, search_silent))
     return (
         Claim(
             "lam_cov is not passed: the default of __init__ applies",
             f"lam_cov = {CLASS_DEFAULT['lam_cov']:g} in every epoch",
-            f"lam_cov {spoken_range(default)}",
+            f"lam_cov {range_text(default)}",
             all(value == CLASS_DEFAULT["lam_cov"] for value in default),
         ),
         Claim(
             "lam_cov is not passed: that gives the symptom",
             "seven terms with positive weights: train above 0, and it learns",
-            spoken_run(not_passed),
+            losses_text(not_passed),
             shows_symptom(not_passed),
         ),
         Claim(
             "Search weights applied later might set lam_cov = 0",
             "possible: 0 is a legal weight, and the search value replaces",
-            f"lam_cov {spoken_range(overwritten)}",
+            f"lam_cov {range_text(overwritten)}",
             reads_zero(overwritten),
         ),
         Claim(
             "Search weights that set lam_cov = 0 give the symptom",
             "six terms remain: train above 0, and it learns",
-            spoken_run(search_zero),
+            losses_text(search_zero),
             shows_symptom(search_zero),
         ),
         Claim(
             "With the guard, search weights without lam_cov leave it at 1.0",
             "lam_cov = 1 in every epoch",
-            f"lam_cov {spoken_range(guarded)}",
+            f"lam_cov {range_text(guarded)}",
             all(value == TRAINER_AFTER_FIX["lam_cov"] for value in guarded),
         ),
     )
 
 
-def loss_initialisation_finding(
-    runs: FaultRuns, step: OneStep, panel: Panel | PanelSetting, *, command: str
-) -> Finding:
-    """The finding of notebook 02, worded by what the runs show."""
-    passed, not_passed, search_zero, search_absent = (runs.runs[name] for name in SETUPS)
-    explaining = [name for name in (NOT_PASSED, SEARCH_ZERO) if shows_symptom(runs.runs[name])]
+def _words(results: Results) -> Words:
+    """Confirmed if a run whose lam_cov is not passed, or is overwritten, shows the symptom."""
+    passed, not_passed, search_zero, search_silent = (results.runs[name] for name in SETUPS)
+    explaining = [results.caption(name) for name in (NOT_PASSED, SEARCH_ZERO) if shows_symptom(results.runs[name])]
     answer = [
-        f"With lam_cov not passed it is {spoken_range(column(not_passed, 'lam_cov'))}, and the epoch lines read {spoken_run(not_passed)}.",
-        f"With search weights that overwrite it, it is {spoken_range(column(search_zero, 'lam_cov'))}, and they read {spoken_run(search_zero)}.",
+        f"With lam_cov not passed it is {range_text(column(not_passed, 'lam_cov'))}, and the epoch lines read {losses_text(not_passed)}.",
+        f"With search weights that overwrite it, it is {range_text(column(search_zero, 'lam_cov'))}, and they read {losses_text(search_zero)}.",
     ]
     if explaining:
         answer.append(f"The symptom appears under: {', '.join(explaining)}.")
     else:
         answer.append("Neither gives train 0 with validation level above 0.")
-    same = passed.epoch_records == search_absent.epoch_records
-    healthy = not (shows_symptom(passed) or shows_symptom(search_absent))
+    same = passed.epoch_records == search_silent.epoch_records
+    healthy = not (shows_symptom(passed) or shows_symptom(search_silent))
     guard = "epoch by epoch the same run as" if same else "another run than"
-    return Finding(
-        question=QUESTION,
-        claim=(
-            "lam_cov is NOT passed during initialization; the default 0.3 applies. If HPO loss weights are applied later, they might "
-            "set lam_cov = 0. Probability: 5%."
-        ),
+    return Words(
         verdict="confirmed" if explaining else "refuted",
         answer=" ".join(answer),
-        evidence=(
-            claims_table(loss_initialisation_claims(runs)),
-            compare_runs_evidence(runs.runs),
-            symptom_table(runs),
-            lam_cov_evidence(step.reports[AS_IT_IS]),
-            panel,
-        ),
         fix="Pass lam_cov, let search weights that leave it out mean 1.0, and refuse a search key that is not known.",
         why=(
             f"With the guard, search weights that leave lam_cov out give {guard} passing 1.0, and "
@@ -144,7 +123,22 @@ def loss_initialisation_finding(
             "Which weight is best is another question: a larger lam_cov raises the displayed loss, so totals under different weights cannot "
             "be compared; the validation NMSE can."
         ),
-        seed=runs.seed,
-        command=command,
-        sure=runs.how_sure,
     )
+
+
+STUDY = Study(
+    key="loss_initialisation",
+    question="Does a lam_cov that nobody passes make the train loss 0?",
+    claim=(
+        "lam_cov is NOT passed during initialization; the default 0.3 applies. If HPO loss weights are applied later, they might "
+        "set lam_cov = 0. Probability: 5%."
+    ),
+    words=_words,
+    setups=SETUPS,
+    before=MappingProxyType({"step": lambda system: one_batch(system, HYPOTHESIS)}),
+    claims=_claims,
+    evidence=("claims", "curves", "symptoms", "lam_cov", PANEL),
+    shown=MappingProxyType({"lam_cov": lambda results: lam_cov_evidence(results.step.reports["as it is"])}),
+    panel_title="What does lam_cov hold up?",
+    setting=PanelSetting("as it is", {"lam_cov": 0.0}),
+)

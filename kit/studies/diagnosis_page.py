@@ -13,9 +13,9 @@ from kit.diagnosis import Diagnosis
 from kit.diagnosis.speech import answer, fixes, lower, reasons, unseen
 from kit.hypotheses import Observed
 from kit.hypotheses.checks.symptoms import spoken
-from kit.investigation.diagnosed import causes_table
 from kit.plots import Evidence, compare_runs, evidence
 from kit.report import Answer, Finding, Table
+from kit.studies.causes import causes_table
 
 # badge -> the verdict whose colour it has
 _BADGES: Mapping[str, tuple[str, str]] = {

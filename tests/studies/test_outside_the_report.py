@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 
 import pytest
 
 from kit import faults
-from kit.investigation import few_scenes_system, one_by_one_table, outside_finding, run_loop_faults
-from kit.investigation import outside_the_report as outside
-from kit.investigation.outside_the_report import (
+from kit.studies import faults_of_the_loop
+from kit.studies.questions.faults_of_the_loop import (
     AFTER_LOOP,
-    FAULTS,
     HEALTHY,
     ON_STEPS,
     READ_AS_ZERO,
+    SCENES,
+    SETUPS,
     SKIPPED,
     STILL,
     STILL_AND_UNADDED,
     UNADDED,
     LossNeverAdded,
+    counts,
     one_by_one,
-    which_number,
 )
+from kit.studies.symptom import symptom_shown
 from tests.training._runs import small_system
 
 
@@ -34,11 +34,11 @@ def system():
 
 @pytest.fixture(scope="module")
 def found(system):
-    return run_loop_faults(system)
+    return faults_of_the_loop.run(system)
 
 
 def test_which_number_of_the_symptom_each_fault_makes(found):
-    assert {name: which_number(run) for name, run in found.runs.items()} == {
+    assert {name: symptom_shown(run) for name, run in found.runs.items()} == {
         SKIPPED: "both",
         READ_AS_ZERO: "both",
         STILL_AND_UNADDED: "both",
@@ -59,20 +59,20 @@ def test_the_watch_counts_what_the_loop_counts(found):
 
 
 def test_four_counts_tell_the_faults_apart(found):
-    counts = found.counts[["forward", "loss", "backward", "step"]]
-    batches = found.counts["batches"].iloc[0]
-    assert counts.loc[SKIPPED].tolist() == counts.loc[READ_AS_ZERO].tolist() == [batches, batches, batches, 0]
-    assert counts.loc[AFTER_LOOP].tolist() == [batches, 1, 1, 1]
+    four = counts(found)[["forward", "loss", "backward", "steps"]]
+    batches = counts(found)["batches"].iloc[0]
+    assert four.loc[SKIPPED].tolist() == four.loc[READ_AS_ZERO].tolist() == [batches, batches, batches, 0]
+    assert four.loc[AFTER_LOOP].tolist() == [batches, 1, 1, 1]
     for name in (STILL_AND_UNADDED, STILL, UNADDED, ON_STEPS, HEALTHY):
-        assert counts.loc[name].tolist() == [batches] * 4
+        assert four.loc[name].tolist() == [batches] * 4
 
 
 def test_after_the_loop_the_display_is_the_last_loss_over_the_batches(found):
     history = found.runs[AFTER_LOOP]
     for record, step in zip(history.epoch_records, history.step_records, strict=True):
         assert record["train_loss"] == pytest.approx(step["loss"] / record["batches"], rel=1e-12)
-    row = found.counts.loc[AFTER_LOOP]
-    assert row["train, computed"] == pytest.approx(row["train, displayed"] * row["batches"], rel=1e-6)
+    row = counts(found).loc[AFTER_LOOP]
+    assert row["train_computed"] == pytest.approx(row["train_displayed"] * row["batches"], rel=1e-6)
 
 
 def test_a_display_does_not_touch_the_training(found):
@@ -95,7 +95,7 @@ def test_the_diagnosis_names_a_fault_that_was_put_in(found):
         if name in (HEALTHY, ON_STEPS):
             assert top is None
         else:
-            assert top.key in {fault.hypothesis for fault in FAULTS[name]}
+            assert top.key in {fault.hypothesis for fault in SETUPS[name].faults}
 
 
 def test_one_fix_confirms_a_single_fault_and_neither_of_two(found):
@@ -109,16 +109,16 @@ def test_one_fix_confirms_a_single_fault_and_neither_of_two(found):
 
 def test_each_of_two_faults_makes_one_number(found, system):
     """Second way: the fixes of the kit applied to the run with both faults."""
-    assert one_by_one_table(found).frame["number of the symptom left"].tolist() == [
+    assert found.show("one_by_one").frame["number of the symptom left"].tolist() == [
         "both",
         "train only",
         "validation only",
         "neither",
     ]
-    faulty_system = faults.FaultySystem(system, FAULTS[STILL_AND_UNADDED], epochs=system.config.epochs)
+    faulty_system = faults.FaultySystem(system, SETUPS[STILL_AND_UNADDED].faults, epochs=system.config.epochs)
     _, without_still, without_unadded, _ = one_by_one(found).values()
     assert faulty_system.run(fix="wrong_number").epoch_records == without_unadded.epoch_records
-    assert which_number(faulty_system.run(fix="zero_learning_rate")) == which_number(without_still) == "train only"
+    assert symptom_shown(faulty_system.run(fix="zero_learning_rate")) == symptom_shown(without_still) == "train only"
 
 
 def test_the_missing_line_is_undone(system):
@@ -129,16 +129,20 @@ def test_the_missing_line_is_undone(system):
     assert loop.new_running_loss is before
 
 
-def test_the_finding_follows_what_was_measured(found, tmp_path):
-    finding = outside_finding(found, command="here")
+def test_the_entry_follows_what_was_measured(found, tmp_path):
+    finding = found.finding(command="here")
     assert finding.verdict == "confirmed"
-    assert finding.answer.startswith(f"Both numbers, exactly: {SKIPPED}; {READ_AS_ZERO}; {STILL_AND_UNADDED}.")
+    both = "; ".join(found.caption(name) for name in (SKIPPED, READ_AS_ZERO, STILL_AND_UNADDED))
+    assert finding.answer.startswith(f"Both numbers, exactly: {both}.")
     assert finding.write(tmp_path / "page.html").path.stat().st_size < 300_000
-    tame = {name: found.watched[HEALTHY] for name in found.watched}
-    other = outside_finding(replace(found, watched=MappingProxyType(tame)), command="here")
+    healthy = found.watched[HEALTHY]
+    tame = replace(
+        found, runs=dict.fromkeys(found.runs, healthy.history), watched=dict.fromkeys(found.watched, healthy)
+    )
+    other = tame.finding(command="here")
     assert other.verdict == "refuted" and other.answer.startswith("Both numbers, exactly: none.")
 
 
 def test_the_system_of_the_notebook_is_the_faulty_one_on_fewer_scenes():
-    few = few_scenes_system()
-    assert len(few.train) == outside.SCENES and len(few.train) // few.config.batch_size == 4
+    few = faults_of_the_loop.system()
+    assert len(few.train) == SCENES and len(few.train) // few.config.batch_size == 4

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from kit.faults import FaultySystem
-from kit.investigation.fault_runs import FaultRuns
 from kit.loss import COVARIANCE_ONLY, TRAINER_AFTER_FIX
 from kit.plots import Evidence, compare_runs, evidence
+from kit.studies.symptom import ends_text
 from kit.training import OverfitResult, TrainingConfig, TrainingHistory, overfit_test
 
 BEFORE, AFTER, SEVEN = "before: lam_cov = 1.0, faulty", "after: lam_cov = 1.0, no NaN", "after, all seven weights"
 
 
 @dataclass(frozen=True)
-class OverfitBeforeAfter:
+class OverfitThrice:
     """The overfit test of one system three times; validation is on the training scenes.
 
     Attributes:
@@ -28,17 +27,16 @@ class OverfitBeforeAfter:
     before: TrainingHistory
     after: OverfitResult
     seven: OverfitResult
-    seed: int | None = None
 
     @property
-    def runs(self) -> FaultRuns:
-        runs = {BEFORE: self.before, AFTER: self.after.history, SEVEN: self.seven.history}
-        return FaultRuns(MappingProxyType(runs), self.seed)
+    def runs(self) -> Mapping[str, TrainingHistory]:
+        """The three runs under the names that are shown."""
+        return {BEFORE: self.before, AFTER: self.after.history, SEVEN: self.seven.history}
 
 
-def overfit_before_and_after(
+def overfit_thrice(
     faulty_system: FaultySystem, *, samples: int = 8, epochs: int = 30, batch_size: int = 4
-) -> OverfitBeforeAfter:
+) -> OverfitThrice:
     """The report's last step, on the first scenes of the system."""
     system = replace(faulty_system.system, train=faulty_system.system.train[:samples])
 
@@ -51,17 +49,17 @@ def overfit_before_and_after(
     config = TrainingConfig(**after.history.settings["config"])  # the protocol's own, whatever it is
     faulty = replace(system, validation=system.train, weights=COVARIANCE_ONLY, config=config)
     before = replace(faulty_system, system=faulty, epochs=epochs).run()
-    return OverfitBeforeAfter(before, after, tested(TRAINER_AFTER_FIX), system.seed)
+    return OverfitThrice(before, after, tested(TRAINER_AFTER_FIX))
 
 
-def overfit_overlay_evidence(tests: OverfitBeforeAfter) -> Evidence:
+def overlay(tests: OverfitThrice) -> Evidence:
     """Train left, validation right, the three tests over one another."""
-    runs = tests.runs.runs
+    runs = tests.runs
     axes = compare_runs(runs)
     axes[0].set_ylabel("displayed loss")
-    alt = "; ".join(f"{name}: {spoken_ends(history)}" for name, history in runs.items())
+    alt = "; ".join(f"{name}: {ends_text(history)}" for name, history in runs.items())
     caption = (
-        "Does the network learn the scenes by heart? Healthy: train and validation fall together. Faulty: train lies on 0, validation is "
+        "Does the network fit the scenes it is trained on? Healthy: train and validation fall together. Faulty: train lies on 0, validation is "
         "level. Two of the lines weigh the covariance error alone, the third all seven terms."
     )
     columns = {
@@ -72,9 +70,3 @@ def overfit_overlay_evidence(tests: OverfitBeforeAfter) -> Evidence:
     epochs = list(range(1, len(tests.before.train_loss) + 1))
     alt = f"Two line charts over {len(epochs)} epochs of the overfit test. {alt}."
     return evidence(axes[0], alt, caption, {"epoch": epochs, **columns})
-
-
-def spoken_ends(history: TrainingHistory) -> str:
-    """ "train 3.7884 to 3.4623, validation 4.2146 to 4.2195": first and last epoch."""
-    (a, *_, b), (c, *_, d) = history.train_loss, history.val_loss
-    return f"train {a:.4f} to {b:.4f}, validation {c:.4f} to {d:.4f}"

@@ -12,39 +12,27 @@ import torch
 
 from kit.covariance import Batch, shrink, trace_norm
 from kit.faults import AllOutputsZero, HeadsStartAtZero, LossCountedOnStepsOnly
-from kit.hypotheses import OneStep
-from kit.investigation.claims import Claim, claims_table
-from kit.investigation.fault_runs import (
-    AS_IT_IS,
-    FaultRuns,
-    Setup,
-    column,
-    is_level,
-    reads_zero,
-    shows_symptom,
-    spoken_range,
-    spoken_run,
-    spoken_steps,
-    symptom_table,
-    total,
-)
-from kit.panel import Panel
-from kit.plots import compare_runs_evidence, layer_heatmap_evidence
-from kit.report import Finding, PanelSetting, Table
+from kit.hypotheses.zero_outputs import HYPOTHESIS
+from kit.plots import layer_heatmap_evidence
+from kit.report import PanelSetting, Table
+from kit.studies.one_batch import one_batch
+from kit.studies.setup import AS_IT_IS, Setup
+from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.symptom import column, is_level, losses_text, range_text, reads_zero, shows_symptom, steps_text, total
+from kit.studies.tables import Claim
 
-QUESTION = "Do outputs that are all zero make the train loss 0?"
-CASE = "all outputs are 0"
-
-
-DEAD, ALIVE, DEAD_COUNTED = "outputs times 0", "heads start at 0", "outputs times 0, loss counted on steps only"
+DEAD, ALIVE, DEAD_COUNTED = "outputs_times_zero", "heads_start_at_zero", "outputs_times_zero_steps_only"
 SETUPS: Mapping[str, Setup] = MappingProxyType(
     {
-        AS_IT_IS: Setup(),
-        DEAD: Setup((AllOutputsZero(),)),
-        ALIVE: Setup((HeadsStartAtZero(),)),
-        DEAD_COUNTED: Setup((AllOutputsZero(), LossCountedOnStepsOnly())),
+        AS_IT_IS: Setup("as it is"),
+        DEAD: Setup("outputs times 0", (AllOutputsZero(),)),
+        ALIVE: Setup("heads start at 0", (HeadsStartAtZero(),)),
+        DEAD_COUNTED: Setup(
+            "outputs times 0, loss counted on steps only", (AllOutputsZero(), LossCountedOnStepsOnly())
+        ),
     }
 )
+CASE = "all outputs are 0"  # state of the probed batch
 
 
 def predicted_at_zero(
@@ -80,9 +68,9 @@ def _huber(e: np.ndarray, width: float) -> np.ndarray:
     return np.where(np.abs(e) <= width, e**2 / (2 * width), np.abs(e) - width / 2)
 
 
-def zero_terms_table(step: OneStep, predicted: Mapping[str, float]) -> Table:
+def terms_table(results: Results) -> Table:
     """Every term at zero outputs: what the formula says, what the loss says."""
-    zero = step.reports[CASE]
+    zero, predicted = results.step.reports[CASE], results.facts["predicted"]
     terms = pd.DataFrame(
         {
             "term": list(zero.names),
@@ -95,56 +83,55 @@ def zero_terms_table(step: OneStep, predicted: Mapping[str, float]) -> Table:
     return Table(terms, "Which terms are 0 when every output is 0? The formulas use the labels alone.")
 
 
-def zero_outputs_claims(runs: FaultRuns, step: OneStep, predicted: Mapping[str, float]) -> tuple[Claim, ...]:
-    _, dead, alive, counted = (runs.runs[name] for name in SETUPS)
-    zero = step.reports[CASE]
+def _claims(results: Results) -> tuple[Claim, ...]:
+    _, dead, alive, counted = (results.runs[name] for name in SETUPS)
+    zero, predicted = results.step.reports[CASE], results.facts["predicted"]
     by_hand = sum(w * predicted[name] for name, w in zip(zero.names, zero.weights, strict=True))
     return (
         Claim(
             "If the model is outputting all zeros, the loss would be zero",
             f"{by_hand:.4f} on the probed batch, from the labels alone",
-            f"{zero.total:.4f} on that batch; train {spoken_range(dead.train_loss)}",
+            f"{zero.total:.4f} on that batch; train {range_text(dead.train_loss)}",
             zero.total == 0 or reads_zero(dead.train_loss),
         ),
         Claim(
             "Outputs multiplied by 0 keep the validation loss level",
             "no gradient comes back: no step",
-            f"validation {spoken_range(dead.val_loss)}; {spoken_steps(dead)}",
+            f"validation {range_text(dead.val_loss)}; {steps_text(dead)}",
             is_level(dead.val_loss),
         ),
         Claim(
             "Outputs multiplied by 0 give the symptom",
             "level, but high: train above 0",
-            spoken_run(dead),
+            losses_text(dead),
             shows_symptom(dead),
         ),
         Claim(
             "A network whose outputs are 0 stays there",
             "source count and positions learn, the two factors do not",
-            f"{spoken_run(alive)}; {spoken_steps(alive)}; NMSE {spoken_range(column(alive, 'val_loss_nmse'))}",
+            f"{losses_text(alive)}; {steps_text(alive)}; NMSE {range_text(column(alive, 'val_loss_nmse'))}",
             is_level(alive.val_loss),
         ),
         Claim(
             "Outputs times 0, with the loss added on taken steps only, give the symptom",
             "no step is taken, so nothing is added: both numbers",
-            f"{spoken_run(counted)}; {spoken_steps(counted)}",
+            f"{losses_text(counted)}; {steps_text(counted)}",
             shows_symptom(counted),
         ),
     )
 
 
-def zero_outputs_finding(
-    runs: FaultRuns, step: OneStep, predicted: Mapping[str, float], panel: Panel | PanelSetting, *, command: str
-) -> Finding:
-    """The finding of notebook 04, worded by what the runs show. It judges zero outputs alone; the second fault is mentioned."""
-    _, dead, alive, counted = (runs.runs[name] for name in SETUPS)
-    zero, now = step.reports[CASE], step.reports[AS_IT_IS]
-    explaining = [name for name in (DEAD, ALIVE) if shows_symptom(runs.runs[name])]
+def _words(results: Results) -> Words:
+    """Confirmed if zero outputs alone show the symptom; the second fault is mentioned."""
+    runs = results.runs
+    _, dead, alive, counted = (runs[name] for name in SETUPS)
+    zero, now = results.step.reports[CASE], results.step.reports["as it is"]
+    explaining = [results.caption(name) for name in (DEAD, ALIVE) if shows_symptom(runs[name])]
     compared = "larger" if zero.total > now.total else "not larger"
     answer = [
         f"On one batch the loss of all-zero outputs is {zero.total:.4f}, {compared} than the {now.total:.4f} of the network's own.",
-        f"With outputs multiplied by 0 the epoch lines read {spoken_run(dead)}, with {spoken_steps(dead)}.",
-        f"With heads that start at 0 they read {spoken_run(alive)}, with {spoken_steps(alive)}.",
+        f"With outputs multiplied by 0 the epoch lines read {losses_text(dead)}, with {steps_text(dead)}.",
+        f"With heads that start at 0 they read {losses_text(alive)}, with {steps_text(alive)}.",
     ]
     if explaining:
         answer.append(f"The symptom appears under: {', '.join(explaining)}.")
@@ -154,19 +141,9 @@ def zero_outputs_finding(
         answer.append(
             "It appears once the loop also counts the loss on taken steps only, as with anything that stops every step."
         )
-    return Finding(
-        question=QUESTION,
-        claim="If the model is outputting all zeros, the loss would be zero. Probability: 1%.",
+    return Words(
         verdict="confirmed" if explaining else "refuted",
         answer=" ".join(answer),
-        evidence=(
-            claims_table(zero_outputs_claims(runs, step, predicted)),
-            compare_runs_evidence(runs.runs),
-            symptom_table(runs),
-            zero_terms_table(step, predicted),
-            layer_heatmap_evidence(zero),
-            panel,
-        ),
         fix=(
             "Look at the share of exact zeros in each output of one batch. Where it is 1, find what multiplies it: a mask, a dead "
             "activation, a scale. Heads that merely start at 0 mend themselves, except the two factors."
@@ -175,7 +152,26 @@ def zero_outputs_finding(
             f"A dead network and a network without gradients look alike from outside: validation level, {total(dead, 'steps_taken')} "
             "steps. The value of the loss, and NaN entries counted before they are replaced, tell them apart."
         ),
-        seed=runs.seed,
-        command=command,
-        sure=runs.how_sure,
     )
+
+
+STUDY = Study(
+    key="zero_outputs",
+    question="Do outputs that are all zero make the train loss 0?",
+    claim="If the model is outputting all zeros, the loss would be zero. Probability: 1%.",
+    words=_words,
+    setups=SETUPS,
+    before=MappingProxyType(
+        {
+            "step": lambda system: one_batch(system, HYPOTHESIS),
+            "predicted": lambda system: predicted_at_zero(system.batch()),
+        }
+    ),
+    claims=_claims,
+    evidence=("claims", "curves", "symptoms", "terms", "layers", PANEL),
+    shown=MappingProxyType(
+        {"terms": terms_table, "layers": lambda results: layer_heatmap_evidence(results.step.reports[CASE])}
+    ),
+    panel_title="What does the loss say to zeros?",
+    setting=PanelSetting(CASE),
+)

@@ -12,40 +12,30 @@ from torch import Tensor
 
 from kit import covariance
 from kit.faults import BlendMissing, BlendMissingFactorsZero, FactorHeadsZero
-from kit.hypotheses import OneStep
-from kit.investigation.claims import Claim, claims_table
-from kit.investigation.fault_runs import (
-    AS_IT_IS,
-    FaultRuns,
-    Setup,
-    column,
-    is_level,
-    reads_zero,
-    shows_symptom,
-    spoken_range,
-    spoken_run,
-    spoken_steps,
-    symptom_table,
-)
-from kit.panel import Panel
-from kit.plots import Evidence, compare_runs_evidence, evidence, layer_heatmap_evidence, look, new_axes
+from kit.hypotheses.missing_prediction import HYPOTHESIS
+from kit.plots import Evidence, evidence, layer_heatmap_evidence, look, new_axes
 from kit.plots.curves import legend_below
-from kit.report import Finding, PanelSetting
+from kit.report import PanelSetting
+from kit.studies.one_batch import one_batch
+from kit.studies.setup import AS_IT_IS, Setup
+from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.symptom import column, is_level, losses_text, range_text, reads_zero, shows_symptom, steps_text
+from kit.studies.tables import Claim
 from kit.training import System
 
-QUESTION = "Does a missing R_blend make the train loss 0?"
-
-ABSENT, ABSENT_ZERO = "no R_blend, live factors", "no R_blend, zero factors"
-BLEND_ZERO = "R_blend passed, zero factors"
+NO_BLEND, NO_BLEND_ZERO, BLEND_ZERO = "no_blend", "no_blend_zero_factors", "blend_zero_factors"
 SETUPS: Mapping[str, Setup] = MappingProxyType(
     {
-        AS_IT_IS: Setup(),
-        ABSENT: Setup((BlendMissing(),)),
-        ABSENT_ZERO: Setup((BlendMissingFactorsZero(),)),
+        AS_IT_IS: Setup("as it is"),
+        NO_BLEND: Setup("no R_blend, live factors", (BlendMissing(),)),
+        NO_BLEND_ZERO: Setup("no R_blend, zero factors", (BlendMissingFactorsZero(),)),
         # in validation too, so that both numbers speak of R_blend
-        BLEND_ZERO: Setup((FactorHeadsZero(),), config=MappingProxyType({"validate_with_blend": True})),
+        BLEND_ZERO: Setup(
+            "R_blend passed, zero factors", (FactorHeadsZero(),), config=MappingProxyType({"validate_with_blend": True})
+        ),
     }
 )
+_NO_BLEND, _NO_BLEND_ZERO = "no R_blend, live factors", "no R_blend, zero factors"  # states of the probed batch
 SCALES = (1.0, 1e-1, 1e-3, 1e-5, 1e-6, 1e-7, 0.0)
 _FACTORS = ("cov_fact_angle", "cov_fact_range")
 _CLOSE = 1e-3  # relative: a prediction by formula against single precision
@@ -77,7 +67,7 @@ def study_zero_factors(system: System, *, scales: tuple[float, ...] = SCALES, sa
         term = loss.components(scaled, batch.target, only=("loss_nmse",))["loss_nmse"]
         g = torch.autograd.grad(term, list(scaled.values()))
         norm = torch.stack([part.norm() for part in g]).norm().item()
-        rows.append({"scale of the factors": s, "covariance error": term.item(), "gradient norm": norm})
+        rows.append({"factor_scale": s, "covariance_error": term.item(), "grad_norm": norm})
     N, T = batch.R_true.shape[-1], covariance.shrink(covariance.trace_norm(batch.R_true), batch.snr_db, loss.alpha0)
     white_noise = (1 - N / _energy(T)).mean().item()
     seen = system.validation
@@ -92,7 +82,7 @@ def _energy(R: Tensor) -> Tensor:
 
 def near_zero_evidence(study: ZeroFactors) -> Evidence:
     """Gradient norm of the covariance term against the scale of the factors."""
-    s, g = study.near["scale of the factors"], study.near["gradient norm"]
+    s, g = study.near["factor_scale"], study.near["grad_norm"]
     beside = (s > 0) & (g > 0)
     ax = new_axes()[0]
     ax.loglog(s[beside], g[beside], label="measured", **look(0))
@@ -109,11 +99,12 @@ def near_zero_evidence(study: ZeroFactors) -> Evidence:
     return evidence(ax, f"Line chart, both axes logarithmic: {points}.", caption)
 
 
-def missing_prediction_claims(runs: FaultRuns, step: OneStep, study: ZeroFactors) -> tuple[Claim, ...]:
-    _, absent, absent_zero, blend_zero = (runs.runs[name] for name in SETUPS)
+def _claims(results: Results) -> tuple[Claim, ...]:
+    _, absent, absent_zero, blend_zero = (results.runs[name] for name in SETUPS)
+    step, study = results.step, results.facts["zero_factors"]
     L = {case: dict(zip(seen.names, seen.L, strict=True)) for case, seen in step.reports.items()}
-    own, zero = L[ABSENT], step.reports[ABSENT_ZERO]
-    pull, seen_zero = float(zero.norms[zero.names.index("loss_nmse")]), L[ABSENT_ZERO]["loss_nmse"]
+    own, zero = L[_NO_BLEND], step.reports[_NO_BLEND_ZERO]
+    pull, seen_zero = float(zero.norms[zero.names.index("loss_nmse")]), L[_NO_BLEND_ZERO]["loss_nmse"]
     samples = column(blend_zero, "val_loss_nmse")
     return (
         Claim(
@@ -125,47 +116,46 @@ def missing_prediction_claims(runs: FaultRuns, step: OneStep, study: ZeroFactors
         Claim(
             "A missing R_blend gives the symptom",
             "live factors learn without it: a healthy run",
-            f"{spoken_run(absent)}; {spoken_steps(absent)}",
+            f"{losses_text(absent)}; {steps_text(absent)}",
             shows_symptom(absent),
         ),
         Claim(
             "If the factors are all zeros, the loss would be zero",
             f"covariance error n0 = {study.white_noise:.4f}, the other terms stay",
-            f"covariance error {seen_zero:.4f}, loss {zero.total:.4f}; train {spoken_range(absent_zero.train_loss)}",
+            f"covariance error {seen_zero:.4f}, loss {zero.total:.4f}; train {range_text(absent_zero.train_loss)}",
             reads_zero(absent_zero.train_loss),
         ),
         Claim(
             "Zero factors get no gradient from the covariance term",
             "exactly 0: R_pred is quadratic in the factors",
-            f"gradient norm {pull:g}; validation NMSE {spoken_range(column(absent_zero, 'val_loss_nmse'))}",
+            f"gradient norm {pull:g}; validation NMSE {range_text(column(absent_zero, 'val_loss_nmse'))}",
             pull == 0,
         ),
         Claim(
             "Zero factors keep the validation loss level",
             "only their part: source count and positions still learn",
-            f"validation {spoken_range(absent_zero.val_loss)}; {spoken_steps(absent_zero)}",
+            f"validation {range_text(absent_zero.val_loss)}; {steps_text(absent_zero)}",
             is_level(absent_zero.val_loss),
         ),
         Claim(
             "With R_blend, zero factors show the error of the sample covariance",
             f"validation NMSE {study.samples:.4f}, whatever the share",
-            f"validation NMSE {spoken_range(samples)}",
+            f"validation NMSE {range_text(samples)}",
             all(abs(value - study.samples) <= _CLOSE * study.samples for value in samples),
         ),
     )
 
 
-def missing_prediction_finding(
-    runs: FaultRuns, step: OneStep, study: ZeroFactors, panel: Panel | PanelSetting, *, command: str
-) -> Finding:
-    """The finding of notebook 03, worded by what the runs show."""
-    absent, absent_zero = runs.runs[ABSENT], runs.runs[ABSENT_ZERO]
-    explaining = [name for name in (ABSENT, ABSENT_ZERO) if shows_symptom(runs.runs[name])]
+def _words(results: Results) -> Words:
+    """Confirmed if a run without R_blend shows the symptom."""
+    runs, study = results.runs, results.facts["zero_factors"]
+    absent, absent_zero = runs[NO_BLEND], runs[NO_BLEND_ZERO]
+    explaining = [results.caption(name) for name in (NO_BLEND, NO_BLEND_ZERO) if shows_symptom(runs[name])]
     frozen = is_level(column(absent_zero, "val_loss_nmse"))
     answer = [
-        f"Without R_blend and with live factors the epoch lines read {spoken_run(absent)}.",
-        f"With zero factors they read {spoken_run(absent_zero)}.",
-        f"The validation NMSE of the covariance then reads {spoken_range(column(absent_zero, 'val_loss_nmse'))}.",
+        f"Without R_blend and with live factors the epoch lines read {losses_text(absent)}.",
+        f"With zero factors they read {losses_text(absent_zero)}.",
+        f"The validation NMSE of the covariance then reads {range_text(column(absent_zero, 'val_loss_nmse'))}.",
     ]
     if explaining:
         answer.append(f"The symptom appears under: {', '.join(explaining)}.")
@@ -173,32 +163,39 @@ def missing_prediction_finding(
         answer.append("So zero factors are a plateau of one part of the loss, not a loss of 0.")
     else:
         answer.append("Neither run gives train 0 with validation level above 0.")
-    peak = study.near.iloc[study.near["gradient norm"].argmax()]
-    return Finding(
-        question=QUESTION,
-        claim=(
-            "If R_blend is not in y_pred, the loss falls back to constructing R_hat from factors. If factors are all zeros, loss "
-            "would be zero. Probability: 3%."
-        ),
+    peak = study.near.iloc[study.near["grad_norm"].argmax()]
+    return Words(
         verdict="confirmed" if explaining else "refuted",
         answer=" ".join(answer),
-        evidence=(
-            claims_table(missing_prediction_claims(runs, step, study)),
-            compare_runs_evidence(runs.runs),
-            symptom_table(runs),
-            layer_heatmap_evidence(step.reports[ABSENT_ZERO]),
-            near_zero_evidence(study),
-            panel,
-        ),
         fix=(
             "Treat R_blend as a required key in training, start the factor heads away from 0, and watch the covariance error beside the "
             "total: a part that stands still is hidden by parts that move."
         ),
         remains=(
-            f"Just beside zero the gradient is largest at scale {peak['scale of the factors']:g}, {peak['gradient norm']:.3g}: clipping "
+            f"Just beside zero the gradient is largest at scale {peak['factor_scale']:g}, {peak['grad_norm']:.3g}: clipping "
             "to norm 1 hides it. Training passes R_blend and validation does not, so the two losses measure different objects."
         ),
-        seed=runs.seed,
-        command=command,
-        sure=runs.how_sure,
     )
+
+
+STUDY = Study(
+    key="missing_prediction",
+    question="Does a missing R_blend make the train loss 0?",
+    claim=(
+        "If R_blend is not in y_pred, the loss falls back to constructing R_hat from factors. If factors are all zeros, loss "
+        "would be zero. Probability: 3%."
+    ),
+    words=_words,
+    setups=SETUPS,
+    before=MappingProxyType({"step": lambda system: one_batch(system, HYPOTHESIS), "zero_factors": study_zero_factors}),
+    claims=_claims,
+    evidence=("claims", "curves", "symptoms", "layers", "near_zero", PANEL),
+    shown=MappingProxyType(
+        {
+            "layers": lambda results: layer_heatmap_evidence(results.step.reports[_NO_BLEND_ZERO]),
+            "near_zero": lambda results: near_zero_evidence(results.facts["zero_factors"]),
+        }
+    ),
+    panel_title="Which terms pull when the factors are zero?",
+    setting=PanelSetting(_NO_BLEND_ZERO),
+)

@@ -18,10 +18,10 @@ import pytest
 
 import kit
 from kit.__main__ import main
-from kit.investigation import investigate
-from kit.investigation.whole import STAGES
 from kit.report import verify
 from kit.report.tables import caption_of, render_table
+from kit.studies import investigate
+from kit.studies.report import STAGES
 from tests.browser._offline import opened_offline
 from tests.browser._paper import assert_whole_on_paper
 from tests.training._runs import few_scenes
@@ -65,7 +65,7 @@ def investigated(tmp_path_factory) -> tuple[Path, list[str]]:
         return investigate(progress=lambda stage: (stages.append(stage), progress(stage)), **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kit.investigation.investigate", counted)
+        patch.setattr("kit.studies.investigate", counted)
         patch.setattr("kit.datasets.reference_system", lambda: few)
         assert main(["investigate", "--quick", "--out", str(path)]) == 0
     return path, stages
@@ -194,8 +194,8 @@ def test_a_page_that_can_no_longer_be_written_is_an_error_not_a_traceback(capsys
     def full(*_arguments):
         raise OSError(28, "No space left on device", "x")
 
-    monkeypatch.setattr("kit.investigation.investigate", lambda **_: ())
-    monkeypatch.setattr("kit.investigation.write_investigation", full)
+    monkeypatch.setattr("kit.studies.investigate", lambda **_: ())
+    monkeypatch.setattr("kit.studies.write_investigation", full)
     assert main(["investigate", "--out", str(tmp_path / "x.html")]) == 2
     assert capsys.readouterr().err.endswith("could not write x: no space left on device.\n")
 

@@ -11,10 +11,10 @@ import torch
 
 import kit
 from kit.hypotheses import ALL, Observed, all_checks
-from kit.investigation import causes_table, diagnosis_finding, ranked_table
-from kit.investigation.own_page import curves_evidence, curves_of, epoch_table
 from kit.plots import Evidence
 from kit.report import Finding, Table, to_html
+from kit.studies import causes_table, diagnosis_finding, ranked_table
+from kit.studies.diagnosis_page import curves_evidence, curves_of, epoch_table
 from tests.diagnosis._programs import BATCHES, EPOCHS, Loss, Program, Vae, removed, watched
 from tests.diagnosis._runs import healthy, observed
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from types import MappingProxyType
 
 import pytest
 import torch
@@ -13,26 +12,25 @@ import kit
 from kit import faults, whatif
 from kit.hypotheses import ALL, all_checks
 from kit.hypotheses.likelihoods import NONE, Likelihoods
-from kit.investigation import (
-    cured,
+from kit.studies import Setup, the_reports_fix
+from kit.studies.answered import answer_of
+from kit.studies.expected import expectations, expected_table
+from kit.studies.overfit_thrice import overfit_thrice, overlay
+from kit.studies.questions.nan_gradients import ALL_CASE, one_batch_with_nan
+from kit.studies.questions.the_reports_fix import (
+    ALL_COUNTED,
+    AS_RECORDED,
+    BOTH,
+    FAULTS,
+    NAN_GONE,
+    OPTION_1,
+    OPTION_2,
     debug_values,
-    expectations,
-    expected_table,
-    fix_and_verify,
-    fix_and_verify_finding,
-    fix_claims,
     fix_panel,
-    nan_gradients,
-    overfit_before_and_after,
-    overfit_overlay_evidence,
-    run_fixes,
 )
-from kit.investigation.answered import answer_of
-from kit.investigation.fault_runs import AS_IT_IS
-from kit.investigation.fix_and_verify import AS_RECORDED, BOTH, NAMED, OPTION_1, OPTION_2, OTHER
+from kit.studies.symptom import is_cured
 from tests.training._runs import small_system
 
-FAULTY = (faults.NanGradients(), faults.LossCountedOnStepsOnly())
 SEEN_WITH_NAN = {"train_reads_zero", "validation_level", "no_steps", "display_differs"}
 
 
@@ -43,12 +41,7 @@ def system():
 
 @pytest.fixture(scope="module")
 def faulty_system(system):
-    return faults.FaultySystem(system, FAULTY, epochs=2)
-
-
-@pytest.fixture(scope="module")
-def runs(faulty_system):
-    return run_fixes(faulty_system)
+    return faults.FaultySystem(system, FAULTS, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +51,12 @@ def healthy(system):
 
 @pytest.fixture(scope="module")
 def step(system):
-    return nan_gradients.nan_gradients_step(system)
+    return one_batch_with_nan(system)
 
 
 @pytest.fixture(scope="module")
 def overfit(faulty_system):
-    return overfit_before_and_after(faulty_system, samples=8, epochs=3)
+    return overfit_thrice(faulty_system, samples=8, epochs=3)
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +71,30 @@ def likelihoods():
 
 
 @pytest.fixture(scope="module")
-def diagnosis(runs, faulty_system, likelihoods):
-    return kit.diagnose(runs.runs[AS_RECORDED], likelihoods=likelihoods).confirmed_by(faulty_system)
+def results(system, faulty_system, step, likelihoods, overfit):
+    """The study on a small system, its diagnosis by likelihoods made by hand, its overfit test a short one."""
+
+    def diagnosis(results):
+        return kit.diagnose(results.runs[AS_RECORDED], likelihoods=likelihoods).confirmed_by(faulty_system)
+
+    study = replace(the_reports_fix, after={"diagnosis": diagnosis, "overfit": lambda _: overfit})
+    return study.prepare(system, step=step).train()
 
 
-def with_run(runs, **changed):
-    assert set(changed) <= set(runs.runs)
-    return replace(runs, runs=MappingProxyType({**runs.runs, **changed}))
+@pytest.fixture(scope="module")
+def runs(results):
+    return results.runs
+
+
+@pytest.fixture(scope="module")
+def diagnosis(results):
+    return results.facts["diagnosis"]
+
+
+def with_run(results, diagnosis=None, **changed):
+    assert set(changed) <= set(results.runs)
+    facts = results.facts if diagnosis is None else {**results.facts, "diagnosis": diagnosis}
+    return replace(results, runs={**results.runs, **changed}, facts=facts)
 
 
 # the fixes
@@ -92,62 +102,59 @@ def with_run(runs, **changed):
 
 def test_both_options_move_the_level_as_the_weights_say_and_cure_nothing(runs):
     """Second way: 0.7 of the validation NMSE on top, from the faulty run alone."""
-    faulty = runs.runs[AS_RECORDED]
+    faulty = runs[AS_RECORDED]
     level = faulty.val_loss[0] + (1.0 - 0.3) * faulty.epoch_records[0]["val_loss_nmse"]
     for option in (OPTION_1, OPTION_2):
-        history = runs.runs[option]
+        history = runs[option]
         assert history.train_loss == [0.0, 0.0]
         assert history.val_loss == pytest.approx([level] * 2, rel=1e-5)
-        assert history.epochs["lam_cov"].tolist() == [1.0, 1.0] and not cured(history)
+        assert history.epochs["lam_cov"].tolist() == [1.0, 1.0] and not is_cured(history)
 
 
 def test_without_the_nan_it_is_the_run_that_was_never_faulty(runs, healthy):
-    for name in (NAMED, BOTH):
-        assert runs.runs[name].epoch_records == healthy.epoch_records
-        assert cured(runs.runs[name])
+    for name in (NAN_GONE, BOTH):
+        assert runs[name].epoch_records == healthy.epoch_records
+        assert is_cured(runs[name])
 
 
 def test_counting_every_batch_tells_the_truth_and_takes_no_step(runs):
-    history = runs.runs[OTHER]
+    history = runs[ALL_COUNTED]
     mean = history.steps.groupby("epoch").loss.mean().tolist()
     assert history.train_loss == pytest.approx(mean, rel=1e-12) and min(mean) > 1
-    assert len(set(history.val_loss)) == 1 and not cured(history)
+    assert len(set(history.val_loss)) == 1 and not is_cured(history)
 
 
 def test_two_fixes_are_both_applied(system, healthy):
-    faulty_system = faults.FaultySystem(system, (faults.LossOutsideLoop(), faults.NanGradients()), epochs=2)
+    """Second way: the faulty system with its own fix."""
+    broken = (faults.LossOutsideLoop(), faults.NanGradients())
     keys = ("nan_gradients", "loss_outside_loop")
-    made = run_fixes(faulty_system, {"first": keys[:1], "second": keys[1:], "both": keys}).runs
-    assert made["both"].epoch_records == healthy.epoch_records
-    assert made["first"].epochs["loss_calls"].tolist() == [1, 1]
-    assert made["second"].epochs["steps_taken"].tolist() == [0, 0]
+    first, second, both = (Setup("x", broken, fixes=fixes).run(system) for fixes in (keys[:1], keys[1:], keys))
+    assert both.epoch_records == healthy.epoch_records
+    assert first.epochs["loss_calls"].tolist() == [1, 1]
+    assert second.epochs["steps_taken"].tolist() == [0, 0]
+    alone = faults.FaultySystem(system, broken, epochs=2).run(fix="nan_gradients")
+    assert first.epoch_records == alone.epoch_records
 
 
-def test_known_runs_are_not_made_again(faulty_system, healthy):
-    said = []
-    made = run_fixes(faulty_system, {"a": (), "b": ("nan_gradients",)}, known={"b": healthy}, progress=said.append)
-    assert made.runs["b"] is healthy and said == ["a", "b"] and made.seed == faulty_system.system.seed
-
-
-def test_a_fix_that_is_not_known_is_refused(faulty_system):
-    with pytest.raises(KeyError, match="fix should be one of"):
-        run_fixes(faulty_system, {"a": ("more_epochs",)})
+def test_a_fix_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="fixes should be of .*Found 'more_epochs'"):
+        Setup("x", fixes=("more_epochs",))
 
 
 def test_a_cure_needs_both_numbers(healthy, runs):
     level = [{**record, "val_loss": 1.0} for record in healthy.epoch_records]
     zero = [{**record, "train_loss": 0.0} for record in healthy.epoch_records]
-    assert cured(healthy)
-    assert not cured(replace(healthy, epoch_records=level))
-    assert not cured(replace(healthy, epoch_records=zero))
+    assert is_cured(healthy)
+    assert not is_cured(replace(healthy, epoch_records=level))
+    assert not is_cured(replace(healthy, epoch_records=zero))
 
 
-def test_the_claims_follow_the_runs(runs, healthy):
-    assert [claim.holds for claim in fix_claims(runs)] == [False, False, False, True, False, True]
-    faulty = runs.runs[AS_RECORDED]
+def test_the_claims_follow_the_runs(results, healthy):
+    assert [claim.holds for claim in results.claims] == [False, False, False, True, False, True]
+    faulty = results.runs[AS_RECORDED]
     zeroed = replace(faulty, epoch_records=[{**record, "lam_cov": 0.0} for record in faulty.epoch_records])
-    other = with_run(runs, **{AS_RECORDED: zeroed, OPTION_1: healthy, OPTION_2: healthy, NAMED: faulty, OTHER: healthy})
-    claims = fix_claims(other)
+    changed = {AS_RECORDED: zeroed, OPTION_1: healthy, OPTION_2: healthy, NAN_GONE: faulty, ALL_COUNTED: healthy}
+    claims = with_run(results, **changed).claims
     assert [claim.holds for claim in claims] == [True, True, True, False, True, False]
     assert claims[-1].measured.startswith("another run: train ")
 
@@ -207,10 +214,10 @@ def test_the_expected_gradients(gradients, verdict):
 
 def test_the_table_of_expectations_judges_every_run(runs):
     frame = expected_table(runs).frame.set_index("run")
-    assert list(frame.index) == list(runs.runs)
+    assert list(frame.index) == list(runs)
     gradients = frame["gradients finite and not 0"]
     assert gradients[OPTION_1] == "refuted: NaN in 6 of 6 steps, norm 0"
-    assert gradients[NAMED].startswith("confirmed: NaN in 0 of 6 steps")
+    assert gradients[NAN_GONE].startswith("confirmed: NaN in 0 of 6 steps")
     for name in (AS_RECORDED, OPTION_1, OPTION_2):
         assert all(cell.startswith("refuted: ") for cell in frame.loc[name])
 
@@ -219,7 +226,7 @@ def test_the_table_of_expectations_judges_every_run(runs):
 
 
 def test_the_debug_values_are_the_loss(system, step):
-    rows = debug_values(step.reports[AS_IT_IS]).frame
+    rows = debug_values(step.reports["as it is"]).frame
     assert list(rows["weight name"][:-1]) == list(system.weights)
     assert list(rows["weight"][:-1]) == pytest.approx(list(system.weights.values()))
     products = [w * v for w, v in zip(rows["weight"][:-1], rows["value"][:-1], strict=True)]
@@ -231,8 +238,8 @@ def test_the_debug_values_are_the_loss(system, step):
 
 def test_no_weight_makes_the_gradient_a_number(step):
     panel = fix_panel(step)
-    assert panel.case == nan_gradients.ALL_CASE and panel.weights["lam_cov"] == 1.0
-    faulty, well = (step.reports[case] for case in (nan_gradients.ALL_CASE, AS_IT_IS))
+    assert panel.case == ALL_CASE and panel.weights["lam_cov"] == 1.0
+    faulty, well = (step.reports[case] for case in (ALL_CASE, "as it is"))
     for lam_cov in (0.1, 0.3, 1.0):
         assert math.isnan(whatif.grad_norm(faulty, {"lam_cov": lam_cov}))
         assert whatif.grad_norm(well, {"lam_cov": lam_cov}) > 0
@@ -259,8 +266,8 @@ def test_the_overfit_test_before_and_after(faulty_system, overfit):
 
 
 def test_the_overlay_says_its_numbers(overfit):
-    shown = overfit_overlay_evidence(overfit)
-    for history in overfit.runs.runs.values():
+    shown = overlay(overfit)
+    for history in overfit.runs.values():
         assert f"train {history.train_loss[0]:.4f} to {history.train_loss[-1]:.4f}" in shown.alt
     assert shown.numbers["epoch"] == [1, 2, 3] and len(shown.numbers) == 7
 
@@ -273,32 +280,31 @@ def test_the_intervention_confirms_the_nan_and_not_the_display(diagnosis):
     assert diagnosis.cause("wrong_number").intervention.confirmed is False
 
 
-def test_the_finding_refutes_the_fix_and_names_what_cures(runs, diagnosis, overfit, step, tmp_path):
-    panel = fix_panel(step)
-    finding = fix_and_verify_finding(runs, diagnosis, overfit, step, panel, command="x")
+def test_the_entry_refutes_the_fix_and_names_what_cures(results, diagnosis, tmp_path):
+    panel = results.panel()
+    finding = results.finding(panel, command="x")
     assert finding.verdict == "refuted" and "Neither option cures it." in finding.answer
-    assert f"validation {runs.runs[OPTION_1].val_loss[0]:.4f} in every epoch" in finding.answer
+    assert f"validation {results.runs[OPTION_1].val_loss[0]:.4f} in every epoch" in finding.answer
     assert "confirmed by its fix" in finding.answer and f"{diagnosis.top.posterior:.1%}" in finding.answer
-    assert finding.answer.endswith(f"What cures the run: {NAMED}; {BOTH}.")
+    assert finding.answer.endswith(f"What cures the run: {results.caption(NAN_GONE)}; {results.caption(BOTH)}.")
     assert finding.fix.startswith("Find the operation that makes the NaN") and "displayed mean" not in finding.fix
     assert finding.panels == [panel] and "Several faults of the loop acted" in finding.remains
     page = finding.write(tmp_path / "06.html")
-    assert fix_and_verify.QUESTION in page.path.read_text(encoding="utf-8").replace("&#39;", "'")
+    assert the_reports_fix.question in page.path.read_text(encoding="utf-8").replace("&#39;", "'")
 
 
-def test_the_finding_follows_other_runs(runs, healthy, likelihoods, overfit, step):
-    faulty = runs.runs[AS_RECORDED]
+def test_the_entry_follows_other_runs(results, healthy, likelihoods):
+    faulty = results.runs[AS_RECORDED]
     unknown = kit.diagnose(healthy, likelihoods=likelihoods)
     assert unknown.top is None
     untried = kit.diagnose(faulty, likelihoods=likelihoods)
-    finding = fix_and_verify_finding(runs, untried, overfit, step, fix_panel(step), command="x")
-    assert "its fix was not tried" in finding.answer
-    failing = {NAMED: faulty, BOTH: faulty}
+    assert "its fix was not tried" in with_run(results, untried).finding().answer
+    failing = {NAN_GONE: faulty, BOTH: faulty}
     for curing, verdict in (((OPTION_1,), "partly"), ((OPTION_1, OPTION_2), "confirmed")):
-        other = with_run(runs, **failing, **dict.fromkeys(curing, healthy))
-        finding = fix_and_verify_finding(other, unknown, overfit, step, fix_panel(step), command="x")
+        finding = with_run(results, unknown, **failing, **dict.fromkeys(curing, healthy)).finding()
         assert finding.verdict == verdict
-        assert f"cures it under: {', '.join(curing)}." in finding.answer and "names no cause" in finding.answer
+        assert f"cures it under: {', '.join(map(results.caption, curing))}." in finding.answer
+        assert "names no cause" in finding.answer
         assert finding.answer.endswith("None of the fixes tried cures the run.")
         assert finding.fix.startswith("Try the fix of the next cause")
 
@@ -306,10 +312,10 @@ def test_the_finding_follows_other_runs(runs, healthy, likelihoods, overfit, ste
 # the answer in a few lines
 
 
-def test_the_answer_says_what_was_measured(runs, diagnosis, overfit, step):
+def test_the_answer_says_what_was_measured(results, runs, diagnosis):
     """Each number of the box, counted here a second time from the records of the runs."""
-    said = fix_and_verify_finding(runs, diagnosis, overfit, step, fix_panel(step), command="x").summary
-    faulty, mended = runs.runs[AS_RECORDED], runs.runs[NAMED]
+    said = results.finding().summary
+    faulty, mended = runs[AS_RECORDED], runs[NAN_GONE]
     batches = len(faulty.step_records)
     taken = sum(record["stepped"] for record in faulty.step_records)
     losses = sorted(record["loss"] for record in faulty.step_records)
@@ -331,9 +337,9 @@ def test_the_answer_says_what_was_measured(runs, diagnosis, overfit, step):
         assert line == f"{cause.title}: {believed} in the report, {measured} by what was measured."
 
 
-def test_the_lines_of_the_answer_are_guards_that_find_it(runs, diagnosis, overfit, step, system):
+def test_the_lines_of_the_answer_are_guards_that_find_it(results):
     """The code is run: on a healthy network it passes, on one whose gradient is NaN it stops."""
-    said = fix_and_verify_finding(runs, diagnosis, overfit, step, fix_panel(step), command="x").summary
+    said = results.finding().summary
     for poisoned in (False, True):
         model = torch.nn.Linear(2, 1)
         if poisoned:
@@ -356,12 +362,13 @@ def test_the_lines_of_the_answer_are_guards_that_find_it(runs, diagnosis, overfi
 
 def test_the_answer_follows_other_runs(runs, healthy, diagnosis):
     def said(**changed):
-        return answer_of(with_run(runs, **changed), diagnosis, faulty=AS_RECORDED, nan_gone=NAMED, all_counted=OTHER)
+        shown = {"recorded": runs[AS_RECORDED], "without_nan": runs[NAN_GONE], "counted": runs[ALL_COUNTED]}
+        return answer_of(diagnosis, **{**shown, **changed})
 
-    level = runs.runs[OTHER]  # every batch counted: the NaN alone is left
-    only_nan = said(**{AS_RECORDED: level, OTHER: level})
+    level = runs[ALL_COUNTED]  # every batch counted: the NaN alone is left
+    only_nan = said(recorded=level, counted=level)
     assert only_nan.wrong.startswith("The gradient was NaN") and "printed" not in only_nan.wrong
     assert "displayed" not in only_nan.code and "train printed 0" not in only_nan.evidence[1][0]
-    only_display = said(**{NAMED: runs.runs[AS_RECORDED]})  # taking the NaN away changed nothing
+    only_display = said(without_nan=runs[AS_RECORDED])  # taking the NaN away changed nothing
     assert only_display.wrong.startswith("The loop added") and "NaN" not in only_display.wrong + only_display.code
-    assert said(**{AS_RECORDED: healthy}) is None
+    assert said(recorded=healthy) is None

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit.investigation import before_after, before_after_evidence, four_counts, own_run_finding
+from kit.studies import your_own_run
+from kit.studies.questions.your_own_run import counts_table
 
 SCRIPT = Path(__file__).resolve().parents[2] / "notebooks" / "train_autoencoder.py"
 
@@ -30,15 +31,18 @@ def watched(script, *arguments):
 
 @pytest.fixture(scope="module")
 def runs(script):
-    return {"as written": watched(script), "mended": watched(script, "--keep-last", "--batch-size", "32")}
+    return {"as_written": watched(script), "mended": watched(script, "--keep-last", "--batch-size", "32")}
 
 
 @pytest.fixture(scope="module")
-def finding(script, runs):
+def results(runs):
+    return your_own_run.of(traces=runs, diagnosis=kit.diagnose(runs["as_written"]))
+
+
+@pytest.fixture(scope="module")
+def panel(script):
     model, loss, _ = script.make_training()
-    seen = kit.probe(model, loss, next(iter(script.make_loaders(keep_last=True)[0])))
-    diagnosis = kit.diagnose(runs["as written"])
-    return own_run_finding(runs, diagnosis, kit.Panel(seen), command="here")
+    return kit.Panel(kit.probe(model, loss, next(iter(script.make_loaders(keep_last=True)[0]))))
 
 
 def test_the_script_knows_nothing_of_the_kit():
@@ -57,37 +61,39 @@ def test_the_counts_are_the_batches_of_the_loader(script, runs):
     assert len(script.make_loaders()[0]) == script.SAMPLES // script.BATCH_SIZE == 0
     assert len(script.make_loaders(True, 32)[0]) == -(-script.SAMPLES // 32) == 7
     for trace, batches in zip(runs.values(), (0, 7), strict=True):
-        rows = four_counts(trace).frame[["forward", "loss", "backward", "step"]]
+        rows = counts_table(trace).frame[["forward", "loss", "backward", "step"]]
         assert (rows == batches).all(axis=None) and len(rows) == 3
 
 
-def test_the_symptom_is_there_and_then_gone(runs):
-    rows = before_after(runs).frame.set_index("run")
+def test_the_symptom_is_there_and_then_gone(results):
+    rows = results.show("before_after").frame.set_index("run")
     assert rows["shows the symptom?"].tolist() == ["yes", "no"]
     assert rows.loc["mended", "step"] == 21
-    assert "mended" in before_after_evidence(runs).alt
+    assert "mended" in results.show("curves").alt and list(rows.index) == ["as written", "mended"]
 
 
 def test_the_diagnosis_names_the_empty_loader(runs):
-    assert kit.diagnose(runs["as written"]).top.key == "no_batches"
+    assert kit.diagnose(runs["as_written"]).top.key == "no_batches"
     assert kit.diagnose(runs["mended"]).verdict == "healthy"
 
 
 def test_the_guard_stops_the_script_as_written_and_lets_the_mended_pass(script, runs):
-    guard = kit.diagnose(runs["as written"]).guard()
+    guard = kit.diagnose(runs["as_written"]).guard()
     with pytest.raises(AssertionError, match="no batch"):
         exec(guard, {"train_loader": script.make_loaders()[0]})  # noqa: S102
     exec(guard, {"train_loader": script.make_loaders(keep_last=True)[0]})  # noqa: S102 - our own lines, as a user would paste them
 
 
-def test_the_finding_says_so(finding, runs, tmp_path):
+def test_the_entry_says_so(results, panel, runs, tmp_path):
+    finding = results.finding(panel, command="here")
     assert finding.verdict == "refuted" and "0 optimizer steps" in finding.answer and "21 steps" in finding.answer
+    assert finding.panels == [panel] and finding.seed is None
     assert finding.write(tmp_path / "page.html").path.stat().st_size < 300_000
-    still = {"as written": runs["as written"], "not mended": runs["as written"]}
-    other = own_run_finding(still, kit.diagnose(runs["mended"]), finding.panels[0], command="here")
+    still = {"as_written": runs["as_written"], "not_mended": runs["as_written"]}
+    other = your_own_run.of(traces=still, diagnosis=kit.diagnose(runs["mended"])).finding(command="here")
     assert other.verdict == "open" and "names no cause" in other.answer and other.fix == ""
 
 
 def test_a_saved_trace_says_the_same(runs, tmp_path):
-    loaded = kit.Trace.load(runs["as written"].save(tmp_path / "run.npz"))
-    assert kit.diagnose(loaded).to_dict() == kit.diagnose(runs["as written"]).to_dict()
+    loaded = kit.Trace.load(runs["as_written"].save(tmp_path / "run.npz"))
+    assert kit.diagnose(loaded).to_dict() == kit.diagnose(runs["as_written"]).to_dict()

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from kit.diagnosis import Diagnosis
 from kit.hypotheses import ALL
-from kit.investigation.fault_runs import FaultRuns, is_level, reads_zero, spoken_steps, total
 from kit.report import Answer
+from kit.studies.symptom import is_level, reads_zero, steps_text, total
 from kit.training import TrainingHistory
 
 _BELIEVED = ("loss_weights", "nan_gradients")
 
 
-def answer_of(runs: FaultRuns, diagnosis: Diagnosis, *, faulty: str, nan_gone: str, all_counted: str) -> Answer | None:
+def answer_of(
+    diagnosis: Diagnosis, *, recorded: TrainingHistory, without_nan: TrainingHistory, counted: TrainingHistory
+) -> Answer | None:
     """The answer of the investigation; None where the runs do not show it.
 
     Args:
-        runs: the recorded run under several fixes.
         diagnosis: of the recorded run.
-        faulty, nan_gone, all_counted: names of the run as recorded, of the one without the NaN, and of the one whose display
-            counts every batch.
+        recorded: the run as it was.
+        without_nan: the same without the NaN.
+        counted: the same with every batch counted in the display.
     """
-    recorded, without_nan, counted = (runs.runs[name] for name in (faulty, nan_gone, all_counted))
     wrong, mended = [], []
     if _nan_stops_every_step(recorded) and not is_level(without_nan.val_loss):
         steps = len(recorded.step_records)
@@ -39,7 +40,7 @@ def answer_of(runs: FaultRuns, diagnosis: Diagnosis, *, faulty: str, nan_gone: s
     return Answer(
         wrong="\n".join(wrong),
         evidence=[
-            ("the run as recorded", spoken_steps(recorded)),
+            ("the run as recorded", steps_text(recorded)),
             (
                 "loss of a batch, where train printed 0" if reads_zero(recorded.train_loss) else "loss of a batch",
                 _losses(recorded),
@@ -64,7 +65,7 @@ def _losses(run: TrainingHistory) -> str:
 
 def _moved(run: TrainingHistory) -> str:
     (a, *_, b), (c, *_, d) = run.train_loss, run.val_loss
-    return f"{spoken_steps(run)}; train {a:.2f} to {b:.2f}, validation {c:.2f} to {d:.2f}"
+    return f"{steps_text(run)}; train {a:.2f} to {b:.2f}, validation {c:.2f} to {d:.2f}"
 
 
 def _believed(diagnosis: Diagnosis, key: str) -> str:

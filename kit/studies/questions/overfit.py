@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import MappingProxyType
+
+from kit.loss import COVARIANCE_ONLY
 from kit.plots import Evidence, evidence, new_axes, role
 from kit.plots.curves import curve, legend_below
-from kit.report import Finding, Table
-from kit.training import OverfitResult
+from kit.report import Table
+from kit.studies.study import Results, Study, Words
+from kit.training import OverfitResult, System, TrainingConfig, overfit_test
+
+SAMPLES, EPOCHS = 512, 30
+
+
+def _system() -> System:
+    """The size of the protocol, under the covariance term alone."""
+    system = System.generate(seed=0, samples=SAMPLES)
+    return replace(system, weights=COVARIANCE_ONLY, config=TrainingConfig(epochs=EPOCHS))
+
+
+def _result(system: System) -> OverfitResult:
+    return overfit_test(system.new_model(), system.new_loss(), system.train, epochs=system.config.epochs)
+
+
+def _is_complete(system: System) -> bool:
+    return len(system.train) >= SAMPLES and system.config.epochs >= EPOCHS
 
 
 def overfit_evidence(result: OverfitResult) -> Evidence:
@@ -21,15 +42,14 @@ def overfit_evidence(result: OverfitResult) -> Evidence:
         f"Line chart over {len(history.train_loss)} epochs. Train falls from {history.train_loss[0]:.3f} to {history.train_loss[-1]:.3f}, "
         f"validation on the same scenes from {history.val_loss[0]:.3f} to {history.val_loss[-1]:.3f}."
     )
-    caption = "Can the network learn the scenes by heart? Healthy: from 0.5 to 2.0 in the first epoch to below 0.5. Faulty: level."
+    caption = "Can the network fit the scenes it is trained on? Healthy: from 0.5 to 2.0 in the first epoch to below 0.5. Faulty: level."
     return evidence(ax, alt, caption)
 
 
-def overfit_finding(result: OverfitResult, *, command: str, seed: int, complete: bool = True) -> Finding:
-    """The healthy reference: the overfit protocol on covariance-only weights.
-
-    ``complete=False`` says that the run was shortened: it shows numbers, but its finding stays open.
-    """
+def _words(results: Results) -> Words:
+    """The healthy reference. A run that was shortened shows its numbers, and the question stays open."""
+    result: OverfitResult = results.facts["result"]
+    complete: bool = results.facts["complete"]
     history = result.history
     measured = (
         f"Trained on the covariance term alone, the train loss goes from {history.train_loss[0]:.3f} to "
@@ -43,14 +63,26 @@ def overfit_finding(result: OverfitResult, *, command: str, seed: int, complete:
     else:
         failed = ", ".join(name for name, (_, _, met) in result.checks.items() if not met)
         judged = f"The protocol is not met: {failed}."
-    return Finding(
-        question="Can this network learn at all?",
-        claim="After the fix: train loss should start around 0.5-2.0 and decrease, validation should decrease (overfit test).",
+    return Words(
         verdict="open" if not complete else ("confirmed" if result.passed else "refuted"),
         answer=f"{measured} {judged}",
-        evidence=(overfit_evidence(result), Table(result.table, "The checks of the protocol.")),
-        remains="Learning by heart is not generalising: validation uses the training scenes here, as the protocol says.",
-        seed=seed,
-        command=command,
+        remains="Fitting the training scenes is not generalising: validation uses them here, as the protocol says.",
         sure=f"One run of {len(history.train_loss)} epochs with one seed; the protocol names the numbers that it has to meet.",
     )
+
+
+STUDY = Study(
+    key="overfit",
+    question="Can this network learn at all?",
+    claim="After the fix: train loss should start around 0.5-2.0 and decrease, validation should decrease (overfit test).",
+    words=_words,
+    system=_system,
+    before=MappingProxyType({"result": _result, "complete": _is_complete}),
+    evidence=("losses", "checks"),
+    shown=MappingProxyType(
+        {
+            "losses": lambda results: overfit_evidence(results.facts["result"]),
+            "checks": lambda results: Table(results.facts["result"].table, "The checks of the protocol."),
+        }
+    ),
+)

@@ -15,8 +15,9 @@ import torch
 import kit
 from kit import faults, whatif
 from kit.hypotheses import REPORT
-from kit.investigation import expectations, shows_symptom
 from kit.loss import ALL_ZERO, COVARIANCE_ONLY, TRAINER_AFTER_FIX, TRAINER_BEFORE_FIX
+from kit.studies.expected import expectations
+from kit.studies.symptom import shows_symptom
 from kit.training.schedule import SEARCH_RANGES
 from tests.training._runs import small_system
 
