@@ -1,4 +1,4 @@
-"""Sentences of the diagnosis report that can be tested, one by one; the README's truth table points here.
+"""Sentences of the diagnosis report that can be tested, one by one; data/report_claims.md points here.
 
 Numbers that the table quotes are those of the shipped system's first batch: 16 scenes, the recorded run's initial network.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -288,3 +290,22 @@ def test_a_falling_train_loss_is_no_proof_of_learning():
         assert history.epochs["steps_taken"].sum() == 0
         falls[blend] = history.train_loss[0] - history.train_loss[-1]
     assert falls[0.3] > 0.01 and abs(falls[0.0]) < 1e-5
+
+
+# the page that lists all of this
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_list_of_claims_counts_right_and_names_tests_that_exist():
+    page = (ROOT / "data" / "report_claims.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")][1:]
+    verdicts = [row[1] for row in rows]
+    confirmed, partly, refuted = (verdicts.count(word) for word in ("confirmed", "partly", "refuted"))
+    said = f"Of {len(rows)} sentences {confirmed} are confirmed, {partly} hold in part and {refuted} are refuted."
+    assert said in page and len(rows) == confirmed + partly + refuted
+    said = f"{len(rows)} sentences that can be tested, {confirmed} are confirmed, {partly} hold in part and {refuted} are"
+    assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) == len(rows) + 1 and all(f"def {name}(" in code for name in named)
