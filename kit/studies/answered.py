@@ -5,7 +5,7 @@ from __future__ import annotations
 from kit.diagnosis import Diagnosis
 from kit.hypotheses import ALL
 from kit.report import Answer
-from kit.studies.symptom import is_level, reads_zero, steps_text, total
+from kit.studies.symptom import is_unchanged, reads_zero, steps_text, total
 from kit.training import TrainingHistory
 
 _BELIEVED = ("loss_weights", "nan_gradients")
@@ -23,10 +23,10 @@ def answer_of(
         counted: the same with every batch counted in the display.
     """
     wrong, mended = [], []
-    if _nan_stops_every_step(recorded) and not is_level(without_nan.val_loss):
+    if _nan_stops_every_step(recorded) and not is_unchanged(without_nan.val_loss):
         steps = len(recorded.step_records)
         wrong.append(
-            f"The gradient was NaN in all {steps} batches and was set to 0, so no step was taken and validation stayed level."
+            f"The gradient was NaN in all {steps} batches and was set to 0, so no step was taken and validation did not change."
         )
         mended.append("nan_gradients")
     if reads_zero(recorded.train_loss) and not reads_zero(counted.train_loss):
@@ -55,7 +55,7 @@ def answer_of(
 
 def _nan_stops_every_step(run: TrainingHistory) -> bool:
     nan = all(step["nan_replaced"] > 0 for step in run.step_records)
-    return nan and total(run, "steps_taken") == 0 and is_level(run.val_loss)
+    return nan and total(run, "steps_taken") == 0 and is_unchanged(run.val_loss)
 
 
 def _losses(run: TrainingHistory) -> str:

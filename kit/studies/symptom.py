@@ -22,24 +22,24 @@ def reads_zero(values: Sequence[float]) -> bool:
     return all(value == 0 for value in values)
 
 
-def is_level(values: Sequence[float]) -> bool:
+def is_unchanged(values: Sequence[float]) -> bool:
     """Every value is the same."""
     return len(set(values)) == 1
 
 
 def shows_symptom(run: DisplayedLosses) -> bool:
-    """Train reads exactly 0 in every epoch, and validation is level above 0 (all epochs equal, not 0)."""
-    return reads_zero(run.train_loss) and is_level(run.val_loss) and run.val_loss[0] != 0
+    """Train reads exactly 0 in every epoch, and validation is the same number, not 0, in every epoch."""
+    return reads_zero(run.train_loss) and is_unchanged(run.val_loss) and run.val_loss[0] != 0
 
 
 def is_cured(run: DisplayedLosses) -> bool:
-    """Neither number of the symptom is left: train is not 0 throughout, validation is not level."""
-    return not reads_zero(run.train_loss) and not is_level(run.val_loss)
+    """Neither number of the symptom is left: train is not 0 throughout, validation changes."""
+    return not reads_zero(run.train_loss) and not is_unchanged(run.val_loss)
 
 
 def symptom_shown(run: DisplayedLosses) -> str:
     """ "both", "train only", "validation only" or "neither" of the two numbers."""
-    zero, level = reads_zero(run.train_loss), is_level(run.val_loss) and run.val_loss[0] != 0
+    zero, level = reads_zero(run.train_loss), is_unchanged(run.val_loss) and run.val_loss[0] != 0
     return {(True, True): "both", (True, False): "train only", (False, True): "validation only"}.get(
         (zero, level), "neither"
     )

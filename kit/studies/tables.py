@@ -94,7 +94,7 @@ def symptom_table(runs: Mapping[str, TrainingHistory]) -> Table:
     shown["shows the symptom?"] = frame["shows_symptom"].map({True: "yes", False: "no"})
     return Table(
         shown,
-        "Does any run show the symptom? It needs train 0 in every epoch and validation level above 0.",
+        "Does any run show the symptom? It needs train 0 in every epoch and an unchanged validation loss above 0.",
         answer="shows the symptom?",
     )
 

@@ -304,7 +304,9 @@ def test_the_list_of_claims_counts_right_and_names_tests_that_exist():
     confirmed, partly, refuted = (verdicts.count(word) for word in ("confirmed", "partly", "refuted"))
     said = f"Of {len(rows)} sentences {confirmed} are confirmed, {partly} hold in part and {refuted} are refuted."
     assert said in page and len(rows) == confirmed + partly + refuted
-    said = f"{len(rows)} sentences that can be tested, {confirmed} are confirmed, {partly} hold in part and {refuted} are"
+    said = (
+        f"{len(rows)} sentences that can be tested, {confirmed} are confirmed, {partly} hold in part and {refuted} are"
+    )
     assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     named = re.findall(r"`(test_\w+)`", page)

@@ -54,7 +54,7 @@ def _words(results: Results) -> Words:
 
 
 def _where(score: Score) -> str:
-    """Our own loop, where every fault of the report is put in, and other people's loops apart."""
+    """Our own loop, where every fault of the report is caused, and other people's loops apart."""
     said = []
     for where, part in score.faulty.groupby(score.faulty["style"] == OWN_LOOP):
         first, three = (part["top"] == part["truth"]).mean(), (part["rank"] <= 3).mean()

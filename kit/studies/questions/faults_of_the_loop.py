@@ -172,7 +172,7 @@ def _words(results: Results) -> Words:
     after = counts(results).loc[AFTER_LOOP]
     answer = [f"Both numbers, exactly: {'; '.join(both) or 'none'}."]
     answer += [f"Only a train loss of 0: {'; '.join(train)}."] if train else []
-    answer += [f"Only a level validation loss: {'; '.join(level)}."] if level else []
+    answer += [f"Only an unchanged validation loss: {'; '.join(level)}."] if level else []
     answer += [f"Neither: {'; '.join(neither)}."] if neither else []
     answer.append(
         f"With loss and step after the batch loop an epoch of {after['batches']} batches has {after['loss']} loss and {after['steps']} "
@@ -199,7 +199,7 @@ REMAINS = (
 STUDY = Study(
     key="faults_of_the_loop",
     question="Which fault of the loop shows the report's symptom?",
-    claim="Faults of the loop show a train loss of 0 and a level validation loss. (The report names none of them.)",
+    claim="Faults of the loop show a train loss of 0 and an unchanged validation loss. (The report names none of them.)",
     words=_words,
     setups=SETUPS,
     watched=True,

@@ -107,7 +107,7 @@ def _words(results: Results) -> Words:
     if explaining:
         answer.append(f"The symptom appears under: {', '.join(explaining)}.")
     else:
-        answer.append("Neither gives train 0 with validation level above 0.")
+        answer.append("Neither gives train 0 with an unchanged validation loss above 0.")
     same = passed.epoch_records == search_silent.epoch_records
     healthy = not (shows_symptom(passed) or shows_symptom(search_silent))
     guard = "epoch by epoch the same run as" if same else "another run than"

@@ -39,10 +39,10 @@ def _words(results: Results) -> Words:
     )
     if explaining:
         answer.append(
-            f"The pair of the symptom, train 0 and validation level above 0, appears under: {', '.join(explaining)}."
+            f"The pair of the symptom, train 0 and an unchanged validation loss above 0, appears under: {', '.join(explaining)}."
         )
     else:
-        answer.append("Neither setting gives that pair: train 0 and validation level above 0.")
+        answer.append("Neither setting gives that pair: train 0 and an unchanged validation loss above 0.")
     return Words(
         verdict="confirmed" if explaining else "refuted",
         answer=" ".join(answer),

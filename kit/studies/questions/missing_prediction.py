@@ -19,7 +19,7 @@ from kit.report import PanelSetting
 from kit.studies.one_batch import one_batch
 from kit.studies.setup import AS_IT_IS, Setup
 from kit.studies.study import PANEL, Results, Study, Words
-from kit.studies.symptom import column, is_level, losses_text, range_text, reads_zero, shows_symptom, steps_text
+from kit.studies.symptom import column, is_unchanged, losses_text, range_text, reads_zero, shows_symptom, steps_text
 from kit.studies.tables import Claim
 from kit.training import System
 
@@ -93,7 +93,7 @@ def near_zero_evidence(study: ZeroFactors) -> Evidence:
     legend_below([ax])
     points = "; ".join(f"at scale {a:g} the gradient norm is {b:.3g}" for a, b in zip(s, g, strict=True))
     caption = (
-        "How hard does the covariance term pull on the factors just beside zero? The dotted line is the law 1 / scale; it ends where "
+        "How large is the gradient of the covariance term just beside zero? The dotted line is the law 1 / scale; it ends where "
         "the trace of R_pred falls below the floor of the trace norm, 1e-9."
     )
     return evidence(ax, f"Line chart, both axes logarithmic: {points}.", caption)
@@ -115,7 +115,7 @@ def _claims(results: Results) -> tuple[Claim, ...]:
         ),
         Claim(
             "A missing R_blend gives the symptom",
-            "live factors learn without it: a healthy run",
+            "the network's own factors learn without it: a healthy run",
             f"{losses_text(absent)}; {steps_text(absent)}",
             shows_symptom(absent),
         ),
@@ -132,10 +132,10 @@ def _claims(results: Results) -> tuple[Claim, ...]:
             pull == 0,
         ),
         Claim(
-            "Zero factors keep the validation loss level",
+            "Zero factors keep the validation loss unchanged",
             "only their part: source count and positions still learn",
             f"validation {range_text(absent_zero.val_loss)}; {steps_text(absent_zero)}",
-            is_level(absent_zero.val_loss),
+            is_unchanged(absent_zero.val_loss),
         ),
         Claim(
             "With R_blend, zero factors show the error of the sample covariance",
@@ -151,9 +151,9 @@ def _words(results: Results) -> Words:
     runs, study = results.runs, results.facts["zero_factors"]
     absent, absent_zero = runs[NO_BLEND], runs[NO_BLEND_ZERO]
     explaining = [results.caption(name) for name in (NO_BLEND, NO_BLEND_ZERO) if shows_symptom(runs[name])]
-    frozen = is_level(column(absent_zero, "val_loss_nmse"))
+    frozen = is_unchanged(column(absent_zero, "val_loss_nmse"))
     answer = [
-        f"Without R_blend and with live factors the epoch lines read {losses_text(absent)}.",
+        f"Without R_blend and with the network's own factors the epoch lines read {losses_text(absent)}.",
         f"With zero factors they read {losses_text(absent_zero)}.",
         f"The validation NMSE of the covariance then reads {range_text(column(absent_zero, 'val_loss_nmse'))}.",
     ]
@@ -162,7 +162,7 @@ def _words(results: Results) -> Words:
     elif frozen:
         answer.append("So zero factors are a plateau of one part of the loss, not a loss of 0.")
     else:
-        answer.append("Neither run gives train 0 with validation level above 0.")
+        answer.append("Neither run gives train 0 with an unchanged validation loss above 0.")
     peak = study.near.iloc[study.near["grad_norm"].argmax()]
     return Words(
         verdict="confirmed" if explaining else "refuted",
@@ -196,6 +196,6 @@ STUDY = Study(
             "near_zero": lambda results: near_zero_evidence(results.facts["zero_factors"]),
         }
     ),
-    panel_title="Which terms pull when the factors are zero?",
+    panel_title="Which terms have a gradient when the factors are zero?",
     setting=PanelSetting(_NO_BLEND_ZERO),
 )

@@ -16,7 +16,7 @@ from kit.report import PanelSetting
 from kit.studies.one_batch import one_batch
 from kit.studies.setup import Setup
 from kit.studies.study import PANEL, Results, Study, Words
-from kit.studies.symptom import is_level, losses_text, range_text, reads_zero, shows_symptom, steps_text, total
+from kit.studies.symptom import is_unchanged, losses_text, range_text, reads_zero, shows_symptom, steps_text, total
 from kit.studies.tables import Claim
 from kit.training import System
 
@@ -80,10 +80,10 @@ def _claims(results: Results) -> tuple[Claim, ...]:
             reads_zero(every.train_loss),
         ),
         Claim(
-            "NaN gradients set to 0 keep the validation loss level",
+            "NaN gradients set to 0 keep the validation loss unchanged",
             "all gradients 0: the gate lets no step pass",
             f"validation {range_text(every.val_loss)}; {steps_text(every)}",
-            is_level(every.val_loss),
+            is_unchanged(every.val_loss),
         ),
         Claim(
             "NaN in a part of the gradients is enough for the symptom",
@@ -115,7 +115,7 @@ def _words(results: Results) -> Words:
     answer = [f"With every gradient NaN the epoch lines read {losses_text(every)}, with {steps_text(every)}."]
     if alone:
         answer.append(f"The symptom appears with NaN gradients alone: {', '.join(alone)}.")
-    elif is_level(every.val_loss):
+    elif is_unchanged(every.val_loss):
         answer.append("That explains a validation loss that does not change, and not a train loss of 0.")
     else:
         answer.append("That explains neither number.")
@@ -133,7 +133,7 @@ def _words(results: Results) -> Words:
         ),
         remains=(
             f"In the run “{results.caption(RECORDED)}” the smallest loss of a batch was {lowest:.4f}, and {total(both, 'nan_replaced')} NaN "
-            "entries were replaced. Where the NaN of a real run comes from has to be found there: here it is put in on purpose."
+            "entries were replaced. Where the NaN of a real run comes from has to be found there: here it is caused on purpose."
         ),
     )
 

@@ -67,7 +67,7 @@ def _what_the_run_counted(run: TrainingHistory) -> str:
             " Losses above 0 were computed and 0 was displayed: look at the loop's bookkeeping next, not at the loss."
         )
     if epochs["steps_taken"].sum() == 0:
-        counted += " No step was taken, which explains a level validation loss."
+        counted += " No step was taken, which explains an unchanged validation loss."
     return counted
 
 

@@ -1,4 +1,4 @@
-"""Why does my own run read 0? What a watch saw of somebody's script, before and after its author mended it."""
+"""Why does my own run read 0? What a watch saw of a script, before and after its author mended it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kit.recording import Trace
 from kit.report import Table
 from kit.studies.causes import causes_table
 from kit.studies.study import PANEL, Results, Study, Words
-from kit.studies.symptom import is_cured, is_level, range_text, reads_zero
+from kit.studies.symptom import is_cured, is_unchanged, range_text, reads_zero
 
 # column of the trace -> heading
 _COUNTS: Mapping[str, str] = MappingProxyType(
@@ -59,7 +59,7 @@ def before_after_table(results: Results) -> Table:
                 "train": range_text(shown.train_loss),
                 "validation": range_text(shown.val_loss),
                 **totals,
-                "shows the symptom?": "yes" if reads_zero(shown.train_loss) and is_level(shown.val_loss) else "no",
+                "shows the symptom?": "yes" if reads_zero(shown.train_loss) and is_unchanged(shown.val_loss) else "no",
             }
         )
     return Table(

@@ -18,7 +18,16 @@ from kit.report import PanelSetting, Table
 from kit.studies.one_batch import one_batch
 from kit.studies.setup import AS_IT_IS, Setup
 from kit.studies.study import PANEL, Results, Study, Words
-from kit.studies.symptom import column, is_level, losses_text, range_text, reads_zero, shows_symptom, steps_text, total
+from kit.studies.symptom import (
+    column,
+    is_unchanged,
+    losses_text,
+    range_text,
+    reads_zero,
+    shows_symptom,
+    steps_text,
+    total,
+)
 from kit.studies.tables import Claim
 
 DEAD, ALIVE, DEAD_COUNTED = "outputs_times_zero", "heads_start_at_zero", "outputs_times_zero_steps_only"
@@ -95,14 +104,14 @@ def _claims(results: Results) -> tuple[Claim, ...]:
             zero.total == 0 or reads_zero(dead.train_loss),
         ),
         Claim(
-            "Outputs multiplied by 0 keep the validation loss level",
+            "Outputs multiplied by 0 keep the validation loss unchanged",
             "no gradient comes back: no step",
             f"validation {range_text(dead.val_loss)}; {steps_text(dead)}",
-            is_level(dead.val_loss),
+            is_unchanged(dead.val_loss),
         ),
         Claim(
             "Outputs multiplied by 0 give the symptom",
-            "level, but high: train above 0",
+            "unchanged, but high: train above 0",
             losses_text(dead),
             shows_symptom(dead),
         ),
@@ -110,7 +119,7 @@ def _claims(results: Results) -> tuple[Claim, ...]:
             "A network whose outputs are 0 stays there",
             "source count and positions learn, the two factors do not",
             f"{losses_text(alive)}; {steps_text(alive)}; NMSE {range_text(column(alive, 'val_loss_nmse'))}",
-            is_level(alive.val_loss),
+            is_unchanged(alive.val_loss),
         ),
         Claim(
             "Outputs times 0, with the loss added on taken steps only, give the symptom",
@@ -136,7 +145,7 @@ def _words(results: Results) -> Words:
     if explaining:
         answer.append(f"The symptom appears under: {', '.join(explaining)}.")
     else:
-        answer.append("Neither gives train 0 with validation level above 0.")
+        answer.append("Neither gives train 0 with an unchanged validation loss above 0.")
     if shows_symptom(counted):
         answer.append(
             "It appears once the loop also counts the loss on taken steps only, as with anything that stops every step."
@@ -149,7 +158,7 @@ def _words(results: Results) -> Words:
             "activation, a scale. Heads that merely start at 0 mend themselves, except the two factors."
         ),
         remains=(
-            f"A dead network and a network without gradients look alike from outside: validation level, {total(dead, 'steps_taken')} "
+            f"A dead network and a network without gradients look alike from outside: validation unchanged, {total(dead, 'steps_taken')} "
             "steps. The value of the loss, and NaN entries counted before they are replaced, tell them apart."
         ),
     )
