@@ -100,9 +100,9 @@ def term_grad_norms(report: Probed, w: Weights = None, group: str | None = None)
 
 
 def gradient_shares(report: Probed, w: Weights = None, group: str | None = None) -> np.ndarray:
-    """w_i |g_i| / sum_j w_j |g_j| [m]: who pulls, whether or not the pulls cancel. All 0 if nothing pulls."""
-    pulls = term_grad_norms(report, w, group)
-    return _ratio(pulls, pulls.sum())
+    """w_i |g_i| / sum_j w_j |g_j| [m]: the share of each gradient, whether or not they cancel. All 0 if every gradient is 0."""
+    gradients = term_grad_norms(report, w, group)
+    return _ratio(gradients, gradients.sum())
 
 
 def cosines(report: Probed, group: str | None = None) -> np.ndarray:
@@ -116,7 +116,7 @@ def cosines(report: Probed, group: str | None = None) -> np.ndarray:
 
 
 def conflicts(report: Probed, group: str | None = None) -> list[tuple[str, str, float]]:
-    """Pairs of terms that pull against each other (cosine < 0), the worst first."""
+    """Pairs of terms whose gradients oppose each other (cosine < 0), the worst first."""
     cosine = cosines(report, group)
     i, j = np.nonzero(np.triu(np.nan_to_num(cosine) < 0, k=1))
     pairs = [
@@ -128,12 +128,12 @@ def conflicts(report: Probed, group: str | None = None) -> list[tuple[str, str, 
 def cancellation(report: Probed, w: Weights = None) -> float:
     """sum_i w_i |g_i| / |g| >= 1: how much the terms undo each other, and so how many digits |g| has lost.
 
-    inf if they cancel completely, nan if nothing pulls at all.
+    inf if they cancel completely, nan if every gradient is 0.
     """
-    pulls, remains = term_grad_norms(report, w).sum(), grad_norm(report, w)
+    gradients, remains = term_grad_norms(report, w).sum(), grad_norm(report, w)
     if remains == 0:
-        return float("inf") if pulls > 0 else float("nan")
-    return float(pulls / remains)
+        return float("inf") if gradients > 0 else float("nan")
+    return float(gradients / remains)
 
 
 def max_total(report: Probed, upper: float = 2.0) -> float:

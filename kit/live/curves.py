@@ -75,7 +75,7 @@ def thinned(values: Sequence[float]) -> Iterator[int]:
 class Curves:
     """All curves by name, the marks, and what was added since `take` was last called.
 
-    Names: ``batch, train, val, grad, taken, lr``, and ``term:x, pull:x, group:x`` of a term or a layer group.
+    Names: ``batch, train, val, grad, taken, lr``, and ``term:x, grad:x, group:x`` of a term or a layer group.
     """
 
     def __init__(self) -> None:

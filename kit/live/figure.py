@@ -50,7 +50,7 @@ def live_axes(curves: Curves) -> list[Axes]:
     whole = [("whole network", known["grad"], _WHOLE)] if "grad" in known else []
     _draw(axes[0], shown, "Do the displayed losses move?", "loss")
     _draw(axes[1], _series(curves.named("term:")), "What becomes of each term?", "value, not weighted")
-    _draw(axes[2], _series(curves.named("pull:")), "Which term pulls?", "weighted gradient norm")
+    _draw(axes[2], _series(curves.named("grad:")), "How large is each gradient?", "weighted gradient norm")
     _draw(axes[3], whole + _series(curves.named("group:")), "Where does a gradient arrive?", "gradient norm")
     end = max((curve.steps[-1] for curve in known.values()), default=1)
     for ax in axes:

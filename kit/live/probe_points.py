@@ -1,4 +1,4 @@
-"""What a probed step adds to the curves: the pull of each term, and what arrives in each layer group."""
+"""What a probed step adds to the curves: the gradient norm of each term, and what arrives in each layer group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kit.whatif import Probed
 
 
 def probe_points(report: Probed, weights: Mapping[str, float] | None = None) -> Iterator[tuple[str, float]]:
-    """("pull:term", norm) and ("group:layer", norm); under other weights than the probed ones by algebra, nothing runs.
+    """("grad:term", norm) and ("group:layer", norm); under other weights than the probed ones by algebra, nothing runs.
 
     Nothing where such weights cannot be asked about: not finite, or below 0.
     """
@@ -21,6 +21,6 @@ def probe_points(report: Probed, weights: Mapping[str, float] | None = None) -> 
         if not all(math.isfinite(value) and value >= 0 for value in w.values()):
             return
     for term, value in zip(report.names, whatif.term_grad_norms(report, w), strict=True):
-        yield f"pull:{term}", float(value)
+        yield f"grad:{term}", float(value)
     for group in report.groups:
         yield f"group:{group}", float(whatif.grad_norm(report, w, group))

@@ -70,7 +70,7 @@ def bar_figure(report: Probed, weights: Mapping[str, float]) -> Figure:
         whatif.term_grad_norms(shown),
         "total gradient",
         whatif.grad_norm(shown),
-        "Which term pulls on the network?",
+        "How large is the gradient of each term?",
     )
     return figure
 
@@ -86,12 +86,12 @@ def alt_text(report: Probed, weights: Mapping[str, float]) -> str:
     """What the picture shows, in words and numbers."""
     shown = as_set(report, weights)
     parts = ", ".join(f"{name} {number(x)}" for name, x in zip(report.names, whatif.weighted(shown), strict=True))
-    pulls = ", ".join(
+    gradients = ", ".join(
         f"{name} {number(x)}" for name, x in zip(report.names, whatif.term_grad_norms(shown), strict=True)
     )
     return (
         f"Two bar charts. Weighted value of each term: {parts}; total {number(whatif.total(shown))}. "
-        f"Weighted gradient norm of each term: {pulls}; norm of their sum {number(whatif.grad_norm(shown))}."
+        f"Weighted gradient norm of each term: {gradients}; norm of their sum {number(whatif.grad_norm(shown))}."
     )
 
 

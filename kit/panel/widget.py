@@ -27,7 +27,7 @@ class PanelValueError(ValueError, traitlets.TraitError):
 
 
 class Panel(Exporting, anywidget.AnyWidget):
-    """Which term makes the loss and which pulls on the network, for every setting of the weights.
+    """What each term adds to the total and to the gradient, for every setting of the weights.
 
     reports:   a ProbeReport, or a mapping title -> ProbeReport: the probed states to choose from, first one shown
     presets:   settings offered as buttons, see `Preset`

@@ -1,4 +1,4 @@
-"""Which term pulls how hard on which layer, at this very step? One call; the model and the run stay untouched."""
+"""How large is the gradient of each term in each layer, at this very step? One call; the model and the run stay untouched."""
 
 from __future__ import annotations
 
@@ -108,18 +108,18 @@ class _Seen:
         real = gram([measured.real], index, n, progress)
         self.grad_norm = float(np.sqrt(real.whole[0, 0]))
         with np.errstate(invalid="ignore"):
-            pulls = np.abs(self.weights) * np.sqrt(np.maximum(np.diag(self.G), 0.0))
-        self.pull = float(pulls[self.weights != 0].sum())
+            gradients = np.abs(self.weights) * np.sqrt(np.maximum(np.diag(self.G), 0.0))
+        self.gradient = float(gradients[self.weights != 0].sum())
         dtypes = {g.dtype.to_real() if g.is_complex() else g.dtype for g in measured.real if g is not None}
         eps = max((torch.finfo(dtype).eps for dtype in dtypes), default=0.0)
         believed = _BELIEVED_LOW if low else max((_BELIEVED.get(d, _BELIEVED_LOW) for d in dtypes), default=1e-9)
         expected = [norm(G, self.weights) for G in (self.G, *self.gram.groups)]
         found = [self.grad_norm, *np.sqrt(real.groups[:, 0, 0])]
         # terms that cancel leave their rounding behind, so no norm below it is a scale
-        scale = max(self.grad_norm, eps * self.pull, float(np.finfo(np.float64).tiny))
+        scale = max(self.grad_norm, eps * self.gradient, float(np.finfo(np.float64).tiny))
         self.residual = float(np.max(np.abs(np.subtract(expected, found)))) / scale  # nan stays nan
         self.believed = believed
-        self.allowed = believed * max(1.0, self.pull / scale)
+        self.allowed = believed * max(1.0, self.gradient / scale)
 
     @property
     def wrong(self) -> bool:

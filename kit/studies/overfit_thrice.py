@@ -58,7 +58,10 @@ def overlay(tests: OverfitThrice) -> Evidence:
     axes = compare_runs(runs)
     axes[0].set_ylabel("displayed loss")
     alt = "; ".join(f"{name}: {ends_text(history)}" for name, history in runs.items())
-    caption = "Does the network fit the scenes it is trained on? Healthy: train and validation fall together. Faulty: train lies on 0, validation does not change. Two of the lines weigh the covariance error alone, the third all seven terms."
+    caption = (
+        "Does the network fit the scenes it is trained on? Healthy: train and validation fall together. Faulty: train lies on 0, "
+        "validation does not change. Two of the lines weigh the covariance error alone, the third all seven terms."
+    )
     columns = {
         f"{name}: {what}": list(values)
         for name, history in runs.items()

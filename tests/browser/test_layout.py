@@ -42,7 +42,9 @@ SLIDERS = [".kit-row", ".kit-row input[type=range]", ".kit-row .kit-box"]
 ON_ONE_SCREEN = {
     "panel": [".kit-title", ".kit-total", ".kit-grad", ".kit-reset", *SLIDERS]
     + [
-        f".kit-plot-{kind} {what}" for kind in ("parts", "pulls") for what in (".kit-question", ".kit-bar", ".kit-axis")
+        f".kit-plot-{kind} {what}"
+        for kind in ("parts", "gradients")
+        for what in (".kit-question", ".kit-bar", ".kit-axis")
     ],
     "live": [
         ".kit-title",
@@ -52,9 +54,9 @@ ON_ONE_SCREEN = {
         ".kit-live-play canvas.kit-live-canvas",
         ".kit-total",
     ]
-    + [".kit-small-parts", ".kit-small-pulls", ".kit-live-now", ".kit-live-next"],
+    + [".kit-small-parts", ".kit-small-gradients", ".kit-live-now", ".kit-live-next"],
 }
-COUNTS = {".kit-row": 7, ".kit-plot-parts .kit-bar": 8, ".kit-plot-pulls .kit-bar": 8}
+COUNTS = {".kit-row": 7, ".kit-plot-parts .kit-bar": 8, ".kit-plot-gradients .kit-bar": 8}
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +147,15 @@ def test_with_two_sliders_nothing_of_a_live_panel_lies_over_another_part(opened,
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_each_slider_stands_beside_its_bars_and_moves_them(opened, size):
     page = use(opened("panel"), "Light", size)
-    rows, parts, pulls = (
-        boxes(page.locator(s)) for s in (".kit-row", ".kit-plot-parts .kit-bar", ".kit-plot-pulls .kit-bar")
+    rows, parts, gradients = (
+        boxes(page.locator(s)) for s in (".kit-row", ".kit-plot-parts .kit-bar", ".kit-plot-gradients .kit-bar")
     )
-    for row, part, pull in zip(rows, parts, pulls, strict=False):
-        assert abs(row[1] - part[1]) < 1.5 and abs(row[1] - pull[1]) < 1.5, "in one line"
-        assert row[0] + row[2] <= part[0] and part[0] + part[2] <= pull[0]
+    for row, part, gradient in zip(rows, parts, gradients, strict=False):
+        assert abs(row[1] - part[1]) < 1.5 and abs(row[1] - gradient[1]) < 1.5, "in one line"
+        assert row[0] + row[2] <= part[0] and part[0] + part[2] <= gradient[0]
     bar = page.locator(".kit-plot-parts rect.kit-mark").nth(4)
-    pull = page.locator(".kit-plot-pulls rect.kit-mark").nth(4)
-    before = bar.bounding_box()["width"], pull.bounding_box()["width"], page.locator(".kit-total").inner_text()
+    gradient = page.locator(".kit-plot-gradients rect.kit-mark").nth(4)
+    before = bar.bounding_box()["width"], gradient.bounding_box()["width"], page.locator(".kit-total").inner_text()
     slider = page.locator('.kit-row[data-weight="lam_aux"] input[type=range]')
     place = slider.bounding_box()
     y, share = place["y"] + place["height"] / 2, float(slider.input_value()) / float(slider.get_attribute("max"))
@@ -161,7 +163,7 @@ def test_each_slider_stands_beside_its_bars_and_moves_them(opened, size):
     page.mouse.down()
     page.mouse.move(place["x"] + place["width"] / 2, y, steps=8)
     painted(page)
-    assert bar.bounding_box()["width"] < before[0] / 3 and pull.bounding_box()["width"] < before[1] / 3
+    assert bar.bounding_box()["width"] < before[0] / 3 and gradient.bounding_box()["width"] < before[1] / 3
     assert page.locator(".kit-total").inner_text() != before[2]
     assert out_of_sight(page, ".kit-panel", ON_ONE_SCREEN["panel"])["out"] == [], "while the button is held"
     page.mouse.up()

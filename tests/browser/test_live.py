@@ -123,7 +123,7 @@ def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_
     )
     falling, after = map(float, slopes.split())
     assert falling < 0 and after > 0.3 * falling, "the NMSE fell, and does so no longer once nothing weighs it"
-    assert in_kernel(page, "print(panel.curves.curves['pull:loss_nmse'].last)") == "0.0"
+    assert in_kernel(page, "print(panel.curves.curves['grad:loss_nmse'].last)") == "0.0"
 
     expect(line).to_contain_text("lam_cov was 0", timeout=30_000)
 

@@ -123,7 +123,7 @@ def test_on_a_telephone_the_numbers_stay_above_the_sliders(which, browser, reque
             row = page.locator(f'#panel-1 .kit-row[data-weight="{weight}"]')
             scrolled_to(page, row, 110)
             seen = out_of_sight(
-                page, "#panel-1 .kit-panel", [".kit-total", ".kit-grad", ".kit-small-parts", ".kit-small-pulls"]
+                page, "#panel-1 .kit-panel", [".kit-total", ".kit-grad", ".kit-small-parts", ".kit-small-gradients"]
             )
             assert seen["out"] == [] and min(seen["counts"].values()) == 1
             ((_, top, _, height),), (place,) = boxes(page.locator("#panel-1 .kit-readout")), boxes(row)

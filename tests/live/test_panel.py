@@ -514,7 +514,7 @@ def test_a_probed_step_becomes_points_and_what_if():
     probe = panel.last["probe"]
     assert probe["step"] == 2 and probe["names"] == list(report.names)
     w = report.weights
-    assert panel.curves.curves["pull:loss_K"].values == [pytest.approx(w[3] * math.sqrt(report.G[3, 3]))]
+    assert panel.curves.curves["grad:loss_K"].values == [pytest.approx(w[3] * math.sqrt(report.G[3, 3]))]
     G = report.G_groups[0]
     assert panel.curves.curves["group:backbone"].values == [pytest.approx(math.sqrt(w @ G @ w))]
     panel.steps(1)
@@ -551,8 +551,8 @@ class Probed(Toy):
         return self._seen
 
 
-def pull(panel, term):
-    curve = panel.curves.curves[f"pull:{term}"]
+def gradient(panel, term):
+    curve = panel.curves.curves[f"grad:{term}"]
     return list(zip(curve.steps, curve.values, curve.parts, strict=True))
 
 
@@ -571,13 +571,13 @@ def test_a_weight_set_to_0_at_batch_20_pulls_nothing_from_batch_21_on():
     w = session.weights["lam_aux"]
     panel.weights = {"lam_aux": 0.0}
     panel.steps(20)
-    points = pull(panel, "aux_l2")
+    points = gradient(panel, "aux_l2")
     assert points[1:] == [
         (20, pytest.approx(w * norm(20, "aux_l2")), 0), (20, 0.0, 1), (40, 0.0, 1)
     ]  # fmt: skip
     assert session.looks == looks + 1, "the network of batch 20 was probed already: its other side is algebra"
     # the other terms go on, and in the groups both sides are those of the same network
-    assert [v for s, v, _ in pull(panel, "loss_K") if s == 20] == [
+    assert [v for s, v, _ in gradient(panel, "loss_K") if s == 20] == [
         pytest.approx(session.weights["lam_K"] * norm(20, "loss_K"))
     ] * 2
     group = panel.curves.curves["group:backbone"]
@@ -599,7 +599,7 @@ def test_a_change_between_two_probes_is_probed_where_it_happens():
     looks = session.looks
     panel._one()
     assert session.looks == looks + 1
-    at = [(s, v, part) for s, v, part in pull(panel, "aux_l2") if s == 27]
+    at = [(s, v, part) for s, v, part in gradient(panel, "aux_l2") if s == 27]
     assert at == [(27, pytest.approx(w * norm(27, "aux_l2")), 0), (27, pytest.approx(0.25 * norm(27, "aux_l2")), 1)]
     panel._one()
     assert session.looks == looks + 1, "once for one change"
@@ -619,7 +619,7 @@ def test_while_a_slider_is_dragged_nothing_is_probed_and_no_line_leads_across():
     panel.click("weights", weights={"lam_aux": 0.4}, done=True)  # the finger leaves where it was
     panel._one()
     assert session.looks == looks + 1
-    curve = panel.curves.curves["pull:aux_l2"]
+    curve = panel.curves.curves["grad:aux_l2"]
     assert curve.steps == [0, 8] and curve.parts == [0, 3] and not curve.joined(1)
     assert curve.last == pytest.approx(0.4 * norm(8, "aux_l2"))
     batches = panel.curves.curves["batch"]
@@ -634,7 +634,7 @@ def test_a_fault_breaks_the_curves_and_is_probed_at_once():
         panel._one()
     panel.click("weights", weights={"lam_aux": 0.0}, done=True)
     panel.faults = ["faulty"]
-    curve = panel.curves.curves["pull:aux_l2"]
+    curve = panel.curves.curves["grad:aux_l2"]
     assert curve.steps == [0, 7] and curve.parts == [0, 2], "the fault hides what the weight alone would have done"
     looks = session.looks
     panel._one()
@@ -671,7 +671,7 @@ def test_dear_probes_of_changes_take_a_third_of_the_time_at_most():
     assert len(times) >= 2 and min(b - a for a, b in itertools.pairwise(times)) >= 9.0 - 1e-9
     clock.now += 10.0
     panel._one()
-    assert panel.curves.curves["pull:aux_l2"].last == pytest.approx(0.6 * norm(session.step - 1, "aux_l2"))
+    assert panel.curves.curves["grad:aux_l2"].last == pytest.approx(0.6 * norm(session.step - 1, "aux_l2"))
 
 
 @pytest.mark.parametrize("value", [math.nan, -1.0])
@@ -679,7 +679,7 @@ def test_weights_that_cannot_be_asked_about_give_no_point(value):
     report = make_report(0)
     assert list(probe_points(report, {"lam_aux": value})) == []
     names = [name for name, _ in probe_points(report, {"lam_aux": 0.0, "of another loss": 1.0})]
-    assert names == [*(f"pull:{term}" for term in report.names), *(f"group:{group}" for group in report.groups)]
+    assert names == [*(f"grad:{term}" for term in report.names), *(f"group:{group}" for group in report.groups)]
 
 
 def test_a_probe_that_fails_at_a_change_stops_the_batch_and_says_so():

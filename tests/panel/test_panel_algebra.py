@@ -136,8 +136,8 @@ def test_meaning_names_the_largest_part_and_the_strongest_pull():
     report = make_report(0)
     (answer,) = evaluate(panel_data(report, [Preset("k", "t")]), [(0, {})])["answers"]
     part = NAMES[int(np.argmax(report.weights * report.L))]
-    pull = NAMES[int(np.argmax(report.weights * np.sqrt(np.diag(report.G))))]
-    assert part in answer["meaning"]["text"] and pull in answer["meaning"]["text"].split("pull")[1]
+    gradient = NAMES[int(np.argmax(report.weights * np.sqrt(np.diag(report.G))))]
+    assert part in answer["meaning"]["text"] and gradient in answer["meaning"]["text"].split("gradient")[1]
 
 
 def test_a_gradient_that_is_not_finite_is_not_said_to_spoil_the_network_for_certain():
@@ -155,10 +155,12 @@ def test_a_negative_weight_counts_in_total_gradient_norms_and_angles():
     for G, norm, norms, angles in zip(
         (report.G, *report.G_groups), answer["gradNorm"], answer["termNorms"], answer["cosines"], strict=True
     ):
-        pulls = np.outer(w, w) * G  # inner products of w_i g_i: the sign is in them
-        assert close(norm, np.sqrt(pulls.sum()), sum(norms)) and np.allclose(norms, np.sqrt(np.diag(pulls)))
+        gradients = np.outer(w, w) * G  # inner products of w_i g_i: the sign is in them
+        assert close(norm, np.sqrt(gradients.sum()), sum(norms)) and np.allclose(norms, np.sqrt(np.diag(gradients)))
         if G[0, 0] and G[6, 6]:
-            assert angles[0][6] == pytest.approx(pulls[0, 6] / np.sqrt(pulls[0, 0] * pulls[6, 6]), abs=1e-12)
+            assert angles[0][6] == pytest.approx(
+                gradients[0, 6] / np.sqrt(gradients[0, 0] * gradients[6, 6]), abs=1e-12
+            )
             assert angles[6][6] == pytest.approx(1)
 
 
@@ -177,8 +179,8 @@ def test_the_matrix_says_what_was_measured():
     assert nothing.startswith("Nothing was measured") and "not finite" in nothing
     assert alone.startswith("Nothing to measure: fewer than two terms")
     assert half.startswith("No measured pair") and "could not be measured" in half
-    assert none == "No pair of terms in force pulls against another."
-    assert one.startswith("1 pair pulls against") and many.startswith("2 pairs pull against")
+    assert none == "No pair of terms in force has opposed gradients."
+    assert one.startswith("1 pair of gradients is opposed") and many.startswith("2 pairs of gradients are opposed")
     assert "could not be measured" in many
 
 

@@ -90,11 +90,11 @@ def test_nothing_moves_while_a_training_says_more_and_more(visit, width):
 def test_beside_each_other_and_on_one_screen(visit, width):
     page = shown(visit, Panel(make_report(1), title="What if?"), viewport={"width": width + 16, "height": 680})
     assert page.locator(".kit-panel").bounding_box()["width"] == width
-    columns = [".kit-row", ".kit-plot-parts .kit-bar", ".kit-plot-pulls .kit-bar"]
+    columns = [".kit-row", ".kit-plot-parts .kit-bar", ".kit-plot-gradients .kit-bar"]
     seen = out_of_sight(page, ".kit-panel", [".kit-title", ".kit-total", ".kit-axis", *columns])
     assert seen["out"] == [] and [seen["counts"][name] for name in columns] == [7, 8, 8]
-    rows, parts, pulls = (boxes(page.locator(name)) for name in columns)
-    assert all(abs(a[1] - b[1]) < 1.5 > abs(a[1] - c[1]) for a, b, c in zip(rows, parts, pulls, strict=False))
+    rows, parts, gradients = (boxes(page.locator(name)) for name in columns)
+    assert all(abs(a[1] - b[1]) < 1.5 > abs(a[1] - c[1]) for a, b, c in zip(rows, parts, gradients, strict=False))
     assert rows[0][2] >= 280, "a slider long enough to set"
     below = boxes(page.locator(".kit-view-options, .kit-plot-cosines, .kit-foot"))
     assert min(box[1] for box in below) > parts[-1][1]
@@ -106,7 +106,7 @@ def test_on_a_telephone_what_the_slider_moves_stays_in_sight(visit, weight):
     slider = page.locator(f'.kit-row[data-weight="{weight}"] input[type=range]')
     scrolled_to(page, slider, 130)
     readout = page.locator(".kit-readout")
-    wanted = [".kit-total", ".kit-grad", ".kit-small-parts", ".kit-small-pulls"]
+    wanted = [".kit-total", ".kit-grad", ".kit-small-parts", ".kit-small-gradients"]
     assert out_of_sight(page, ".kit-panel", wanted)["out"] == []
     columns = page.locator(f".kit-small-parts rect:nth-of-type({WEIGHT_NAMES.index(weight) + 1})")
     before = columns.get_attribute("height"), readout.inner_text()
@@ -126,7 +126,7 @@ def test_the_small_picture_shows_the_terms_in_proportion_and_goes_with_its_slide
     report = make_report(1)
     page = shown(visit, Panel(report), viewport={"width": 360, "height": 640})
     height = "nodes => nodes.map(n => parseFloat(n.getAttribute('height')))"
-    for kind, values in (("parts", report.weights * report.L), ("pulls", report.weights * report.norms)):
+    for kind, values in (("parts", report.weights * report.L), ("gradients", report.weights * report.norms)):
         drawn = page.locator(f".kit-small-{kind} rect").evaluate_all(height)
         assert drawn == pytest.approx(list(values / values.max() * max(drawn)), abs=0.02), kind
     scrolled_to(page, ".kit-plot-cosines")
@@ -134,7 +134,7 @@ def test_the_small_picture_shows_the_terms_in_proportion_and_goes_with_its_slide
     assert top + height <= 0, "below the charts it is in the way of nothing"
     scrolled_to(page, ".kit-panel")
     broken = shown(visit, Panel(NAN), viewport={"width": 360, "height": 640})
-    assert broken.locator(".kit-small-pulls .kit-small-lost").count() == 1
+    assert broken.locator(".kit-small-gradients .kit-small-lost").count() == 1
 
 
 def test_where_there_are_columns_there_is_no_second_picture(visit):

@@ -248,7 +248,7 @@ def test_case_switch_keeps_as_probed_and_keeps_an_own_setting(page):
 def test_layer_group_changes_the_gradient_plots_only(page):
     page.select_option("select.kit-group", index=2)
     painted(page)
-    bars = page.locator(".kit-plot-pulls rect").evaluate_all("nodes => nodes.map(n => Number(n.dataset.value))")
+    bars = page.locator(".kit-plot-gradients rect").evaluate_all("nodes => nodes.map(n => Number(n.dataset.value))")
     G, w = FIRST.G_groups[1], FIRST.weights
     assert np.allclose(bars, [*(w * np.sqrt(np.diag(G))), np.sqrt(w @ G @ w)])
     expect_setting(page, FIRST)

@@ -62,8 +62,8 @@ def test_a_negative_weight_has_a_row_without_a_slider(show):
     page.select_option("select.kit-scale", index=1)
     page.click("button.kit-all-zero")
     page.wait_for_function("() => document.querySelector('.kit-total').textContent === 'total = \u22120.3250'")
-    pull = f"|g| = {0.1 * np.sqrt(report.G[6, 6]):#.4g}"
-    assert page.locator(".kit-grad").inner_text() == pull
+    gradient = f"|g| = {0.1 * np.sqrt(report.G[6, 6]):#.4g}"
+    assert page.locator(".kit-grad").inner_text() == gradient
     page.select_option("select.kit-case", index=1)
     page.wait_for_function("() => document.querySelector('.kit-fixed').textContent === 'fixed at 0.1'")
     assert line.locator(".kit-why").inner_text() == "negative in another probed state: shown, not adjustable"
@@ -150,7 +150,7 @@ def test_on_paper_weights_and_plots_stay_and_controls_go(show, tmp_path, scheme)
         page.emulate_media(media="print", color_scheme=scheme)
         page.pdf(path=tmp_path / "page.pdf", format="A4")
         text = subprocess.run([tool, tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True).stdout
-        assert "1.23" in text and "Do the terms pull in the same direction?" in text and "only this" not in text
+        assert "1.23" in text and "Do the gradients point in the same direction?" in text and "only this" not in text
 
 
 def test_without_javascript_the_setting_is_a_picture_and_a_table(show):

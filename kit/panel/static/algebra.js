@@ -121,7 +121,7 @@ export function shares(probe, w) {
 }
 
 /**
- * Cosine of the pulls w_i g_i and w_j g_j: G_ij / sqrt(G_ii G_jj), turned round where one of the weights is negative.
+ * Cosine of the gradients w_i g_i and w_j g_j: G_ij / sqrt(G_ii G_jj), turned round where one of the weights is negative.
  * Null where the angle does not exist: a weight or a norm is 0, or an entry is not finite.
  * @param {Case} probe @param {number[]} w @param {number} group @returns {(number|null)[][]} [m][m]
  */

@@ -193,7 +193,7 @@ export class BarPlot {
   }
 }
 
-/** A pair is called a conflict from here on: a cosine nearer to 0 is no pull against another worth a mark. */
+/** A pair is called a conflict from here on: a cosine nearer to 0 is no conflict worth a mark. */
 export const CONFLICT = -0.1;
 
 /** Two digits without the leading zero; what rounds to 0 has no sign, what is no conflict does not round to one.
@@ -212,12 +212,12 @@ export function cosineText(c) {
 export function conflictRemark(conflicts, measured, lost) {
   if (measured === 0) {
     return lost > 0 ? "Nothing was measured: the gradients in force are not finite (\u00d7)."
-      : "Nothing to measure: fewer than two terms in force pull here.";
+      : "Nothing to measure: fewer than two terms in force have a gradient here.";
   }
   const but = lost === 0 ? "" : " Pairs with \u00d7 could not be measured.";
-  if (conflicts === 0) return `No ${lost === 0 ? "" : "measured "}pair of terms in force pulls against another.${but}`;
-  const pairs = conflicts === 1 ? "1 pair pulls" : `${conflicts} pairs pull`;
-  return `${pairs} against each other (marked corner).${but}`;
+  if (conflicts === 0) return `No ${lost === 0 ? "" : "measured "}pair of terms in force has opposed gradients.${but}`;
+  const pairs = conflicts === 1 ? "1 pair of gradients is" : `${conflicts} pairs of gradients are`;
+  return `${pairs} opposed (marked corner).${but}`;
 }
 
 /** Cosine matrix. Colour tells agreement from conflict; a conflict also has a corner mark and bold digits. */

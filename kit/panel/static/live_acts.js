@@ -3,7 +3,7 @@
 import { gradNorm, settle, total } from "./algebra.js";
 import { BarPlot, h, number, say } from "./drawing.js";
 import { Readout } from "./readout.js";
-import { allZero, partsPlot, pullsPlot } from "./readings.js";
+import { allZero, partsPlot, gradientsPlot } from "./readings.js";
 
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./live_charts.js").Mark} Mark */
@@ -22,11 +22,11 @@ export class TwoActs {
       kind: "parts", level: 4, question: "Re-weighted: which term makes the total?",
       caption: "The last probed batch under the setting of the sliders. It moves at once; no network runs.",
     });
-    this.pulls = new BarPlot({
-      kind: "pulls", level: 4, question: "Re-weighted: which term pulls on the network?",
-      caption: "The same for the gradient: how hard each term would pull, and how much of it cancels.",
+    this.gradients = new BarPlot({
+      kind: "gradients", level: 4, question: "Re-weighted: how large is each gradient?",
+      caption: "The same for the gradient: the norm of each weighted term, and how much of it cancels.",
     });
-    this.plots = h("div", { class: "kit-plots kit-live-whatif", hidden: true }, this.parts.root, this.pulls.root);
+    this.plots = h("div", { class: "kit-plots kit-live-whatif", hidden: true }, this.parts.root, this.gradients.root);
   }
 
   /** What-if. @param {Probed|null} probe @param {Object<string, number>} setting */
@@ -47,9 +47,9 @@ export class TwoActs {
         + "At once; nothing is trained for it.");
     const parts = partsPlot(probe, seen, w, false);
     this.parts.update(parts.bars, parts.axis, parts.remark);
-    const pulls = pullsPlot(probe, seen, w, -1, false);
-    this.pulls.update(pulls.bars, pulls.axis, pulls.remark);
-    this.readout.show(value, norm, allZero(w), parts, pulls);
+    const gradients = gradientsPlot(probe, seen, w, -1, false);
+    this.gradients.update(gradients.bars, gradients.axis, gradients.remark);
+    this.readout.show(value, norm, allZero(w), parts, gradients);
   }
 
   /** Training. @param {number} count of weights @param {boolean} pending not confirmed yet

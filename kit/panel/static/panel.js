@@ -267,7 +267,7 @@ class PanelView {
   drawReadout(w) {
     const { data, probe } = this;
     const plots = this.views.draw(data, probe, w);
-    const spoken = this.readout.show(total(probe, w), gradNorm(probe, w), allZero(w), plots.parts, plots.pulls);
+    const spoken = this.readout.show(total(probe, w), gradNorm(probe, w), allZero(w), plots.parts, plots.gradients);
     const asProbed = w.every((w_i, i) => w_i === probe.weights[i]);
     say(this.badge, asProbed ? "as probed" : "re-weighted at this step, not retrained");
     this.badge.classList.toggle("kit-badge-changed", !asProbed);

@@ -59,11 +59,11 @@ export function meaning(data, probe, w) {
   }
   if (norm === 0) return alarm("The total is not 0, but no gradient reaches the network: nothing is learned.");
   const part = largest(weighted(probe, w));
-  const pull = largest(termNorms(probe, w));
+  const gradient = largest(termNorms(probe, w));
   const share = shares(probe, w)[part];
   const size = share !== null && share > 0 && share <= 1 ? `, ${Math.round(100 * share)}\u2009% of the total` : "";
   return {
-    text: `Largest part: ${quote(data.names[part])}${size}. Strongest pull: ${quote(data.names[pull])}.`, alarm: false,
+    text: `Largest part: ${quote(data.names[part])}${size}. Largest gradient: ${quote(data.names[gradient])}.`, alarm: false,
   };
 }
 
@@ -94,7 +94,7 @@ export function partsPlot(data, probe, w, fixed) {
 /** Weighted gradient norms per term, the norm of their sum and, as a diamond, the sum of the norms.
  *  @param {PanelData} data @param {Case} probe @param {number[]} w @param {number} group @param {boolean} fixed
  *  @returns {Plot} */
-export function pullsPlot(data, probe, w, group, fixed) {
+export function gradientsPlot(data, probe, w, group, fixed) {
   const norms = termNorms(probe, w, group);
   const unit = termNorms(probe, w.map(() => 1), group);
   const norm = gradNorm(probe, w, group);
@@ -121,11 +121,11 @@ export function pullsPlot(data, probe, w, group, fixed) {
 /** @param {number|null} norm @param {number|null} reach @returns {string} */
 function cancellation(norm, reach) {
   if (norm === null || reach === null) return "A gradient in force is not finite.";
-  if (reach === 0) return "No term in force pulls here.";
+  if (reach === 0) return "No term in force has a gradient here.";
   if (norm <= CANCELLED * reach) return "The terms cancel completely.";
   const lost = Math.round(100 * (1 - norm / reach));
-  return lost < 1 ? "The terms pull together: nothing is lost."
-    : `${lost}\u2009% of the sum of norms is lost: the terms pull in different directions.`;
+  return lost < 1 ? "The gradients agree: nothing is lost."
+    : `${lost}\u2009% of the sum of norms is lost: the gradients point in different directions.`;
 }
 
 /** Probed numbers and self-check. @param {Case} probe @returns {string} */

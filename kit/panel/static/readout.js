@@ -44,20 +44,20 @@ export class Readout {
     this.total = h("output", { class: "kit-total" });
     this.grad = h("output", { class: "kit-grad" });
     this.parts = new SmallBars("parts");
-    this.pulls = new SmallBars("pulls");
+    this.gradients = new SmallBars("gradients");
     this.root = h("div", { class: "kit-readout" },
       h("div", { class: "kit-reading" }, this.total, this.parts.root),
-      h("div", { class: "kit-reading" }, this.grad, this.pulls.root), ...more);
+      h("div", { class: "kit-reading" }, this.grad, this.gradients.root), ...more);
   }
 
   /** @param {number|null} total @param {number|null} norm @param {boolean} exact every weight is 0
-   *  @param {Plot} parts @param {Plot} pulls @returns {string} the same for a screen reader */
-  show(total, norm, exact, parts, pulls) {
+   *  @param {Plot} parts @param {Plot} gradients @returns {string} the same for a screen reader */
+  show(total, norm, exact, parts, gradients) {
     const end = exact ? " exactly" : "";
     say(this.total, `total = ${number(total)}${end}`);
     say(this.grad, `|g| = ${number(norm)}${end}`);
     this.parts.update(parts);
-    this.pulls.update(pulls);
+    this.gradients.update(gradients);
     return `${this.total.textContent}, gradient norm ${number(norm)}${end}`;
   }
 }

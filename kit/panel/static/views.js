@@ -3,13 +3,13 @@
 import { WHOLE, cosines, gram } from "./algebra.js";
 import { choice } from "./controls.js";
 import { BarPlot, CosineTable, h } from "./drawing.js";
-import { groupLabel, partsPlot, pullsPlot } from "./readings.js";
+import { groupLabel, partsPlot, gradientsPlot } from "./readings.js";
 
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./algebra.js").Case} Case */
 /** @typedef {import("./readings.js").Plot} Plot */
 
-/** Which term makes the total, which pulls, and which pull against each other. */
+/** What each term adds to the total, its gradient, and which gradients oppose each other. */
 export class Views {
   /**
    * @param {string[]} names terms @param {string} id unique on the page @param {number} level of the headings
@@ -23,13 +23,13 @@ export class Views {
       caption: "Healthy: the terms you care about make most of it. Faulty: one term hides the others, or the total "
         + "reads 0 because nothing is weighed.",
     });
-    this.pulls = new BarPlot({
-      kind: "pulls", level, question: "Which term pulls on the network?",
+    this.gradients = new BarPlot({
+      kind: "gradients", level, question: "How large is the gradient of each term?",
       caption: "Healthy: the total\u2019s bar comes close to the diamond, the sum of norms. Faulty: it stays far from "
         + "it because terms cancel, or it is 0 and nothing is learned.",
     });
     this.angles = new CosineTable(names, {
-      level, question: "Do the terms pull in the same direction?",
+      level, question: "Do the gradients point in the same direction?",
       caption: "Healthy: near 0 or positive. Faulty: a marked corner, one term undoes the other "
         + "(marked: cosine \u2264 \u22120.1).",
     });
@@ -45,7 +45,7 @@ export class Views {
     });
     this.groupSelect = groups.select;
     scale.select.value = this.wholeAxis ? "1" : "0";
-    this.plots = h("div", { class: "kit-plots" }, this.parts.root, this.pulls.root);
+    this.plots = h("div", { class: "kit-plots" }, this.parts.root, this.gradients.root);
     this.options = h("div", { class: "kit-view-options" }, groups.root, scale.root);
   }
 
@@ -57,12 +57,12 @@ export class Views {
     this.groupSelect.value = String(this.group + 1);
   }
 
-  /** @param {PanelData} data @param {Case} probe @param {number[]} w @returns {{parts: Plot, pulls: Plot}} what was drawn */
+  /** @param {PanelData} data @param {Case} probe @param {number[]} w @returns {{parts: Plot, gradients: Plot}} what was drawn */
   draw(data, probe, w) {
     const parts = partsPlot(data, probe, w, this.wholeAxis);
     this.parts.update(parts.bars, parts.axis, parts.remark);
-    const pulls = pullsPlot(data, probe, w, this.group, this.wholeAxis);
-    this.pulls.update(pulls.bars, pulls.axis, pulls.remark);
+    const gradients = gradientsPlot(data, probe, w, this.group, this.wholeAxis);
+    this.gradients.update(gradients.bars, gradients.axis, gradients.remark);
     // an angle does not change with the size of a weight
     const signs = w.map(Math.sign).join();
     const { of, group } = this.turned;
@@ -70,6 +70,6 @@ export class Views {
       this.turned = { of: probe, group: this.group, signs };
       this.angles.update(cosines(probe, w, this.group), w, gram(probe, this.group));
     }
-    return { parts, pulls };
+    return { parts, gradients };
   }
 }

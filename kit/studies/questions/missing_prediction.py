@@ -104,7 +104,7 @@ def _claims(results: Results) -> tuple[Claim, ...]:
     step, study = results.step, results.facts["zero_factors"]
     L = {case: dict(zip(seen.names, seen.L, strict=True)) for case, seen in step.reports.items()}
     own, zero = L[_NO_BLEND], step.reports[_NO_BLEND_ZERO]
-    pull, seen_zero = float(zero.norms[zero.names.index("loss_nmse")]), L[_NO_BLEND_ZERO]["loss_nmse"]
+    gradient, seen_zero = float(zero.norms[zero.names.index("loss_nmse")]), L[_NO_BLEND_ZERO]["loss_nmse"]
     samples = column(blend_zero, "val_loss_nmse")
     return (
         Claim(
@@ -128,8 +128,8 @@ def _claims(results: Results) -> tuple[Claim, ...]:
         Claim(
             "Zero factors get no gradient from the covariance term",
             "exactly 0: R_pred is quadratic in the factors",
-            f"gradient norm {pull:g}; validation NMSE {range_text(column(absent_zero, 'val_loss_nmse'))}",
-            pull == 0,
+            f"gradient norm {gradient:g}; validation NMSE {range_text(column(absent_zero, 'val_loss_nmse'))}",
+            gradient == 0,
         ),
         Claim(
             "Zero factors keep the validation loss unchanged",

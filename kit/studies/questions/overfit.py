@@ -42,7 +42,10 @@ def overfit_evidence(result: OverfitResult) -> Evidence:
         f"Line chart over {len(history.train_loss)} epochs. Train falls from {history.train_loss[0]:.3f} to {history.train_loss[-1]:.3f}, "
         f"validation on the same scenes from {history.val_loss[0]:.3f} to {history.val_loss[-1]:.3f}."
     )
-    caption = "Can the network fit the scenes it is trained on? Healthy: from 0.5 to 2.0 in the first epoch to below 0.5. Faulty: unchanged."
+    caption = (
+        "Can the network fit the scenes it is trained on? Healthy: from 0.5 to 2.0 in the first epoch to below 0.5. "
+        "Faulty: unchanged."
+    )
     return evidence(ax, alt, caption)
 
 
