@@ -200,7 +200,7 @@ PROBED = {
     ),
     "a plain function": (
         probe(loss=plain_loss),
-        kit.DecompositionError,
+        kit.stepgraph.DecompositionError,
         (
             "loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found none in",
             "plain_loss. Pass the unweighted terms and their weights: terms=lambda prediction, target: {",
@@ -210,7 +210,7 @@ PROBED = {
     ),
     "weights under other names": (
         probe(loss=Plain()),
-        kit.DecompositionError,
+        kit.stepgraph.DecompositionError,
         ("Found none in a Plain. Did you mean weights beta, w_rec?", 'weights={"beta": "beta", "w_rec": "w_rec"}'),
     ),
     "terms without weights": (
@@ -270,7 +270,7 @@ def test_a_probe_says_what_to_pass_and_leaves_all_as_it_was(mistake):
 
 
 def test_what_was_tried_stands_in_the_cause_only():
-    said = assert_told(probe(loss=plain_loss), kit.DecompositionError, ())
+    said = assert_told(probe(loss=plain_loss), kit.stepgraph.DecompositionError, ())
     assert str(said.__cause__).startswith("Tried: exposed: ")
 
 
@@ -327,7 +327,7 @@ OTHERS = {
     "a live panel of a model": (
         lambda: kit.LivePanel(MODEL),
         TypeError,
-        ("session should be", "Found a TwoHeads", "kit.OwnSession.of(model, loss, optimizer, batches)"),
+        ("session should be", "Found a TwoHeads", "kit.live.OwnSession.of(model, loss, optimizer, batches)"),
     ),
     "the panel in place of its report": (
         lambda: kit.whatif.total(kit.Panel(report()), {"lam_a": 0.0}),

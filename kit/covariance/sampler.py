@@ -57,7 +57,8 @@ class CovarianceSampler:
             raise ValueError(f"n should be an integer >= 1. Found n = {n!r}.")
         if not isinstance(generator, torch.Generator):
             raise ValueError(
-                f"generator should be a torch.Generator (see kit.split_generators). Found generator = {generator!r}."
+                "generator should be a torch.Generator (see kit.covariance.split_generators). "
+                f"Found generator = {generator!r}."
             )
         real = torch.empty((), dtype=self.dtype).real.dtype
         scenes = draw_scenes(n, self.k_max, generator, real)

@@ -34,7 +34,8 @@ def _piece(item: Any, place: int) -> Piece:
         return Table(item)
     raise ValueError(
         "evidence should hold figures (of matplotlib, or kit.plots.evidence(figure, alt=..., caption=...)), tables "
-        f"(kit.Table or a DataFrame), panels (kit.Panel) and texts. Found a {type(item).__name__} at position {place}."
+        "(kit.report.Table or a DataFrame), panels (kit.Panel) and texts. "
+        f"Found a {type(item).__name__} at position {place}."
     )
 
 

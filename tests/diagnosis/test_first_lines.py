@@ -190,7 +190,7 @@ def test_nan_everywhere():
 
 
 def test_the_recorded_run_of_the_report():
-    said = lines(kit.load_faulty_run())
+    said = lines(kit.datasets.load_faulty_run())
     assert said[0].startswith("Established: NaN or infinity in gradients or losses: each of 32 measured steps")
     assert said[1].startswith("Also established: the displayed number is wrong: 0 was displayed in every epoch")
     assert "Facts: No optimizer step was taken after 32 backward passes." in said

@@ -13,7 +13,7 @@ import kit
 from kit.hypotheses import REPORT
 from tests.training._runs import small_system
 
-FORWARD = partial(kit.predict, beta=0.3)
+FORWARD = partial(kit.training.predict, beta=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def _loss_under(system, change=lambda prediction: prediction, **weights) -> floa
     """The second way: build the altered predictions by hand and call the loss."""
     loss = system.with_weights(**weights).new_loss()
     with torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", kit.ZeroWeightWarning)
+        warnings.simplefilter("ignore", kit.loss.ZeroWeightWarning)
         return loss(change(FORWARD(system.new_model(), system.batch())), system.batch().target).item()
 
 

@@ -54,7 +54,7 @@ from kit.hypotheses.likelihoods import shipped_likelihoods
 from kit.investigation import bench_finding
 
 assert kit.__file__.startswith({folder!r}), kit.__file__
-diagnosis = kit.diagnose(kit.load_faulty_run())
+diagnosis = kit.diagnose(kit.datasets.load_faulty_run())
 runs = scoring.shipped_runs()
 score = scoring.score(runs, shipped_likelihoods())
 print(diagnosis.top.key, diagnosis.cause("maximised").silent, bench_finding(runs, score).verdict)

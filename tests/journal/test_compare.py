@@ -137,7 +137,7 @@ def test_tables_of_two_columns_are_compared_by_their_first(tmp_path):
     journal = Journal(tmp_path)
     for name, values in (("a", {"steps": 0, "epochs": 8}), ("b", {"steps": 32, "epochs": 8, "seed": 1})):
         frame = pd.DataFrame(list(values.items()), columns=["what", "count"])
-        journal.keep(small(evidence=[kit.Table(frame, "Counts")]), name=name)
+        journal.keep(small(evidence=[kit.report.Table(frame, "Counts")]), name=name)
     table = rows_of(journal.compare("a", "b"))
     assert list(table.index) == ["steps", "seed"]
     assert list(table.loc["steps"])[:2] == [0, 32] and list(table.loc["seed"])[:2] == ["\u2013", 1]

@@ -102,14 +102,14 @@ def test_both_together_show_the_symptom():
 def test_all_zero_weights_read_zero_twice():
     """Hypothesis 1, strongest reading: train is exactly 0, and so is validation."""
     system = small_system(structure_schedule=False).with_weights(**kit.investigation.loss_weights.ALL_ZERO)
-    with pytest.warns(kit.ZeroWeightWarning):
+    with pytest.warns(kit.loss.ZeroWeightWarning):
         history = system.run()
     assert history.train_loss == history.val_loss == [0.0, 0.0]
     assert history.epochs["steps_taken"].sum() == 0, "an exactly zero gradient does not pass the gate"
 
 
 def test_lam_cov_zero_reads_above_zero_and_learns():
-    with pytest.warns(kit.ZeroWeightWarning, match="lam_cov is 0"):
+    with pytest.warns(kit.loss.ZeroWeightWarning, match="lam_cov is 0"):
         history = small_system().with_weights(lam_cov=0.0).run()
     assert history.train_loss[0] > history.train_loss[1] > 0
     assert history.val_loss[0] != history.val_loss[1]
@@ -171,11 +171,11 @@ def test_the_norm_is_that_of_all_gradients_together():
 def test_the_blend_of_predict_scales_the_gradient_as_the_formula_says():
     """At beta > 0 the loss sees R_blend, which still depends on the factors."""
     system = small_system()
-    prediction = kit.predict(system.new_model(), system.batch(4), beta=0.3)
+    prediction = kit.training.predict(system.new_model(), system.batch(4), beta=0.3)
     assert prediction["R_blend"].requires_grad
     trace = prediction["R_blend"].diagonal(dim1=-2, dim2=-1).real.sum(-1)
     assert torch.allclose(trace, torch.full_like(trace, 12.0), rtol=1e-5)
-    assert "R_blend" not in kit.predict(system.new_model(), system.batch(4))
+    assert "R_blend" not in kit.training.predict(system.new_model(), system.batch(4))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_the_blend_of_predict_scales_the_gradient_as_the_formula_says():
 )
 def test_wrong_settings_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} should be .* Found {name} = "):
-        kit.TrainingConfig(**{name: value})
+        kit.training.TrainingConfig(**{name: value})
 
 
 def test_a_frozen_model_is_refused():
@@ -238,7 +238,7 @@ def test_validation_passes_the_blend_only_when_asked():
 
 
 def test_the_defaults_are_the_reports_trainer():
-    config = kit.TrainingConfig()
+    config = kit.training.TrainingConfig()
     assert (config.lr, config.weight_decay, config.clip_norm, config.ema_decay) == (3e-4, 1e-4, 1.0, 0.999)
     assert (config.blend, config.blend_jitter, config.batch_size) == (0.30, 0.05, 64)
     assert (
