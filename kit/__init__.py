@@ -78,7 +78,7 @@ _EARLIER = {
     "TrainingHistory": "kit.training.TrainingHistory",
     "ZeroWeightWarning": "kit.loss.ZeroWeightWarning",
     "apply_hpo_loss_weights": "kit.training.apply_hpo_loss_weights",
-    "findings": "kit.journal.findings",
+    "findings": "kit.journal.shared",
     "load_faulty_run": "kit.datasets.load_faulty_run",
     "load_scenes": "kit.datasets.load_scenes",
     "load_sick_run": "kit.datasets.load_faulty_run",

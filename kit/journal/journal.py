@@ -35,11 +35,11 @@ def default_folder() -> Path:
 class Journal:
     """Findings kept in one file that events are added to; none is ever changed.
 
-        kit.findings.keep(finding, note="after the fix")        # stored when the call returns
-        kit.findings.list()                                     # what is there, as a table
-        kit.findings["after the fix"].finding                   # live again
-        kit.findings.compare(0, 1)                              # two side by side
-        kit.findings.write_html("findings/all.html")            # all on one page
+        kit.journal.keep(finding, note="after the fix")        # stored when the call returns
+        kit.journal.shared.list()                               # what is there, as a table
+        kit.journal.shared["after the fix"].finding            # live again
+        kit.journal.compare(0, 1)                              # two side by side
+        kit.journal.write_html("findings/all.html")            # all on one page
 
     All notebooks of an investigation share it; kernels, processes and threads may write at once. An entry is asked for
     by its key, its name or its place (0 is the first).
@@ -168,7 +168,7 @@ class Journal:
 
     def compare(self, first: str | int | Kept, second: str | int | Kept) -> Any:
         """Two entries side by side, with a table of what differs; see ``Comparison``."""
-        from kit.journal.compare import compare
+        from kit.journal.comparison import compare
 
         return compare(self[first], self[second])
 
@@ -177,7 +177,7 @@ class Journal:
 
         findings: what "Keep this" offers, as it stands when pressed: findings, and live panels with what they have shown.
         """
-        from kit.journal.view import journal_view
+        from kit.journal.widget import journal_view
 
         return journal_view(self, findings)
 

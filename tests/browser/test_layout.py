@@ -25,7 +25,7 @@ LIVE = """\
 import kit
 system = kit.training.System.generate(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
 panel = kit.LivePanel(kit.live.SystemSession(system, probe_every=15))
-display(panel, kit.journal.findings.at("journal").view(panel))"""
+display(panel, kit.journal.Journal("journal").view(panel))"""
 FEW = """\
 import kit, torch
 from torch import nn

@@ -111,7 +111,7 @@ import kit
 import train_autoencoder
 run = kit.datasets.load_faulty_run()
 finding = kit.Finding("q", "c", "open", run.lines, [kit.plots.symptom_evidence(run)])
-print(kit.journal.findings.keep(finding).name)
+print(kit.journal.keep(finding).name)
 finding.offer("../findings/light.html")"""
 
 
