@@ -170,7 +170,7 @@ def max_grad_norm(report: Probed, upper: float = 2.0, group: str | None = None) 
 def _check(report: Probed) -> None:
     if not hasattr(report, "weight_names") or not hasattr(report, "L"):
         inside = hasattr(report, "report") and hasattr(report, "weights")
-        what = "pass panel.report and panel.weights" if inside else "pass kit.probe(model, loss_fn, batch)"
+        what = "pass panel.report and panel.weights" if inside else "pass kit.probe(model, loss, batch)"
         raise TypeError(f"report should be a ProbeReport. Found {type(report).__name__}; {what}.")
 
 

@@ -86,7 +86,7 @@ class OneStep:
 def at_one_step(
     hypotheses: Iterable[Hypothesis],
     model: Any,
-    loss_fn: Any,
+    loss: Any,
     batch: Any,
     *,
     predict: Callable[[Any, Any], Mapping[str, Any]] | None = None,
@@ -97,10 +97,10 @@ def at_one_step(
 
     Args:
         hypotheses: what to try.
-        model, loss_fn, batch, predict: as for ``kit.probe``; predictions must be a mapping.
+        model, loss, batch, predict: as for ``kit.probe``; predictions must be a mapping.
     """
     forward = predict or (lambda model, batch: model(batch.inputs))
-    seen = probe(model, loss_fn, batch, predict=forward)
+    seen = probe(model, loss, batch, predict=forward)
     reports = {AS_IT_IS: seen}
     # what can be set: a rest without a weight, and a negative weight, keep what they have
     settable = zip(seen.weight_names, seen.weights, seen.adjustable, strict=True)
@@ -115,7 +115,7 @@ def at_one_step(
                 if reading.alter is not None:
                     case = reading.title if reading.title not in reports else f"{hypothesis.title}: {reading.title}"
                     altered = partial(_altered, forward, reading.needs_outputs, reading.alter)
-                    reports[case] = probe(model, loss_fn, batch, predict=altered)
+                    reports[case] = probe(model, loss, batch, predict=altered)
             except _Lacks as reason:
                 skipped.append(NotApplicable(hypothesis, reading.key, reading.title, str(reason)))
                 continue

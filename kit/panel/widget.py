@@ -67,7 +67,7 @@ class Panel(Exporting, anywidget.AnyWidget):
         if more:
             raise TypeError(
                 f"Panel should be given one report, or a mapping title -> report. Found {1 + len(more)} arguments. "
-                "Call kit.probe first: kit.Panel(kit.probe(model, loss_fn, batch))."
+                "Call kit.probe first: kit.Panel(kit.probe(model, loss, batch))."
             )
         self._reports = as_cases(reports)
         first = next(iter(self._reports))
