@@ -209,7 +209,7 @@ def test_names_that_would_steer_a_terminal_are_printed_as_words(trace):
     evil = "Net\x1b[2J\x9b31m\u202e"
     facts = {**trace.facts, "model": evil, "not_seen": [evil]}
     named = Trace(trace.steps, trace.epochs, facts)
-    for text in (repr(named), summary(named, still_open=True)):
+    for text in (repr(named), str(named), summary(named, still_open=True)):
         assert r"Net\x1b[2J\x9b31m\u202e" in text and text.replace("\n", "").isprintable()
 
 

@@ -447,9 +447,9 @@ def test_numbers_of_any_kind_are_logged():
 
 def test_a_watch_prints_what_it_saw():
     run = kit.watch(MODEL)
-    assert repr(run) == "Watch, not entered yet: with kit.watch(model, loss=loss) as run: ..."
+    assert str(run) == "Watch, not entered yet: with kit.watch(model, loss=loss) as run: ..."
     with run:
-        assert "still open" in repr(run)
+        assert "still open" in str(run)
     text = str(trained())
     for part in (
         "Watch of TwoHeads and Weighted, ended",
@@ -528,4 +528,4 @@ def test_folders_files_and_devices_in_the_way_of_a_page_are_named(tmp_path):
 
 
 def test_a_panel_outside_a_notebook_says_where_it_can_be_seen():
-    assert repr(kit.Panel(report())).endswith("to see it, open in Jupyter or panel.write('panel.html')>")
+    assert str(kit.Panel(report())).endswith("to see it, open in Jupyter or panel.write('panel.html')")

@@ -207,7 +207,7 @@ class Journal:
             return _kept(events, _found(which, events.shown).key)
 
     def __repr__(self) -> str:
-        return f"<Journal {self.path.name}: {len(self)} findings>"
+        return f"Journal(path={self.path.name!r}, findings={len(self)})"
 
     def _repr_html_(self) -> str:
         rows = "".join(

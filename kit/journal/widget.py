@@ -73,7 +73,7 @@ def journal_view(journal: Any, findings: Sequence[Finding | LiveFinding] = ()) -
         return f"Brought back \u201c{journal.restore(message['key']).name}\u201d."
 
     def said_of(written: Written) -> str:
-        view.say_written(written, repr(written))
+        view.say_written(written, written.sentence)
         return view.status
 
     def export(_message: dict[str, Any]) -> str:

@@ -76,4 +76,4 @@ class JournalView(Exporting, anywidget.AnyWidget):
         }, metadata
 
     def __repr__(self) -> str:
-        return f"<JournalView: {len(self.entries)} findings>"
+        return f"JournalView(findings={len(self.entries)})"

@@ -249,5 +249,8 @@ class Panel(Exporting, anywidget.AnyWidget):
         return {**data, "text/html": fallback + figure_style()}, metadata
 
     def __repr__(self) -> str:
-        setting = ", ".join(f"{name}={value:g}" for name, value in self.weights.items())
-        return f"<Panel {self.case!r}: {setting}; to see it, open in Jupyter or panel.write('panel.html')>"
+        setting = ", ".join(f"{name!r}: {value:g}" for name, value in self.weights.items())
+        return f"Panel(case={self.case!r}, weights={{{setting}}})"
+
+    def __str__(self) -> str:
+        return f"{self!r}; to see it, open in Jupyter or panel.write('panel.html')"

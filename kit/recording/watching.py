@@ -70,6 +70,11 @@ class Watch:
         return self._seen
 
     def __repr__(self) -> str:
+        entered = self._seen is not None or self._recorded is not None
+        trace = f", trace={self.trace!r}" if entered else ""
+        return f"Watch(entered={entered}, ended={self._recorded is not None}{trace})"
+
+    def __str__(self) -> str:
         if self._seen is None and self._recorded is None:
             return "Watch, not entered yet: with kit.watch(model, loss=loss) as run: ..."
         return summary(self.trace, still_open=self._recorded is None)

@@ -217,7 +217,7 @@ def test_the_print_is_short_and_names_no_key():
         said = f"{found!r} {found} {found.explain(verbose=True)} {found._repr_html_()}"
         keys = [f.key for f in found.results if "_" in f.key] + [c.key for c in found.causes if "_" in c.key]
         assert not [key for key in keys if key in said]
-    assert repr(found) == "Diagnosis(healthy)"
+    assert repr(found) == "Diagnosis(verdict='healthy')"
 
 
 def test_what_was_not_observed_is_one_line_or_one_for_each():

@@ -215,7 +215,7 @@ def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "page.html"
     written = finding().write(path)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
-    assert repr(written) == f"wrote {path.as_posix()} ({path.stat().st_size / 1024:.0f} KB)"
+    assert written.sentence == f"wrote {path.as_posix()} ({path.stat().st_size / 1024:.0f} KB)"
     before = path.read_bytes()
     monkeypatch.setattr("os.replace", _full_disk)
     with pytest.raises(OSError, match="full"):

@@ -83,4 +83,4 @@ def _fail(*_):
 
 
 def test_an_empty_history_can_be_looked_at():
-    assert repr(TrainingHistory((), ())) == "TrainingHistory(0 epochs)"
+    assert repr(TrainingHistory((), ())) == "TrainingHistory(epochs=0)"
