@@ -346,12 +346,12 @@ OTHERS = {
     ),
     "evidence of no kind": (
         lambda: kit.Finding(**FINDING, evidence=["words", report()]),
-        ValueError,
+        TypeError,
         ("kit.plots.evidence(figure, alt=..., caption=...)", "a DataFrame", "Found a ProbeReport at position 1."),
     ),
     "one piece of evidence": (
         lambda: kit.Finding(**FINDING, evidence=pd.DataFrame({"a": [1]})),
-        ValueError,
+        TypeError,
         ("evidence should be a sequence. Found one DataFrame; put it in a list.",),
     ),
     "a watch of the loss": (

@@ -75,7 +75,7 @@ class Journal:
         Another name, or anything else that differs, makes another entry.
 
         Args:
-            finding: anything else is a ValueError.
+            finding: anything else is a TypeError.
             note: what you want to remember.
             name: what to call it; without it what its panels are set to and the question, numbered if that is taken.
             diagnosis: a text, or an object with ``explain()`` -> text.
@@ -84,7 +84,7 @@ class Journal:
         where another program held the file for 30 s, JournalFormatError for no journal or a finding over 32 MB.
         """
         if not isinstance(finding, Finding):
-            raise ValueError(f"finding should be a kit.Finding. Found a {type(finding).__name__}.")
+            raise TypeError(f"finding should be a kit.Finding. Found a {type(finding).__name__}.")
         record, said, note = finding.to_record(), _said(diagnosis), _text("note", note)
         asked, content = _name(name) if name else "", _digest(record, said)
         named = asked or _name(finding_name(finding)[:_LONGEST_NAME])
@@ -261,7 +261,7 @@ def _frame(entries: Sequence[Entry]) -> pd.DataFrame:
 
 def _text(what: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{what} should be a text. Found a {type(value).__name__}.")
+        raise TypeError(f"{what} should be a text. Found a {type(value).__name__}.")
     return value
 
 

@@ -106,7 +106,7 @@ def _attributes(holder: Any, weights: Mapping[str, Any]) -> dict[str, str]:
     """Term -> attribute of the loss, where the loss has weights under names of its own."""
     for term, name in weights.items():
         if not isinstance(name, str):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 - an argument is missing, none is of a wrong kind
                 "weights should come with terms= or a loss that has components(). Found neither. Pass "
                 "terms=lambda prediction, target: {...} too, or name attributes of loss: "
                 f'weights={{{str(term)!r}: "..."}}.'

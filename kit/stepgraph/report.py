@@ -192,13 +192,13 @@ def _number(key: str, value: Any) -> float | int | bool:
 
 def _list(key: str, value: Any) -> list:
     if not isinstance(value, list):
-        raise ValueError(f"{key} should be a list. Found a {type(value).__name__}.")
+        raise ValueError(f"{key} should be a list. Found a {type(value).__name__}.")  # noqa: TRY004 - a damaged file
     return value
 
 
 def _text(key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{key} should be text. Found {str(value)[:40]!r}.")
+        raise ValueError(f"{key} should be text. Found {str(value)[:40]!r}.")  # noqa: TRY004 - a damaged file
     return value
 
 

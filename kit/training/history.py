@@ -85,7 +85,7 @@ class TrainingHistory:
         data = load_record(path, _FORMAT, _VERSION, ("settings", "epochs", "steps"))
         name = Path(path).name
         if not isinstance(data["settings"], dict):
-            raise ValueError(f"{name} should hold settings by name. Found a {type(data['settings']).__name__}.")
+            raise ValueError(f"{name} should hold settings by name. Found a {type(data['settings']).__name__}.")  # noqa: TRY004 - a damaged file
         if data["epochs"] == []:
             raise ValueError(f"{name} should hold at least one epoch. Found none.")
         epochs = _records(data["epochs"], f"{name}: epochs", ("epoch", "train_loss", "val_loss", "steps_taken"))

@@ -106,19 +106,32 @@ def test_names_are_free_short_and_one_line(journal):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda j: j.keep("text"), "finding should be a kit.Finding. Found a str"),
-        (lambda j: j.keep(small(), note=3), "note should be a text. Found a int"),
-        (lambda j: j.keep(small(), diagnosis=3), "diagnosis should be a text. Found a int"),
         (lambda j: j.move("one", -1), "place should be a number from 0. Found place = -1"),
         (lambda j: j.compare("one", "one"), "two entries. Found 'one' twice"),
-        (lambda j: j.view("x"), "view should get findings or live panels. Found a str at position 0"),
         (lambda j: j.write_html("x.txt"), r"path should end in \.html"),
     ],
 )
 def test_mistakes_are_named_and_change_nothing(journal, act, message):
+    refused_and_unchanged(journal, act, ValueError, message)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda j: j.keep("text"), "finding should be a kit.Finding. Found a str"),
+        (lambda j: j.keep(small(), note=3), "note should be a text. Found a int"),
+        (lambda j: j.keep(small(), diagnosis=3), "diagnosis should be a text. Found a int"),
+        (lambda j: j.view("x"), "view should get findings or live panels. Found a str at position 0"),
+    ],
+)
+def test_a_wrong_kind_is_named_and_changes_nothing(journal, act, message):
+    refused_and_unchanged(journal, act, TypeError, message)
+
+
+def refused_and_unchanged(journal, act, error, message):
     journal.keep(small(), name="one")
     before = journal.path.read_bytes()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(error, match=message):
         act(journal)
     assert journal.path.read_bytes() == before
 

@@ -102,7 +102,6 @@ def test_the_journal_keeps_it(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Answer(" "), "wrong should say what was wrong. Found an empty text"),
         (lambda: Answer(3), "wrong should be a text. Found a int"),
         (lambda: Answer("x", code=None), "code should be a text. Found a NoneType"),
         (lambda: Answer("x", "0 of 32"), "pairs of texts"),
@@ -113,5 +112,10 @@ def test_the_journal_keeps_it(tmp_path):
     ],
 )
 def test_what_is_no_answer_is_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TypeError, match=message):
         make()
+
+
+def test_an_answer_says_what_was_wrong():
+    with pytest.raises(ValueError, match="wrong should say what was wrong. Found an empty text"):
+        Answer(" ")

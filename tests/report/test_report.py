@@ -238,14 +238,18 @@ def test_the_button_writes_the_page_again(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"verdict": "sure"}, "verdict should be one of confirmed, refuted, partly, open"),
         ({"evidence": (3,)}, "Found a int at position 0"),
         ({"evidence": "hello"}, "evidence should be a sequence. Found one str"),
     ],
 )
-def test_a_wrong_finding_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
+def test_evidence_of_a_wrong_kind_is_refused(change, message):
+    with pytest.raises(TypeError, match=message):
         finding(**change)
+
+
+def test_a_verdict_is_one_of_four():
+    with pytest.raises(ValueError, match="verdict should be one of confirmed, refuted, partly, open"):
+        finding(verdict="sure")
 
 
 def test_a_wrong_path_and_no_finding_are_refused(tmp_path):
@@ -266,5 +270,5 @@ def _full_disk(*_):
 
 
 def test_a_table_is_made_of_a_frame():
-    with pytest.raises(ValueError, match="frame should be a pandas DataFrame. Found a dict"):
+    with pytest.raises(TypeError, match="frame should be a pandas DataFrame. Found a dict"):
         kit.report.Table({"a": [1]})
