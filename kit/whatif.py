@@ -198,7 +198,7 @@ def _ratio(parts: np.ndarray, whole: float) -> np.ndarray:
 def _weight(name: str, value: Any) -> float:
     real = isinstance(value, numbers.Real)  # which for the type checker is no kind of float
     if isinstance(value, bool) or not real:
-        raise ValueError(f"{name} should be a number. Found {name} = {value!r}.")
+        raise TypeError(f"{name} should be a number. Found {name} = {value!r}.")
     if not (np.isfinite(value) and value >= 0):
         raise ValueError(f"{name} should be finite and >= 0. Found {name} = {value}.")
     return float(value)

@@ -59,3 +59,10 @@ def test_a_name_that_never_was_is_refused():
     with warnings.catch_warnings(), pytest.raises(AttributeError, match="module 'kit' has no attribute 'load_scene'"):
         warnings.simplefilter("error")
         _ = kit.load_scene
+
+
+def test_the_earlier_name_of_an_error_is_the_same_error():
+    with pytest.warns(DeprecationWarning, match=r"kit.training.NoStepTaken is now kit.training.NoStepTakenError"):
+        assert kit.training.NoStepTaken is kit.training.NoStepTakenError
+    with pytest.raises(AttributeError, match="module 'kit.training' has no attribute 'NoStepsTaken'"):
+        _ = kit.training.NoStepsTaken

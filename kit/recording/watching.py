@@ -182,6 +182,8 @@ def _weights(weights: Any) -> dict[str, float]:
             f'weights should be a mapping from names to numbers. Found {kind(weights)}; pass weights={{"lam_kl": 0.1}}.'
         )
     for name, value in weights.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or math.isnan(value):
-            raise ValueError(f"weights[{name!r}] should be a number. Found {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"weights[{name!r}] should be a number. Found {value!r}.")
+        if math.isnan(value):
+            raise ValueError(f"weights[{name!r}] should be a number. Found nan.")
     return {str(name): float(value) for name, value in weights.items()}

@@ -10,7 +10,7 @@ import torch
 
 import kit
 from kit.faults import LossCountedOnStepsOnly, NanGradients, all_applied
-from kit.training import NoStepTaken, RunningLoss, gradient_norm, replace_nan_gradients, step_allowed
+from kit.training import NoStepTakenError, RunningLoss, gradient_norm, replace_nan_gradients, step_allowed
 from kit.training.schedule import lr_multiplier
 from tests.training._runs import small_system
 
@@ -58,7 +58,10 @@ def test_the_same_seed_gives_the_same_run_and_leaves_the_global_stream_alone():
 
 def test_an_epoch_without_a_step_is_an_error_that_keeps_the_history():
     loop = small_system(require_steps=True).new_loop()
-    with NanGradients().applied_to(loop), pytest.raises(NoStepTaken, match="Found 0 steps in the 3 batches") as caught:
+    with (
+        NanGradients().applied_to(loop),
+        pytest.raises(NoStepTakenError, match="Found 0 steps in the 3 batches") as caught,
+    ):
         loop.run()
     assert caught.value.history.epoch_records[0]["steps_skipped"] == 3
     assert caught.value.history.train_loss[0] > 0, "the loss was computed, it is not a zero"
@@ -258,7 +261,7 @@ def test_validation_leaves_the_modes_as_they_were():
 def test_a_nan_loss_is_named_in_the_error():
     loop = small_system(require_steps=True).new_loop()
     loop.predict = lambda model, batch, beta=0.0, **_: {k: v * math.nan for k, v in model(batch.inputs).items()}
-    with pytest.raises(NoStepTaken, match="train loss nan"):
+    with pytest.raises(NoStepTakenError, match="train loss nan"):
         loop.run()
 
 
