@@ -38,7 +38,7 @@ def ranking_finding(
 
     With a diagnosis of the run: the measured posterior beside the report's prior.
     """
-    healthy, *readings = step.trials
+    healthy, *readings = step.results
     zeros = [trial for trial in readings if trial.loss == 0]
     named = ", ".join(f"“{trial.title}”" for trial in zeros) or "none of them"
     level = run.val_loss[-1]

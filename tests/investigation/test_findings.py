@@ -85,7 +85,7 @@ def test_the_ranking_refutes_on_a_recorded_run_above_zero(step, panel):
     run = faulty()
     finding = ranking_finding(run, step, panel, command="x")
     assert finding.verdict == "refuted"
-    assert f"{step.trials[0].loss:.4f}" in finding.answer and f"reads {run.val_loss[-1]:.4f}" in finding.answer
+    assert f"{step.results[0].loss:.4f}" in finding.answer and f"reads {run.val_loss[-1]:.4f}" in finding.answer
     assert "took 0 optimiser steps" in finding.remains and "look at the loop's bookkeeping" in finding.remains
 
 
