@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 from kit.hypotheses.base import Hypothesis, Preset, RepeatableRun, Symptoms
-from kit.hypotheses.check import Answer, Check, check
+from kit.hypotheses.checking import Answer, Check, check
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.one_step import OneStep, PresetResult, at_one_step
 from kit.hypotheses.policy import POLICY, Policy

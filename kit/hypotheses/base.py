@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from kit.hypotheses.check import Check
+from kit.hypotheses.checking import Check
 
 Weights = Mapping[str, float]
 Verdict = Literal["fault", "not_a_fault", "wrong_number"]

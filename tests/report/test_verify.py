@@ -16,7 +16,7 @@ from kit.__main__ import main
 from kit.journal import Journal
 from kit.plots import evidence, new_axes
 from kit.report import PageError, verify
-from kit.report.verify import _PICTURE
+from kit.report.verification import _PICTURE
 from tests.panel._panel_cases import HOSTILE, NAMES, make_report
 from tests.report._pages import Page
 from tests.report.test_report import ATTACK, finding

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from kit.plots.evidence import Evidence, evidence, new_axes
-from kit.plots.palette import palette
+from kit.plots.figures import Evidence, evidence, new_axes
+from kit.plots.looks import palette
 
 Line = tuple[Sequence[float], Sequence[float]]  # abscissa, loss
 _DASHES = ("-", (0, (5, 2)), (0, (2, 2)))
