@@ -2,7 +2,7 @@
 
     import kit
 
-    system = kit.reference_system()                                   # the shipped scenes, a fresh network, the report's weights
+    system = kit.datasets.reference_system()                          # the shipped scenes, a fresh network, the report's weights
     model, loss = system.new_model(), system.new_loss()
     seen = kit.probe(model, loss, system.batch())                 # any model, any loss with lam_* weights
     kit.whatif.total(seen, {"lam_cov": 0.0})                       # no network runs
@@ -11,108 +11,103 @@
         ...
     kit.diagnose(run.trace).explain()                              # which cause, how sure, why, what to do
 
-Names below are public and in the order of the story: the system, the instruments and the reasoning, the views.
+`__all__` is in the order of the story: the system, the instruments and the reasoning, the views.
 """
 
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
-from kit import faults, hypotheses, whatif
+from kit import datasets, faults, hypotheses, whatif
 from kit.array import PlanarArray
-from kit.covariance import Batch, CovarianceSampler, split_generators
-from kit.datasets import load_faulty_run, load_scenes, make_faulty_run, reference_system
+from kit.covariance import CovarianceSampler
 from kit.diagnosis import Diagnosis, diagnose
-from kit.loss import UltimateHybridLoss, ZeroWeightWarning
+from kit.loss import UltimateHybridLoss
 from kit.model import HybridModel
 from kit.recording import Trace, watch
-from kit.stepgraph import DecompositionError, ProbeReport, probe
-from kit.training import (
-    OverfitResult,
-    System,
-    TrainingConfig,
-    TrainingHistory,
-    apply_hpo_loss_weights,
-    overfit_test,
-    predict,
-    train,
-    update_structure_loss_weights,
-)
+from kit.stepgraph import ProbeReport, probe
+from kit.training import overfit_test, train
 
 __version__ = "0.1.0"
 
-# views are loaded when first used: a training job that only probes needs no matplotlib and no widgets
-_VIEWS = {
-    "Panel": "kit.panel",
-    "Preset": "kit.panel",
-    "presets_of": "kit.panel",
-    "Finding": "kit.report",
-    "Table": "kit.report",
-    "to_html": "kit.report",
-    "write_html": "kit.report",
-    "LivePanel": "kit.live",
-    "SystemSession": "kit.live",
-    "OwnSession": "kit.live",
-    "findings": "kit.journal",
-    "plots": "",
-    "studies": "",
-}
-
-__all__ = [
-    "Batch",
-    "CovarianceSampler",
-    "DecompositionError",
-    "Diagnosis",
-    "Finding",
-    "HybridModel",
-    "LivePanel",
-    "OverfitResult",
-    "OwnSession",
-    "Panel",
+__all__ = [  # noqa: RUF022 - in the order of the story
     "PlanarArray",
-    "Preset",
-    "ProbeReport",
-    "System",
-    "SystemSession",
-    "Table",
-    "Trace",
-    "TrainingConfig",
-    "TrainingHistory",
+    "CovarianceSampler",
+    "HybridModel",
     "UltimateHybridLoss",
-    "ZeroWeightWarning",
-    "apply_hpo_loss_weights",
-    "diagnose",
-    "faults",
-    "findings",
-    "hypotheses",
-    "load_faulty_run",
-    "load_scenes",
-    "make_faulty_run",
-    "overfit_test",
-    "plots",
-    "predict",
-    "presets_of",
-    "probe",
-    "reference_system",
-    "split_generators",
-    "studies",
-    "to_html",
     "train",
-    "update_structure_loss_weights",
-    "watch",
+    "overfit_test",
+    "faults",
+    "datasets",
+    "probe",
+    "ProbeReport",
     "whatif",
+    "watch",
+    "Trace",
+    "diagnose",
+    "Diagnosis",
+    "hypotheses",
+    "plots",
+    "Panel",
+    "LivePanel",
+    "Finding",
     "write_html",
+    "journal",
+    "studies",
 ]
+
+# views are loaded when first used: a training job that only probes needs no matplotlib and no widgets
+_VIEWS = {"Panel": "kit.panel", "LivePanel": "kit.live", "Finding": "kit.report", "write_html": "kit.report"}
+_PACKAGES = {"plots", "panel", "live", "report", "journal", "studies"}
+
+# names of version 0.1 and where they live now; they go in version 0.3
+_EARLIER = {
+    "Batch": "kit.covariance.Batch",
+    "DecompositionError": "kit.stepgraph.DecompositionError",
+    "OverfitResult": "kit.training.OverfitResult",
+    "OwnSession": "kit.live.OwnSession",
+    "Patient": "kit.training.System",
+    "PatientSession": "kit.live.SystemSession",
+    "Preset": "kit.panel.Preset",
+    "System": "kit.training.System",
+    "SystemSession": "kit.live.SystemSession",
+    "Table": "kit.report.Table",
+    "TrainingConfig": "kit.training.TrainingConfig",
+    "TrainingHistory": "kit.training.TrainingHistory",
+    "ZeroWeightWarning": "kit.loss.ZeroWeightWarning",
+    "apply_hpo_loss_weights": "kit.training.apply_hpo_loss_weights",
+    "findings": "kit.journal.shared",
+    "investigation": "kit.studies",
+    "load_faulty_run": "kit.datasets.load_faulty_run",
+    "load_scenes": "kit.datasets.load_scenes",
+    "load_sick_run": "kit.datasets.load_faulty_run",
+    "make_faulty_run": "kit.datasets.make_faulty_run",
+    "make_sick_run": "kit.datasets.make_faulty_run",
+    "predict": "kit.training.predict",
+    "presets_of": "kit.panel.presets_of",
+    "reference_system": "kit.datasets.reference_system",
+    "sick_patient": "kit.datasets.reference_system",
+    "split_generators": "kit.covariance.split_generators",
+    "to_html": "kit.report.to_html",
+    "update_structure_loss_weights": "kit.training.update_structure_loss_weights",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _VIEWS:
-        raise AttributeError(f"module 'kit' has no attribute {name!r}")
-    home = _VIEWS[name]
-    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"kit.{name}")
-    globals()[name] = value
-    return value
+    if name in _PACKAGES:
+        return importlib.import_module(f"kit.{name}")
+    if name in _VIEWS:
+        value = getattr(importlib.import_module(_VIEWS[name]), name)
+        globals()[name] = value
+        return value
+    if name in _EARLIER:
+        now = _EARLIER[name]
+        home, _, its_name = now.rpartition(".")
+        warnings.warn(f"kit.{name} is now {now}; the old name goes in version 0.3.", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(home), its_name)
+    raise AttributeError(f"module 'kit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

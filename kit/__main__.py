@@ -147,7 +147,7 @@ def _investigate(options: argparse.Namespace) -> int:
         written = write_investigation(options.out, findings)
     except (OSError, ValueError) as error:
         return _refuse(sentence(error, "write"))
-    print(repr(written))
+    print(written.sentence)
     return 0
 
 
@@ -179,7 +179,7 @@ def _diagnose(options: argparse.Namespace) -> int:
             written = write_html(options.out, diagnosis_finding(diagnosis, run, command=command))
         except (OSError, ValueError) as error:
             return _refuse(sentence(error, "write"))
-        print(repr(written), file=sys.stderr)
+        print(written.sentence, file=sys.stderr)
     return 0
 
 

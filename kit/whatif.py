@@ -170,7 +170,7 @@ def max_grad_norm(report: Probed, upper: float = 2.0, group: str | None = None) 
 def _check(report: Probed) -> None:
     if not hasattr(report, "weight_names") or not hasattr(report, "L"):
         inside = hasattr(report, "report") and hasattr(report, "weights")
-        what = "pass panel.report and panel.weights" if inside else "pass kit.probe(model, loss_fn, batch)"
+        what = "pass panel.report and panel.weights" if inside else "pass kit.probe(model, loss, batch)"
         raise TypeError(f"report should be a ProbeReport. Found {type(report).__name__}; {what}.")
 
 
@@ -198,7 +198,7 @@ def _ratio(parts: np.ndarray, whole: float) -> np.ndarray:
 def _weight(name: str, value: Any) -> float:
     real = isinstance(value, numbers.Real)  # which for the type checker is no kind of float
     if isinstance(value, bool) or not real:
-        raise ValueError(f"{name} should be a number. Found {name} = {value!r}.")
+        raise TypeError(f"{name} should be a number. Found {name} = {value!r}.")
     if not (np.isfinite(value) and value >= 0):
         raise ValueError(f"{name} should be finite and >= 0. Found {name} = {value}.")
     return float(value)

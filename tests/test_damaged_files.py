@@ -209,11 +209,11 @@ def test_names_that_would_steer_a_terminal_are_printed_as_words(trace):
     evil = "Net\x1b[2J\x9b31m\u202e"
     facts = {**trace.facts, "model": evil, "not_seen": [evil]}
     named = Trace(trace.steps, trace.epochs, facts)
-    for text in (repr(named), summary(named, still_open=True)):
+    for text in (repr(named), str(named), summary(named, still_open=True)):
         assert r"Net\x1b[2J\x9b31m\u202e" in text and text.replace("\n", "").isprintable()
 
 
 def test_a_file_of_version_1_is_still_read(trace, tmp_path):
     """The shipped run was written by version 1, and a trace is what it was after a round trip."""
-    assert diagnose(kit.load_faulty_run()).top.key == "nan_gradients"
+    assert diagnose(kit.datasets.load_faulty_run()).top.key == "nan_gradients"
     assert Trace.load(trace.save(tmp_path / "run.npz")) == trace

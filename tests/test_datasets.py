@@ -23,7 +23,7 @@ def test_the_scenes_are_made_again_bit_for_bit():
 
 
 def test_the_scenes_are_what_the_card_says():
-    batch = kit.load_scenes()
+    batch = kit.datasets.load_scenes()
     assert len(batch) == 96
     assert batch.R_samp.dtype == batch.R_true.dtype == torch.complex64
     for R in (batch.R_samp, batch.R_true):
@@ -36,7 +36,7 @@ def test_the_scenes_are_what_the_card_says():
 
 def test_the_sample_covariance_carries_the_signal():
     """Most of its energy lies in the span of the true steering vectors wherever the SNR is high."""
-    batch = kit.load_scenes()
+    batch = kit.datasets.load_scenes()
     high = batch.snr_db > 15
     R, T = batch.R_samp[high], batch.R_true[high]
     overlap = (R.conj() * T).sum((1, 2)).abs() / (torch.linalg.matrix_norm(R) * torch.linalg.matrix_norm(T))
@@ -44,7 +44,7 @@ def test_the_sample_covariance_carries_the_signal():
 
 
 def test_the_recorded_run_shows_the_symptom():
-    run = kit.load_faulty_run()
+    run = kit.datasets.load_faulty_run()
     assert run.train_loss == [0.0] * 8
     assert len(set(run.val_loss)) == 1 and run.val_loss[0] > 1
     assert run.epochs["steps_taken"].sum() == 0
@@ -54,14 +54,14 @@ def test_the_recorded_run_shows_the_symptom():
 
 def test_the_recorded_run_is_made_again():
     """Training is not bitwise the same on every processor, so within rounding."""
-    stored, made = kit.load_faulty_run(), kit.make_faulty_run()
+    stored, made = kit.datasets.load_faulty_run(), kit.datasets.make_faulty_run()
     assert made.train_loss == stored.train_loss
     assert made.val_loss == pytest.approx(stored.val_loss, rel=1e-4)
     assert made.epochs["steps_taken"].tolist() == stored.epochs["steps_taken"].tolist()
 
 
 def test_the_reports_fix_does_not_cure_the_recorded_run():
-    fixed = kit.make_faulty_run(lam_cov=1.0)
+    fixed = kit.datasets.make_faulty_run(lam_cov=1.0)
     assert fixed.train_loss == [0.0] * 8
     assert len(set(fixed.val_loss)) == 1 and fixed.val_loss[0] > 1
 
@@ -69,4 +69,4 @@ def test_the_reports_fix_does_not_cure_the_recorded_run():
 def test_a_missing_file_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setattr("kit.files.DATA", tmp_path)
     with pytest.raises(FileNotFoundError, match="python -m kit data"):
-        kit.load_scenes()
+        kit.datasets.load_scenes()

@@ -62,10 +62,10 @@ def test_no_two_faults_have_one_title():
     assert len({fault.title for fault in ALL}) == len(ALL)
 
 
-def run(*wrong: faults.Fault, **config) -> tuple[kit.TrainingHistory, kit.training.TrainingLoop]:
+def run(*wrong: faults.Fault, **config) -> tuple[kit.training.TrainingHistory, kit.training.TrainingLoop]:
     loop = small_system(**{"structure_schedule": False, **config}).new_loop()
     with faults.all_applied(loop, *wrong), warnings.catch_warnings():
-        warnings.simplefilter("ignore", kit.ZeroWeightWarning)
+        warnings.simplefilter("ignore", kit.loss.ZeroWeightWarning)
         return loop.run(), loop
 
 
@@ -73,7 +73,7 @@ def level(values: list[float]) -> bool:
     return len(set(values)) == 1
 
 
-def symptom(history: kit.TrainingHistory) -> bool:
+def symptom(history: kit.training.TrainingHistory) -> bool:
     """Train exactly 0, validation level and not 0."""
     return history.train_loss == [0.0, 0.0] and level(history.val_loss) and history.val_loss[0] != 0
 

@@ -126,6 +126,44 @@ def _source(module: str | None, name: str, files: dict[str, Path]) -> str:
     return str(module)
 
 
+def _handed_on(package: Path) -> set[str]:
+    """Names that a package's __init__ takes from a module or makes itself: functions, classes, values."""
+    found = set()
+    for node in ast.parse((package / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            names = [(alias.name, alias.asname or alias.name) for alias in node.names]
+            inside = Path(*str(node.module).split("."))
+            found |= {known for name, known in names if not _is_module(KIT.parent / inside / name)}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return found
+
+
+def _is_module(path: Path) -> bool:
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+PACKAGES = sorted(path.parent for path in KIT.rglob("__init__.py") if path.parent.name != "investigation")
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=[path.name for path in PACKAGES])
+def test_no_name_of_a_package_hides_a_module_of_it(package):
+    """Else `import kit.report.verify` gives the module and `kit.report.verify` the function, by the order of the day."""
+    modules = {path.stem if path.is_file() else path.name for path in package.iterdir() if _is_module(path)}
+    assert not _handed_on(package) & modules
+
+
+def test_the_front_door_hides_no_package():
+    import inspect
+
+    import kit
+
+    hidden = [name for name in kit.__all__ if name in _parts() and not inspect.ismodule(getattr(kit, name))]
+    assert not hidden
+
+
 def test_importing_the_kit_loads_no_view():
     import subprocess
     import sys

@@ -46,11 +46,11 @@ def plain_loss(p, t):
 
 MODEL, BATCH = make(torch.float32)
 LOSS, (X, Y) = Weighted(), BATCH
-ORDER = r"The order is kit.probe(model, loss_fn, batch), here: a TwoHeads, a Weighted, a tuple of 2."
+ORDER = r"The order is kit.probe(model, loss, batch), here: a TwoHeads, a Weighted, a tuple of 2."
 IS_LOSS = ("model should be the network. Found a Weighted: is this the loss?", ORDER)
 IS_BATCH = ("model should be the network. Found a tuple of 2: is this the batch?", ORDER)
 PAIR = "batch should have .inputs and .target, or be a pair (inputs, target). Found "
-FRESH = "Call kit.probe first: kit.Panel(kit.probe(model, loss_fn, batch))."
+FRESH = "Call kit.probe first: kit.Panel(kit.probe(model, loss, batch))."
 SHAPES = "Given inputs: float32 [16, 4] cpu; parameters: "
 
 
@@ -66,7 +66,7 @@ PROBED = {
     "model, batch, loss": (
         probe(MODEL, BATCH, LOSS),
         TypeError,
-        ("loss_fn should be the loss. Found a tuple of 2: is this the batch?", ORDER),
+        ("loss should be the loss. Found a tuple of 2: is this the batch?", ORDER),
     ),
     "a function first": (
         probe(F.mse_loss, MODEL),
@@ -77,9 +77,9 @@ PROBED = {
     "model, loss, x, y": (
         probe(MODEL, LOSS, X, Y),
         TypeError,
-        ("one batch", "a Tensor of shape (16, 4), a Tensor of shape (16, 3)", "kit.probe(model, loss_fn, (x, y))"),
+        ("one batch", "a Tensor of shape (16, 4), a Tensor of shape (16, 3)", "kit.probe(model, loss, (x, y))"),
     ),
-    "four parts": (probe(MODEL, LOSS, X, Y, Y), TypeError, ("kit.probe(model, loss_fn, (x, y, z), predict=",)),
+    "four parts": (probe(MODEL, LOSS, X, Y, Y), TypeError, ("kit.probe(model, loss, (x, y, z), predict=",)),
     "the class of a loss": (probe(loss=nn.MSELoss), TypeError, ("Found the class MSELoss: make one, MSELoss(...)",)),
     "the class of a model": (probe(nn.Linear), TypeError, ("Found the class Linear: make one, Linear(...)",)),
     "a model without parameters": (
@@ -123,7 +123,7 @@ PROBED = {
         probe(batch=(X, Y.numpy())),
         RuntimeError,
         (
-            "loss_fn should take the prediction and the target. Found RuntimeError",
+            "loss should take the prediction and the target. Found RuntimeError",
             "prediction: dict (x: float32 [16, 3] cpu, y: float32 [16, 2] cpu); target: numpy array float32 [16, 3].",
             "torch.as_tensor(array)",
         ),
@@ -151,7 +151,7 @@ PROBED = {
     "a wrong target": (
         probe(batch=(X, Y[:5])),
         RuntimeError,
-        ("The size of tensor a (16) must match", "target: float32 [5, 3] cpu.", "Does loss_fn(model(inputs), target)"),
+        ("The size of tensor a (16) must match", "target: float32 [5, 3] cpu.", "Does loss(model(inputs), target)"),
     ),
     "a loss of a part": (
         probe(loss=nn.MSELoss()),
@@ -171,21 +171,21 @@ PROBED = {
     "two totals": (
         probe(loss=returning(lambda total, L: (L["a"], L["b"]))),
         TypeError,
-        ("loss_fn should return a scalar tensor. Found a tuple of 2: a scalar, a scalar.", "loss_fn(p, t)[0]"),
+        ("loss should return a scalar tensor. Found a tuple of 2: a scalar, a scalar.", "loss(p, t)[0]"),
     ),
     "parts without a total": (
         probe(loss=returning(lambda total, L: {"cls": L["a"], "box": L["b"]})),
         TypeError,
         (
             "Found a dict with cls, box.",
-            "sum(loss_fn(p, t).values())",
-            "terms=loss_fn, weights={'cls': 1.0, 'box': 1.0}",
+            "sum(loss(p, t).values())",
+            "terms=loss, weights={'cls': 1.0, 'box': 1.0}",
         ),
     ),
     "nothing returned": (
         probe(loss=returning(lambda total, L: None)),
         TypeError,
-        ("loss_fn should return a scalar tensor. Found None. Is its return statement missing?",),
+        ("loss should return a scalar tensor. Found None. Is its return statement missing?",),
     ),
     "a text returned": (probe(loss=returning(lambda total, L: "0.3")), TypeError, ("Found a str.", "with its graph")),
     "not reduced": (
@@ -200,9 +200,9 @@ PROBED = {
     ),
     "a plain function": (
         probe(loss=plain_loss),
-        kit.DecompositionError,
+        kit.stepgraph.DecompositionError,
         (
-            "loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found none in",
+            "loss should have weights that can be set, as attributes lam_* of loss. Found none in",
             "plain_loss. Pass the unweighted terms and their weights: terms=lambda prediction, target: {",
             'weights={"fit": 1.0, "size": 0.1}',
             'weights={"loss": 1.0}',
@@ -210,18 +210,18 @@ PROBED = {
     ),
     "weights under other names": (
         probe(loss=Plain()),
-        kit.DecompositionError,
+        kit.stepgraph.DecompositionError,
         ("Found none in a Plain. Did you mean weights beta, w_rec?", 'weights={"beta": "beta", "w_rec": "w_rec"}'),
     ),
     "terms without weights": (
         probe(loss=Plain(), terms=terms_of),
         ValueError,
-        ("Found none for ['a', 'b', 'c']", "weights={'a': 1.0, ...}", "loss_fn has the numbers beta, w_rec"),
+        ("Found none for ['a', 'b', 'c']", "weights={'a': 1.0, ...}", "loss has the numbers beta, w_rec"),
     ),
     "weights without terms": (
         probe(loss=Plain(), weights={"a": 1.0}),
         ValueError,
-        ("weights should come with terms=", "name attributes of loss_fn: weights={'a': "),
+        ("weights should come with terms=", "name attributes of loss: weights={'a': "),
     ),
     "weights as a list": (
         probe(loss=Plain(), terms=terms_of, weights=[1.0, 0.1]),
@@ -270,7 +270,7 @@ def test_a_probe_says_what_to_pass_and_leaves_all_as_it_was(mistake):
 
 
 def test_what_was_tried_stands_in_the_cause_only():
-    said = assert_told(probe(loss=plain_loss), kit.DecompositionError, ())
+    said = assert_told(probe(loss=plain_loss), kit.stepgraph.DecompositionError, ())
     assert str(said.__cause__).startswith("Tried: exposed: ")
 
 
@@ -327,7 +327,7 @@ OTHERS = {
     "a live panel of a model": (
         lambda: kit.LivePanel(MODEL),
         TypeError,
-        ("session should be", "Found a TwoHeads", "kit.OwnSession.of(model, loss, optimizer, batches)"),
+        ("session should be", "Found a TwoHeads", "kit.live.OwnSession.of(model, loss, optimizer, batches)"),
     ),
     "the panel in place of its report": (
         lambda: kit.whatif.total(kit.Panel(report()), {"lam_a": 0.0}),
@@ -337,7 +337,7 @@ OTHERS = {
     "a model in place of a report": (
         lambda: kit.whatif.cosines(MODEL),
         TypeError,
-        ("report should be a ProbeReport. Found TwoHeads; pass kit.probe(model, loss_fn, batch).",),
+        ("report should be a ProbeReport. Found TwoHeads; pass kit.probe(model, loss, batch).",),
     ),
     "a verdict of its own": (
         lambda: kit.Finding(**{**FINDING, "verdict": "sure"}),
@@ -346,12 +346,12 @@ OTHERS = {
     ),
     "evidence of no kind": (
         lambda: kit.Finding(**FINDING, evidence=["words", report()]),
-        ValueError,
+        TypeError,
         ("kit.plots.evidence(figure, alt=..., caption=...)", "a DataFrame", "Found a ProbeReport at position 1."),
     ),
     "one piece of evidence": (
         lambda: kit.Finding(**FINDING, evidence=pd.DataFrame({"a": [1]})),
-        ValueError,
+        TypeError,
         ("evidence should be a sequence. Found one DataFrame; put it in a list.",),
     ),
     "a watch of the loss": (
@@ -447,9 +447,9 @@ def test_numbers_of_any_kind_are_logged():
 
 def test_a_watch_prints_what_it_saw():
     run = kit.watch(MODEL)
-    assert repr(run) == "Watch, not entered yet: with kit.watch(model, loss=loss) as run: ..."
+    assert str(run) == "Watch, not entered yet: with kit.watch(model, loss=loss) as run: ..."
     with run:
-        assert "still open" in repr(run)
+        assert "still open" in str(run)
     text = str(trained())
     for part in (
         "Watch of TwoHeads and Weighted, ended",
@@ -528,4 +528,4 @@ def test_folders_files_and_devices_in_the_way_of_a_page_are_named(tmp_path):
 
 
 def test_a_panel_outside_a_notebook_says_where_it_can_be_seen():
-    assert repr(kit.Panel(report())).endswith("to see it, open in Jupyter or panel.write('panel.html')>")
+    assert str(kit.Panel(report())).endswith("to see it, open in Jupyter or panel.write('panel.html')")

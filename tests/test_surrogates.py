@@ -56,7 +56,7 @@ def test_the_text_stays_readable_and_json_comes_back():
 
 
 def test_a_finding_a_panel_and_a_table_are_written_and_verified(tmp_path, capsys):
-    table = kit.Table(pd.DataFrame({ODD: [ODD]}), ODD)
+    table = kit.report.Table(pd.DataFrame({ODD: [ODD]}), ODD)
     finding([panel(), table]).write(tmp_path / "page.html")
     panel().write(tmp_path / "panel.html")
     assert main(["verify", str(tmp_path / "page.html"), "--extract", str(tmp_path / "out")]) == 0
@@ -87,7 +87,7 @@ def test_a_trace_with_such_a_parameter_is_saved_and_diagnosed(tmp_path, capsys):
 
 
 def test_a_table_whose_index_has_the_name_of_a_column():
-    shown = kit.Table(pd.DataFrame({"epoch": [1, 2]}, index=pd.Index([3, 4], name="epoch")))._repr_html_()
+    shown = kit.report.Table(pd.DataFrame({"epoch": [1, 2]}, index=pd.Index([3, 4], name="epoch")))._repr_html_()
     assert all(str(number) in shown for number in (1, 2, 3, 4))
 
 

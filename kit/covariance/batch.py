@@ -41,7 +41,7 @@ class Batch:
 
     def __repr__(self) -> str:
         N, k_max = self.R_samp.shape[-1], self.ptr.shape[-1] // 3
-        return f"Batch({len(self)} scenes, N = {N}, K_max = {k_max}, {self.R_samp.dtype})"
+        return f"Batch(scenes={len(self)}, N={N}, k_max={k_max}, dtype={self.R_samp.dtype})"
 
     @property
     def inputs(self) -> Tensor:

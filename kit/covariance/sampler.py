@@ -42,7 +42,7 @@ class CovarianceSampler:
 
     def __post_init__(self) -> None:
         if not isinstance(self.array, PlanarArray):
-            raise ValueError(f"array should be a PlanarArray. Found array = {self.array!r}.")
+            raise TypeError(f"array should be a PlanarArray. Found array = {self.array!r}.")
         if self.scheme not in _SCHEMES:
             raise ValueError(f"scheme should be one of {', '.join(_SCHEMES)}. Found scheme = {self.scheme!r}.")
         for name, least in (("k_max", 1), ("snapshots", 2)):
@@ -56,8 +56,9 @@ class CovarianceSampler:
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"n should be an integer >= 1. Found n = {n!r}.")
         if not isinstance(generator, torch.Generator):
-            raise ValueError(
-                f"generator should be a torch.Generator (see kit.split_generators). Found generator = {generator!r}."
+            raise TypeError(
+                "generator should be a torch.Generator (see kit.covariance.split_generators). "
+                f"Found generator = {generator!r}."
             )
         real = torch.empty((), dtype=self.dtype).real.dtype
         scenes = draw_scenes(n, self.k_max, generator, real)

@@ -92,7 +92,8 @@ class Diagnosis(Judged):
         }
 
     def __repr__(self) -> str:
-        return f"Diagnosis({self.verdict}" + (f": {self.top.plain}, {sure_of(self, self.top)})" if self.top else ")")
+        top = f", top={self.top.plain!r}, sure={sure_of(self, self.top)!r}" if self.top else ""
+        return f"Diagnosis(verdict={self.verdict!r}{top})"
 
     def __str__(self) -> str:
         return summary(self)

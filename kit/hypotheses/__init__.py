@@ -1,9 +1,12 @@
 """Hypotheses, one file each: the report's five, and causes that the report does not name. README.md shows how to add one."""
 
-from kit.hypotheses.base import Hypothesis, Reading, RepeatableRun, Symptoms
-from kit.hypotheses.check import Answer, Check, check
+import warnings
+from typing import Any
+
+from kit.hypotheses.base import Hypothesis, Preset, RepeatableRun, Symptoms
+from kit.hypotheses.checking import Answer, Check, check
 from kit.hypotheses.observed import Observed
-from kit.hypotheses.one_step import OneStep, at_one_step
+from kit.hypotheses.one_step import OneStep, PresetResult, at_one_step
 from kit.hypotheses.policy import POLICY, Policy
 from kit.hypotheses.registry import all_checks, discover
 
@@ -20,7 +23,8 @@ __all__ = [
     "Observed",
     "OneStep",
     "Policy",
-    "Reading",
+    "Preset",
+    "PresetResult",
     "RepeatableRun",
     "Symptoms",
     "all_checks",
@@ -28,3 +32,14 @@ __all__ = [
     "check",
     "discover",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Reading":
+        warnings.warn(
+            "kit.hypotheses.Reading is now kit.hypotheses.Preset; the old name goes in version 0.3.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return Preset
+    raise AttributeError(f"module 'kit.hypotheses' has no attribute {name!r}")

@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from kit.hypotheses.check import Check
+from kit.hypotheses.checking import Check
 
 Weights = Mapping[str, float]
 Verdict = Literal["fault", "not_a_fault", "wrong_number"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class Preset:
     """One way to take the claim literally, so that it can be tried at one training step.
 
     Args:
         key, title: for code, for people.
-        weights: the weights under this reading, from the weights as they are; ``None`` leaves them.
-        alter: the predictions under this reading, from the network's own; ``None`` leaves them.
+        weights: the weights under this preset, from the weights as they are; ``None`` leaves them.
+        alter: the predictions under this preset, from the network's own; ``None`` leaves them.
         condition: what has to hold in words.
-        needs, needs_outputs: weights of the loss, and predictions, without which this reading means nothing.
+        needs, needs_outputs: weights of the loss, and predictions, without which this preset means nothing.
     """
 
     key: str
@@ -67,7 +67,7 @@ class Hypothesis:
         symptoms: fault key -> what that way to have this cause predicts; the keys are those of ``kit.faults``.
         prior: the probability its author gave it; ``None`` for a cause the report does not name.
         rank: its number in the report.
-        readings: ways to try it at one training step.
+        presets: ways to try it at one training step.
         verdict: what it means when this is the cause.
         fixed: the check that the fix worked, in words.
         guard: a few lines for the user's own repository that would have caught it; may use ``model, loss, optimizer, batch`` of theirs.
@@ -86,7 +86,7 @@ class Hypothesis:
     symptoms: Mapping[str, Symptoms] | None = None
     prior: float | None = None
     rank: int | None = None
-    readings: tuple[Reading, ...] = ()
+    presets: tuple[Preset, ...] = ()
     verdict: Verdict = "fault"
     fixed: str = "The train loss is above 0, and validation moves, within a few epochs."
     guard: str = ""

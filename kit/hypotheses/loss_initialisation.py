@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.base import Hypothesis, Preset, Symptoms
 from kit.hypotheses.checks.weights import weight_asked_but_zero, weight_left_at_default, weight_overwritten_with_zero
 
 CONSTRUCTOR_DEFAULT = 0.3
@@ -34,15 +34,15 @@ HYPOTHESIS = Hypothesis(
         ),
     },
     rank=2,
-    readings=(
-        Reading(
+    presets=(
+        Preset(
             "default_applies",
             "lam_cov is not passed",
             weights=lambda w: {**w, "lam_cov": CONSTRUCTOR_DEFAULT},
             condition="the constructor's default, lam_cov = 0.3, is in force",
             needs=("lam_cov",),
         ),
-        Reading(
+        Preset(
             "search_sets_zero",
             "search weights set lam_cov to 0",
             weights=lambda w: {**w, "lam_cov": 0.0},

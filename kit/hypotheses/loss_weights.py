@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.base import Hypothesis, Preset, Symptoms
 from kit.hypotheses.checks.weights import all_weights_zero, main_weight_zero, terms_cancel
 
 HYPOTHESIS = Hypothesis(
@@ -26,14 +26,14 @@ HYPOTHESIS = Hypothesis(
         "terms_cancel": Symptoms(train_zero=True, validation_level=True, gradient="zero", steps="none"),
     },
     rank=1,
-    readings=(
-        Reading(
+    presets=(
+        Preset(
             "all_zero",
             "all weights are 0",
             weights=lambda w: dict.fromkeys(w, 0.0),
             condition="every lam_* is 0",
         ),
-        Reading(
+        Preset(
             "lam_cov_zero",
             "lam_cov is 0",
             weights=lambda w: {**w, "lam_cov": 0.0},

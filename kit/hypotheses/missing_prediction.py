@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.base import Hypothesis, Preset, Symptoms
 from kit.hypotheses.checks.outputs import prediction_missing
 
 _FACTORS = ("cov_fact_angle", "cov_fact_range")
@@ -45,15 +45,15 @@ HYPOTHESIS = Hypothesis(
         ),
     },
     rank=3,
-    readings=(
-        Reading(
+    presets=(
+        Preset(
             "no_blend",
             "no R_blend, live factors",
             alter=_without_blend,
             condition="R_blend is absent",
             needs_outputs=("R_blend",),
         ),
-        Reading(
+        Preset(
             "no_blend_zero_factors",
             "no R_blend, zero factors",
             alter=_zero_factors,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.base import Hypothesis, Preset, Symptoms
 from kit.hypotheses.checks.gradients import gradient_nonfinite
 from kit.hypotheses.checks.outputs import outputs_nonfinite
 from kit.hypotheses.checks.symptoms import loss_nonfinite
@@ -46,8 +46,8 @@ HYPOTHESIS = Hypothesis(
         "nan_loss_read_as_zero": Symptoms(train_zero=True, validation_level=True, gradient="non-finite", steps="none"),
     },
     rank=5,
-    readings=(
-        Reading(
+    presets=(
+        Preset(
             "all_gradients_nan",
             "every gradient is NaN",
             alter=with_nan_gradient,

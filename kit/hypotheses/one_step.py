@@ -1,7 +1,8 @@
-"""Every reading of every hypothesis, tried at one training step."""
+"""Every preset of every hypothesis, tried at one training step."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,15 +12,15 @@ from typing import Any
 import pandas as pd
 
 from kit import whatif
-from kit.hypotheses.base import Hypothesis, Reading
+from kit.hypotheses.base import Hypothesis, Preset
 from kit.stepgraph import ProbeReport, probe
 
 AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One reading at one step: the loss it gives, the norm of its gradient, and the setting that shows it in a panel."""
+class PresetResult:
+    """One preset at one step: the loss it gives, the norm of its gradient, and the setting that shows it in a panel."""
 
     hypothesis: Hypothesis | None
     key: str
@@ -33,7 +34,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class NotApplicable:
-    """A reading that means nothing for this model and loss, and why."""
+    """A preset that means nothing for this model and loss, and why."""
 
     hypothesis: Hypothesis
     key: str
@@ -43,31 +44,39 @@ class NotApplicable:
 
 @dataclass(frozen=True)
 class OneStep:
-    """What the readings do to the loss of one batch.
+    """What the presets do to the loss of one batch.
 
     Attributes:
         reports: case -> ProbeReport: the step as it is, and each alteration of the predictions.
-        trials: one per reading, in the order of the hypotheses; the step as it is comes first.
-        not_applicable: readings that need a weight or a prediction which is not there.
+        results: one per preset, in the order of the hypotheses; the step as it is comes first.
+        not_applicable: presets that need a weight or a prediction which is not there.
     """
 
     reports: Mapping[str, ProbeReport]
-    trials: tuple[Trial, ...]
+    results: tuple[PresetResult, ...]
     not_applicable: tuple[NotApplicable, ...] = ()
+
+    @property
+    def trials(self) -> tuple[PresetResult, ...]:
+        """The earlier name of ``results``."""
+        warnings.warn(
+            "OneStep.trials is now OneStep.results; the old name goes in version 0.3.", DeprecationWarning, stacklevel=2
+        )
+        return self.results
 
     @property
     def table(self) -> pd.DataFrame:
         """Hypothesis, the report's prior, the reading, the train loss it gives, the gradient norm, and whether the loss reads 0."""
         rows = [
             {
-                "hypothesis": trial.hypothesis.title if trial.hypothesis else "(the step as it is)",
-                "report's prior": f"{trial.hypothesis.prior:.0%}" if trial.hypothesis else "",
-                "reading": trial.title,
-                "train loss": trial.loss,
-                "gradient norm": trial.grad_norm,
-                "reads 0?": "yes" if trial.loss == 0 else "no",
+                "hypothesis": result.hypothesis.title if result.hypothesis else "(the step as it is)",
+                "report's prior": f"{result.hypothesis.prior:.0%}" if result.hypothesis else "",
+                "reading": result.title,
+                "train loss": result.loss,
+                "gradient norm": result.grad_norm,
+                "reads 0?": "yes" if result.loss == 0 else "no",
             }
-            for trial in self.trials
+            for result in self.results
         ]
         rows += [
             {
@@ -86,56 +95,56 @@ class OneStep:
 def at_one_step(
     hypotheses: Iterable[Hypothesis],
     model: Any,
-    loss_fn: Any,
+    loss: Any,
     batch: Any,
     *,
     predict: Callable[[Any, Any], Mapping[str, Any]] | None = None,
 ) -> OneStep:
-    """Try every reading on one batch of a model with a loss, both left as they are.
+    """Try every preset on one batch of a model with a loss, both left as they are.
 
-    Readings that change weights are answered from the Gram matrix of the step as it is; readings that change predictions are probed.
+    Presets that change weights are answered from the Gram matrix of the step as it is; presets that change predictions are probed.
 
     Args:
         hypotheses: what to try.
-        model, loss_fn, batch, predict: as for ``kit.probe``; predictions must be a mapping.
+        model, loss, batch, predict: as for ``kit.probe``; predictions must be a mapping.
     """
     forward = predict or (lambda model, batch: model(batch.inputs))
-    seen = probe(model, loss_fn, batch, predict=forward)
+    seen = probe(model, loss, batch, predict=forward)
     reports = {AS_IT_IS: seen}
     # what can be set: a rest without a weight, and a negative weight, keep what they have
     settable = zip(seen.weight_names, seen.weights, seen.adjustable, strict=True)
     now = {name: float(value) for name, value, free in settable if free and value >= 0}
-    trials = [_trial(None, "as_it_is", AS_IT_IS, AS_IT_IS, now, seen, "the weights and outputs of this step")]
+    results = [_result(None, "as_it_is", AS_IT_IS, AS_IT_IS, now, seen, "the weights and outputs of this step")]
     skipped = []
     for hypothesis in hypotheses:
-        for reading in hypothesis.readings:
+        for preset in hypothesis.presets:
             case = AS_IT_IS
             try:
-                weights = _weights_under(reading, now)
-                if reading.alter is not None:
-                    case = reading.title if reading.title not in reports else f"{hypothesis.title}: {reading.title}"
-                    altered = partial(_altered, forward, reading.needs_outputs, reading.alter)
-                    reports[case] = probe(model, loss_fn, batch, predict=altered)
+                weights = _weights_under(preset, now)
+                if preset.alter is not None:
+                    case = preset.title if preset.title not in reports else f"{hypothesis.title}: {preset.title}"
+                    altered = partial(_altered, forward, preset.needs_outputs, preset.alter)
+                    reports[case] = probe(model, loss, batch, predict=altered)
             except _Lacks as reason:
-                skipped.append(NotApplicable(hypothesis, reading.key, reading.title, str(reason)))
+                skipped.append(NotApplicable(hypothesis, preset.key, preset.title, str(reason)))
                 continue
-            trials.append(
-                _trial(hypothesis, reading.key, reading.title, case, weights, reports[case], reading.condition)
+            results.append(
+                _result(hypothesis, preset.key, preset.title, case, weights, reports[case], preset.condition)
             )
-    return OneStep(MappingProxyType(reports), tuple(trials), tuple(skipped))
+    return OneStep(MappingProxyType(reports), tuple(results), tuple(skipped))
 
 
 class _Lacks(Exception):
-    """What a reading needs is not there."""
+    """What a preset needs is not there."""
 
 
-def _weights_under(reading: Reading, now: Mapping[str, float]) -> Mapping[str, float]:
-    if reading.weights is None:
+def _weights_under(preset: Preset, now: Mapping[str, float]) -> Mapping[str, float]:
+    if preset.weights is None:
         return now
-    missing = [name for name in reading.needs if name not in now]
+    missing = [name for name in preset.needs if name not in now]
     if missing or not now:
         raise _Lacks(f"the loss has no weight {', '.join(missing)}" if missing else "the loss has no weight to set")
-    return dict(reading.weights(now))
+    return dict(preset.weights(now))
 
 
 def _altered(
@@ -154,7 +163,7 @@ def _altered(
     return alter(prediction)
 
 
-def _trial(
+def _result(
     hypothesis: Hypothesis | None,
     key: str,
     title: str,
@@ -162,6 +171,6 @@ def _trial(
     weights: Mapping[str, float],
     report: ProbeReport,
     what: str,
-) -> Trial:
+) -> PresetResult:
     loss, norm = whatif.total(report, weights), whatif.grad_norm(report, weights)
-    return Trial(hypothesis, key, title, case, MappingProxyType(weights), float(loss), float(norm), what)
+    return PresetResult(hypothesis, key, title, case, MappingProxyType(weights), float(loss), float(norm), what)

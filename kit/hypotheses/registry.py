@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Iterable
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.check import Check
+from kit.hypotheses.checking import Check
 from kit.hypotheses.checks import gradients, outputs, steps, symptoms, validation, weights
 
 

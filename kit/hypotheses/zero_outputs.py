@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from kit.hypotheses.base import Hypothesis, Reading, Symptoms
+from kit.hypotheses.base import Hypothesis, Preset, Symptoms
 from kit.hypotheses.checks.outputs import an_output_stays_zero, outputs_all_zero, outputs_constant
 
 
@@ -40,7 +40,7 @@ HYPOTHESIS = Hypothesis(
         ),
     },
     rank=4,
-    readings=(Reading("all_outputs_zero", "all outputs are 0", alter=_all_zero, condition="every head returns 0"),),
+    presets=(Preset("all_outputs_zero", "all outputs are 0", alter=_all_zero, condition="every head returns 0"),),
     fix="Find what kills the outputs: a dead activation, a mask, a scale of 0.",
     guard="""prediction = model(batch)
 for key, value in prediction.items():

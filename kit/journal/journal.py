@@ -35,11 +35,11 @@ def default_folder() -> Path:
 class Journal:
     """Findings kept in one file that events are added to; none is ever changed.
 
-        kit.findings.keep(finding, note="after the fix")        # stored when the call returns
-        kit.findings.list()                                     # what is there, as a table
-        kit.findings["after the fix"].finding                   # live again
-        kit.findings.compare(0, 1)                              # two side by side
-        kit.findings.write_html("findings/all.html")            # all on one page
+        kit.journal.keep(finding, note="after the fix")        # stored when the call returns
+        kit.journal.shared.list()                               # what is there, as a table
+        kit.journal.shared["after the fix"].finding            # live again
+        kit.journal.compare(0, 1)                              # two side by side
+        kit.journal.write_html("findings/all.html")            # all on one page
 
     All notebooks of an investigation share it; kernels, processes and threads may write at once. An entry is asked for
     by its key, its name or its place (0 is the first).
@@ -75,7 +75,7 @@ class Journal:
         Another name, or anything else that differs, makes another entry.
 
         Args:
-            finding: anything else is a ValueError.
+            finding: anything else is a TypeError.
             note: what you want to remember.
             name: what to call it; without it what its panels are set to and the question, numbered if that is taken.
             diagnosis: a text, or an object with ``explain()`` -> text.
@@ -84,7 +84,7 @@ class Journal:
         where another program held the file for 30 s, JournalFormatError for no journal or a finding over 32 MB.
         """
         if not isinstance(finding, Finding):
-            raise ValueError(f"finding should be a kit.Finding. Found a {type(finding).__name__}.")
+            raise TypeError(f"finding should be a kit.Finding. Found a {type(finding).__name__}.")
         record, said, note = finding.to_record(), _said(diagnosis), _text("note", note)
         asked, content = _name(name) if name else "", _digest(record, said)
         named = asked or _name(finding_name(finding)[:_LONGEST_NAME])
@@ -168,7 +168,7 @@ class Journal:
 
     def compare(self, first: str | int | Kept, second: str | int | Kept) -> Any:
         """Two entries side by side, with a table of what differs; see ``Comparison``."""
-        from kit.journal.compare import compare
+        from kit.journal.comparison import compare
 
         return compare(self[first], self[second])
 
@@ -177,7 +177,7 @@ class Journal:
 
         findings: what "Keep this" offers, as it stands when pressed: findings, and live panels with what they have shown.
         """
-        from kit.journal.view import journal_view
+        from kit.journal.widget import journal_view
 
         return journal_view(self, findings)
 
@@ -207,7 +207,7 @@ class Journal:
             return _kept(events, _found(which, events.shown).key)
 
     def __repr__(self) -> str:
-        return f"<Journal {self.path.name}: {len(self)} findings>"
+        return f"Journal(path={self.path.name!r}, findings={len(self)})"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -261,7 +261,7 @@ def _frame(entries: Sequence[Entry]) -> pd.DataFrame:
 
 def _text(what: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{what} should be a text. Found a {type(value).__name__}.")
+        raise TypeError(f"{what} should be a text. Found a {type(value).__name__}.")
     return value
 
 

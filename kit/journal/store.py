@@ -274,7 +274,7 @@ def _checked(text: Any, digest: Any) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("JSON should be nested less deeply. Found too many levels.") from error
     if not isinstance(found, dict):
-        raise ValueError(f"JSON should be an object. Found a {type(found).__name__}.")
+        raise ValueError(f"JSON should be an object. Found a {type(found).__name__}.")  # noqa: TRY004 - a damaged file
     return found
 
 

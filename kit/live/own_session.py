@@ -174,7 +174,7 @@ class OwnSession:
         if self._seen is None or self._seen[0] != self.step:
             try:
                 report = self._look()
-            except (DecompositionError, RuntimeError, ValueError):
+            except (DecompositionError, RuntimeError, TypeError, ValueError):
                 report = None  # no what-if at this step; training goes on
             self._seen = (self.step, report)
         return self._seen[1]

@@ -53,7 +53,7 @@ def _terms(loop: TrainingLoop, prediction: Mapping[str, Tensor], batch: Batch) -
     with torch.no_grad():
         try:
             values = loop.loss.components(prediction, batch.target, only=names)
-        except (RuntimeError, ValueError):
+        except (RuntimeError, TypeError, ValueError):
             # a term whose weight is 0 may not exist for these outputs; training does not need it, and the others can be shown
             values = {term: _one_term(loop, prediction, batch, term) for term in names}
     return {term: float(value) for term, value in values.items() if value is not None}
@@ -62,7 +62,7 @@ def _terms(loop: TrainingLoop, prediction: Mapping[str, Tensor], batch: Batch) -
 def _one_term(loop: TrainingLoop, prediction: Mapping[str, Tensor], batch: Batch, term: str) -> Tensor | None:
     try:
         return loop.loss.components(prediction, batch.target, only=(term,))[term]
-    except (RuntimeError, ValueError):
+    except (RuntimeError, TypeError, ValueError):
         return None
 
 

@@ -172,7 +172,7 @@ class SystemSession:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ZeroWeightWarning)
                 report = probe(loop.model, loop.loss, self._probed_batch, predict=predict)
-        except (DecompositionError, RuntimeError, ValueError):
+        except (DecompositionError, RuntimeError, TypeError, ValueError):
             report = None  # a fault may leave nothing to decompose: then there is no what-if at this step
         self._look_at = (at.batches, report)
         return report

@@ -41,9 +41,9 @@ class Training(State):
     def begin(self, session: Session, upper: float) -> None:
         if not isinstance(session, Session):
             raise TypeError(
-                "session should be a kit.SystemSession or a kit.OwnSession, or have what Session lists. "
+                "session should be a kit.live.SystemSession or a kit.live.OwnSession, or have what Session lists. "
                 f"Found a {type(session).__name__}; for an own training pass "
-                "kit.OwnSession.of(model, loss, optimizer, batches)."
+                "kit.live.OwnSession.of(model, loss, optimizer, batches)."
             )
         self.session = session
         self.curves = Curves()

@@ -110,6 +110,9 @@ class LivePanel(Training, anywidget.AnyWidget):
         return {**data, "text/html": "<p>Training live, while the kernel runs: run this cell to see it.</p>"}, metadata
 
     def __repr__(self) -> str:
+        return f"LivePanel(title={self.title!r}, state={self.state!r}, step={self.session.step})"
+
+    def __str__(self) -> str:
         planned = "" if self.session.planned is None else f" of {self.session.planned}"
         what = "to see it, open in Jupyter; without one, .steps(n) trains and .evidence() is the picture"
-        return f"<LivePanel {self.title!r}: {self.state}, batch {self.session.step}{planned}; {what}>"
+        return f"{self.title}: {self.state}, batch {self.session.step}{planned}; {what}"

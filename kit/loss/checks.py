@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def require(container: Mapping[str, Tensor], key: str, where: str, needed_for: str) -> Tensor:
-    """``container[key]``, or a ValueError that lists the keys that are there."""
+    """``container[key]``, or a ValueError that lists the keys that are there. TypeError where it is no tensor."""
     value = container.get(key)
     if value is None:
         present = ", ".join(sorted(container)) or "none"
         raise ValueError(f"{where} should contain {key!r}, which {needed_for} needs. Found the keys: {present}.")
     if not isinstance(value, Tensor):
-        raise ValueError(f"{where}[{key!r}] should be a tensor. Found a {type(value).__name__}.")
+        raise TypeError(f"{where}[{key!r}] should be a tensor. Found a {type(value).__name__}.")
     return value
 
 

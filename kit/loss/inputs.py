@@ -40,7 +40,7 @@ class LossInputs:
     ) -> None:
         for name, value in (("prediction", prediction), ("target", target)):
             if not isinstance(value, Mapping):
-                raise ValueError(f"{name} should be a mapping from keys to tensors. Found a {type(value).__name__}.")
+                raise TypeError(f"{name} should be a mapping from keys to tensors. Found a {type(value).__name__}.")
         self.prediction, self.array, self.k_max = prediction, array, k_max
         self.load, self.rho, self.alpha0 = load, rho, alpha0
         self._differentiable_blend = differentiable_blend

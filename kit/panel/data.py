@@ -65,7 +65,7 @@ def as_cases(reports: ShownProbe | Mapping[str, ShownProbe]) -> dict[str, ShownP
             found = f"a mapping with {type(report).__name__} for {title!r}" if isinstance(reports, Mapping) else ""
             raise TypeError(
                 "reports should be a ProbeReport or a mapping title -> ProbeReport. Found "
-                f"{found or type(report).__name__}. Call kit.probe first: kit.Panel(kit.probe(model, loss_fn, batch))."
+                f"{found or type(report).__name__}. Call kit.probe first: kit.Panel(kit.probe(model, loss, batch))."
             )
     first_title, first = next(iter(cases.items()))
     for title, report in cases.items():

@@ -64,7 +64,7 @@ class WrittenView(Exporting, anywidget.AnyWidget):
         self.on_msg(lambda _widget, content, _buffers: self.hear_download(content))
 
     def __repr__(self) -> str:
-        return self.status
+        return f"WrittenView(status={self.status!r})"
 
 
 def _from_notebook(path: Path) -> str:

@@ -21,7 +21,7 @@ class JournalView(Exporting, anywidget.AnyWidget):
              remove, restore, compare, export, refresh. One that writes a page tells the view: `say_written`
     offers:  titles of what "Keep this" can keep; none: no such button
 
-    Errors that an action can meet (OSError, ValueError, LookupError, RuntimeError) end in `status`, because a notebook
+    Errors that an action can meet (OSError, TypeError, ValueError, LookupError, RuntimeError) end in `status`, because a notebook
     shows no exception of a button.
     """
 
@@ -57,7 +57,7 @@ class JournalView(Exporting, anywidget.AnyWidget):
                 rows = self._rows()
                 self.removed = message["key"] if action == "remove" else ""
                 self.entries = [dict(row) for row in rows]
-        except (OSError, ValueError, LookupError, RuntimeError) as error:
+        except (OSError, TypeError, ValueError, LookupError, RuntimeError) as error:
             self.say_nothing_written(f"could not {action}: {sentence(error, 'write')}")
 
     def _receive(self, _widget: JournalView, content: Any, _buffers: Any) -> None:
@@ -76,4 +76,4 @@ class JournalView(Exporting, anywidget.AnyWidget):
         }, metadata
 
     def __repr__(self) -> str:
-        return f"<JournalView: {len(self.entries)} findings>"
+        return f"JournalView(findings={len(self.entries)})"

@@ -62,9 +62,9 @@ def check_presets(
 
 
 def presets_of(step: Any) -> list[Preset]:
-    """One preset per trial of a `kit.hypotheses.OneStep`, under the title of its hypothesis."""
+    """One preset per result of a `kit.hypotheses.OneStep`, under the title of its hypothesis."""
     return [
-        Preset(trial.key, trial.title, trial.weights, trial.hypothesis.title, trial.case, trial.what)
-        for trial in step.trials
-        if trial.hypothesis is not None
+        Preset(result.key, result.title, result.weights, result.hypothesis.title, result.case, result.what)
+        for result in step.results
+        if result.hypothesis is not None
     ]

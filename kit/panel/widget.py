@@ -67,7 +67,7 @@ class Panel(Exporting, anywidget.AnyWidget):
         if more:
             raise TypeError(
                 f"Panel should be given one report, or a mapping title -> report. Found {1 + len(more)} arguments. "
-                "Call kit.probe first: kit.Panel(kit.probe(model, loss_fn, batch))."
+                "Call kit.probe first: kit.Panel(kit.probe(model, loss, batch))."
             )
         self._reports = as_cases(reports)
         first = next(iter(self._reports))
@@ -249,5 +249,8 @@ class Panel(Exporting, anywidget.AnyWidget):
         return {**data, "text/html": fallback + figure_style()}, metadata
 
     def __repr__(self) -> str:
-        setting = ", ".join(f"{name}={value:g}" for name, value in self.weights.items())
-        return f"<Panel {self.case!r}: {setting}; to see it, open in Jupyter or panel.write('panel.html')>"
+        setting = ", ".join(f"{name!r}: {value:g}" for name, value in self.weights.items())
+        return f"Panel(case={self.case!r}, weights={{{setting}}})"
+
+    def __str__(self) -> str:
+        return f"{self!r}; to see it, open in Jupyter or panel.write('panel.html')"

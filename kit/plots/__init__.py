@@ -2,11 +2,11 @@
 
 from kit.plots.bench import confusion, confusion_evidence, reliability, reliability_evidence
 from kit.plots.curves import compare_runs, compare_runs_evidence, curve, symptom, symptom_evidence
-from kit.plots.displayed import displayed, displayed_evidence
-from kit.plots.evidence import Evidence, evidence, figure_html, figure_style, new_axes, own_evidence, png_of
+from kit.plots.displayed_losses import displayed, displayed_evidence
+from kit.plots.figures import Evidence, evidence, figure_html, figure_style, new_axes, own_evidence, png_of
 from kit.plots.heatmap import layer_heatmap, layer_heatmap_evidence, layer_norms
-from kit.plots.overlaid import overlaid, overlaid_evidence
-from kit.plots.palette import look, palette, palette_text, role
+from kit.plots.looks import look, palette, palette_text, role
+from kit.plots.overlay import overlaid, overlaid_evidence
 
 __all__ = [
     "Evidence",

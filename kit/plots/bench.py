@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from kit.plots.evidence import Evidence, evidence, new_axes
-from kit.plots.palette import look
+from kit.plots.figures import Evidence, evidence, new_axes
+from kit.plots.looks import look
 
 
 def confusion(score: Any, ax: Axes | None = None) -> Axes:

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kit.plots.evidence import Evidence, evidence, new_axes
-from kit.plots.palette import look, role
+from kit.plots.figures import Evidence, evidence, new_axes
+from kit.plots.looks import look, role
 
 _SAME = 0.01  # of the height of a chart: curves that are nearer than this in every epoch lie on one another
 _WIDTH, _WIDER = 1.6, 2.2  # points; of curves on one another the first drawn is the widest, so that each is seen

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Patch, Rectangle
 
-from kit.plots.evidence import Evidence, evidence, new_axes
+from kit.plots.figures import Evidence, evidence, new_axes
 from kit.whatif import Probed
 
 _RED = "#B3261E"

@@ -60,6 +60,12 @@ class Trace:
 
     def __repr__(self) -> str:
         facts, epochs = self._facts, self._epochs
+        model, loss, ended = (facts.get(name) for name in ("model", "loss", "ended"))
+        seen = f"model={model!r}, loss={loss!r}, ended={ended!r}"
+        return f"Trace(epochs={len(epochs)}, steps={epochs['steps'].sum():.0f}, {seen})"
+
+    def __str__(self) -> str:
+        facts, epochs = self._facts, self._epochs
         model, loss = facts.get("model") or "no model seen", facts.get("loss") or "no loss object seen"
         lines = [
             f"Trace: {facts.get('turns', 0)} turns in {len(epochs)} epochs, {model}, {loss}, ended by {facts.get('ended')}"
@@ -72,7 +78,7 @@ class Trace:
         return printable("\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())]))
 
     def _repr_html_(self) -> str:
-        head, *notes = repr(self).split("\n")
+        head, *notes = str(self).split("\n")
         table = self._epochs.dropna(axis="columns", how="all").tail(50)
         shown = table.to_html(escape=True, border=0, na_rep="", float_format=lambda x: f"{x:.4g}")
         items = "".join(f"<li>{html.escape(note.strip())}</li>" for note in notes)

@@ -70,6 +70,11 @@ class Watch:
         return self._seen
 
     def __repr__(self) -> str:
+        entered = self._seen is not None or self._recorded is not None
+        trace = f", trace={self.trace!r}" if entered else ""
+        return f"Watch(entered={entered}, ended={self._recorded is not None}{trace})"
+
+    def __str__(self) -> str:
         if self._seen is None and self._recorded is None:
             return "Watch, not entered yet: with kit.watch(model, loss=loss) as run: ..."
         return summary(self.trace, still_open=self._recorded is None)
@@ -177,6 +182,8 @@ def _weights(weights: Any) -> dict[str, float]:
             f'weights should be a mapping from names to numbers. Found {kind(weights)}; pass weights={{"lam_kl": 0.1}}.'
         )
     for name, value in weights.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or math.isnan(value):
-            raise ValueError(f"weights[{name!r}] should be a number. Found {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"weights[{name!r}] should be a number. Found {value!r}.")
+        if math.isnan(value):
+            raise ValueError(f"weights[{name!r}] should be a number. Found nan.")
     return {str(name): float(value) for name, value in weights.items()}

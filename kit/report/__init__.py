@@ -4,7 +4,7 @@ from kit.report.answer import Answer
 from kit.report.finding import VERDICTS, Finding, to_html, write_html
 from kit.report.page import PageEntry
 from kit.report.pieces import PanelSetting, Table
-from kit.report.verify import PageError, Verified, verify
+from kit.report.verification import PageError, Verified, verify
 from kit.report.writing import Written, check_path
 
 __all__ = [

@@ -37,11 +37,11 @@ class Answer:
     def __post_init__(self) -> None:
         for name in _PARTS:
             if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} should be a text. Found a {type(getattr(self, name)).__name__}.")
+                raise TypeError(f"{name} should be a text. Found a {type(getattr(self, name)).__name__}.")
         if not self.wrong.strip():
             raise ValueError("wrong should say what was wrong. Found an empty text.")
         if not _are_pairs(self.evidence):
-            raise ValueError(
+            raise TypeError(
                 "evidence of an Answer should be pairs of texts (what was measured, its number). "
                 f'Found evidence = {self.evidence!r}; write [("steps taken", "0 of 32")].'
             )

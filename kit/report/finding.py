@@ -32,9 +32,10 @@ def _piece(item: Any, place: int) -> Piece:
         return own_evidence(item)
     if isinstance(item, pd.DataFrame):
         return Table(item)
-    raise ValueError(
+    raise TypeError(
         "evidence should hold figures (of matplotlib, or kit.plots.evidence(figure, alt=..., caption=...)), tables "
-        f"(kit.Table or a DataFrame), panels (kit.Panel) and texts. Found a {type(item).__name__} at position {place}."
+        "(kit.report.Table or a DataFrame), panels (kit.Panel) and texts. "
+        f"Found a {type(item).__name__} at position {place}."
     )
 
 
@@ -79,9 +80,9 @@ class Finding:
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict should be one of {', '.join(VERDICTS)}. Found verdict = {self.verdict!r}.")
         if not isinstance(self.summary, (Answer, type(None))):
-            raise ValueError(f"summary should be a kit.report.Answer. Found a {type(self.summary).__name__}.")
+            raise TypeError(f"summary should be a kit.report.Answer. Found a {type(self.summary).__name__}.")
         if not isinstance(self.evidence, Sequence) or isinstance(self.evidence, str):
-            raise ValueError(
+            raise TypeError(
                 f"evidence should be a sequence. Found one {type(self.evidence).__name__}; put it in a list."
             )
         pieces = tuple(_piece(item, place) for place, item in enumerate(self.evidence))

@@ -37,7 +37,7 @@ class Table:
 
     def __post_init__(self) -> None:
         if not isinstance(self.frame, pd.DataFrame):
-            raise ValueError(f"frame should be a pandas DataFrame. Found a {type(self.frame).__name__}.")
+            raise TypeError(f"frame should be a pandas DataFrame. Found a {type(self.frame).__name__}.")
         if self.answer:
             object.__setattr__(self, "frame", answer_second(self.frame, self.answer))
 
@@ -167,7 +167,7 @@ def _from_cell(value: Any) -> Any:
 def text_of(record: Mapping[str, Any], name: str) -> str:
     """A part of a record that is a text. ValueError for another kind, KeyError where it is missing."""
     if not isinstance(record[name], str):
-        raise ValueError(f"{name} should be a text. Found a {type(record[name]).__name__}.")
+        raise ValueError(f"{name} should be a text. Found a {type(record[name]).__name__}.")  # noqa: TRY004 - a damaged page
     return record[name]
 
 

@@ -25,12 +25,17 @@ class Written:
         return self.path.as_posix()
 
     def __repr__(self) -> str:
+        return f"Written(path={self.path.as_posix()!r})"
+
+    @property
+    def sentence(self) -> str:
+        """Where it was written, and how large it is."""
         return f"wrote {shown(self.path)} ({self.path.stat().st_size / 1024:.0f} KB)"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """In a notebook: the same with a link that opens the page."""
-        data, metadata = cast(tuple[dict, dict], WrittenView(self.path, repr(self))._repr_mimebundle_(**kwargs))
-        return {**data, "text/plain": repr(self)}, metadata
+        data, metadata = cast(tuple[dict, dict], WrittenView(self.path, self.sentence)._repr_mimebundle_(**kwargs))
+        return {**data, "text/plain": self.sentence}, metadata
 
 
 def write_page(path: str | os.PathLike, render: Callable[[], str]) -> Written:

@@ -1,6 +1,6 @@
 """What does each term of a loss do to the network, at one step? Measured on any model and any weighted loss.
 
-report = probe(model, loss_fn, batch)          # -> ProbeReport; the run is left bitwise as it was
+report = probe(model, loss, batch)             # -> ProbeReport; the run is left bitwise as it was
 report.L, report.G                             # everything kit.whatif needs
 """
 

@@ -85,7 +85,7 @@ class Case:
 
     def __init__(
         self,
-        loss_fn: Any,
+        loss: Any,
         prediction: Any,
         target: Any,
         box: Sandbox,
@@ -93,7 +93,7 @@ class Case:
         named: Mapping[str, str] | None = None,
         checked: bool = False,
     ) -> None:
-        self.loss_fn, self.holder, self._box, self._checked = original(loss_fn), holder_of(loss_fn), box, checked
+        self.loss, self.holder, self._box, self._checked = original(loss), holder_of(loss), box, checked
         self.named = named
         self._placed, self.note = False, ""
         self._place: str | int | None = None
@@ -119,7 +119,7 @@ class Case:
         self._box.replay()
         for name, weight in (weights or {}).items():
             set_weight(self.holder, name, weight)
-        found = self.loss_fn(self._prediction.get(), self._target.get())
+        found = self.loss(self._prediction.get(), self._target.get())
         if not self._placed:  # at the first call, with the weights in use
             self._placed, self._place = True, returned.where(found)
             self.note = returned.note(found, self._place)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from kit.stepgraph.weights import trained_weights, weight_attributes
 
 MOST = 6  # names that are listed
-_NAMES, _ROLES = ("model", "loss_fn", "batch"), ("the network", "the loss", "the batch")
+_NAMES, _ROLES = ("model", "loss", "batch"), ("the network", "the loss", "the batch")
 
 
 def kind(value: Any) -> str:
@@ -55,31 +55,29 @@ def looks_like_loss(value: Any) -> bool:
     return named or bool(weight_attributes(value) or trained_weights(value))
 
 
-def check_step(model: Any, loss_fn: Any, batch: Any, more: Sequence[Any]) -> None:
+def check_step(model: Any, loss: Any, batch: Any, more: Sequence[Any]) -> None:
     """TypeError unless these are a network, a loss and one batch, in this order."""
     if more:
         together = ", ".join("xyzuvw"[: len(more) + 1])
         also = "" if len(more) == 1 else ", predict=lambda model, batch: ..."
         raise TypeError(
-            f"probe should be given one batch, after model and loss_fn. Found {', '.join(map(kind, (batch, *more)))}. "
-            f"Pass them as one: kit.probe(model, loss_fn, ({together}){also}). "
+            f"probe should be given one batch, after model and loss. Found {', '.join(map(kind, (batch, *more)))}. "
+            f"Pass them as one: kit.probe(model, loss, ({together}){also}). "
             "predict, terms, weights and groups go by name."
         )
-    given = (model, loss_fn, batch)
+    given = (model, loss, batch)
     meant = _meant(*given) or given
     for place, (wanted, found) in enumerate(zip(meant, given, strict=True)):
         if wanted is not found:
             other = next(i for i in range(3) if meant[i] is found)
             raise TypeError(
                 f"{_NAMES[place]} should be {_ROLES[place]}. Found {kind(found)}: is this {_ROLES[other]}? "
-                f"The order is kit.probe(model, loss_fn, batch), here: {', '.join(map(kind, meant))}."
+                f"The order is kit.probe(model, loss, batch), here: {', '.join(map(kind, meant))}."
             )
     if not isinstance(model, nn.Module):
         raise TypeError(f"model should be a torch.nn.Module. Found {kind(model)}{_made(model)}.")
-    if not callable(loss_fn) or isinstance(loss_fn, type):
-        raise TypeError(
-            f"loss_fn should be a callable (prediction, target) -> scalar. Found {kind(loss_fn)}{_made(loss_fn)}."
-        )
+    if not callable(loss) or isinstance(loss, type):
+        raise TypeError(f"loss should be a callable (prediction, target) -> scalar. Found {kind(loss)}{_made(loss)}.")
 
 
 def _made(value: Any) -> str:
@@ -103,7 +101,7 @@ def batch_refused(batch: Any) -> str:
     """Why this is no batch, and what to pass."""
     found = f"batch should have .inputs and .target, or be a pair (inputs, target). Found {kind(batch)}. "
     if isinstance(batch, DataLoader):
-        return found + "Pass one batch of it: kit.probe(model, loss_fn, next(iter(loader)))."
+        return found + "Pass one batch of it: kit.probe(model, loss, next(iter(loader)))."
     if isinstance(batch, Iterator):
         return found + "Pass one batch of it, next(...) of this iterator."
     if not isinstance(batch, Tensor | np.ndarray | Sequence | Mapping) and hasattr(type(batch), "__getitem__"):

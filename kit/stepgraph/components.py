@@ -5,7 +5,7 @@
 Ways, from the surest to the most general; each is verified before it is believed:
 
     given           the caller's own terms(prediction, target)
-    exposed         loss_fn.components(prediction, target)
+    exposed         loss.components(prediction, target)
     float_subclass  L_i = d total / d lam_i, weights replaced by floats that carry a tensor
     tiny_probe      L_i = f(lam_i = 1, others 1e-30) - L_0
     zero_one_probe  L_i = f(lam_i = 1, others 0) - L_0
@@ -52,7 +52,7 @@ class Decomposition:
 
 
 def decompose(
-    loss_fn: Any,
+    loss: Any,
     prediction: Any,
     target: Any,
     *,
@@ -60,7 +60,7 @@ def decompose(
     weights: Mapping[str, Any] | None = None,
     like: Decomposition | None = None,
 ) -> Decomposition:
-    """Terms, weights and values of `loss_fn(prediction, target)`; the loss is left as it was.
+    """Terms, weights and values of `loss(prediction, target)`; the loss is left as it was.
 
     `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first; `weights` alone
     names attributes of a loss whose weights are not called `lam_*`. A part of the total
@@ -68,8 +68,8 @@ def decompose(
     decomposition of the same step on a new graph, without its checks.
     Raises DecompositionError if no way works, or if the total is not affine in its weights.
     """
-    if not callable(loss_fn):
-        raise TypeError(f"loss_fn should be a callable (prediction, target) -> scalar. Found {kind(loss_fn)}.")
+    if not callable(loss):
+        raise TypeError(f"loss should be a callable (prediction, target) -> scalar. Found {kind(loss)}.")
     if terms is not None and not callable(terms):
         raise TypeError(
             f"terms should be a callable (prediction, target) -> dict. Found {kind(terms)}; "
@@ -80,13 +80,13 @@ def decompose(
             f"weights should be a dict of term -> number or name. Found {kind(weights)}; "
             'name the terms: weights={"fit": 1.0, "size": 0.1}.'
         )
-    with torch.inference_mode(False), torch.enable_grad(), Sandbox(loss_fn, terms) as box:
-        holder, named = holder_of(loss_fn), None
+    with torch.inference_mode(False), torch.enable_grad(), Sandbox(loss, terms) as box:
+        holder, named = holder_of(loss), None
         if weights is not None and terms is None:
             terms = getattr(holder, "components", None)
             if not callable(terms):
                 terms, named = None, _attributes(holder, weights)
-        case = Case(loss_fn, prediction, target, box, named=named, checked=like is not None)
+        case = Case(loss, prediction, target, box, named=named, checked=like is not None)
         if terms is not None:
             return _named("given", case, _given(case, terms, weights))
         reasons: dict[str, Refused] = {}
@@ -106,13 +106,13 @@ def _attributes(holder: Any, weights: Mapping[str, Any]) -> dict[str, str]:
     """Term -> attribute of the loss, where the loss has weights under names of its own."""
     for term, name in weights.items():
         if not isinstance(name, str):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 - an argument is missing, none is of a wrong kind
                 "weights should come with terms= or a loss that has components(). Found neither. Pass "
-                "terms=lambda prediction, target: {...} too, or name attributes of loss_fn: "
+                "terms=lambda prediction, target: {...} too, or name attributes of loss: "
                 f'weights={{{str(term)!r}: "..."}}.'
             )
         if not is_weight(now := getattr(holder, name, None)):
-            raise ValueError(f"weights[{term!r}] should name a number of loss_fn. Found {name!r} = {now!r}.")
+            raise ValueError(f"weights[{term!r}] should name a number of loss. Found {name!r} = {now!r}.")
     return {str(term): name for term, name in weights.items()}
 
 
@@ -120,14 +120,14 @@ def _given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Te
     try:
         return ways.given(case, terms, weights)
     except Refused as reason:
-        raise DecompositionError(f"terms and weights should add up to the total of loss_fn: {reason}.") from reason
+        raise DecompositionError(f"terms and weights should add up to the total of loss: {reason}.") from reason
 
 
 def _settable(case: Case) -> None:
     """Refuse early and once where there are no weights, or none that can be assigned (frozen, read-only property)."""
     now = case.weights
     if not now:
-        raise Refused("loss_fn has no numeric attribute lam_*")
+        raise Refused("loss has no numeric attribute lam_*")
     for name, weight in now.items():
         try:
             set_weight(case.holder, name, weight)
@@ -160,17 +160,17 @@ def _message(case: Case, reasons: Mapping[str, Refused]) -> str:
     """What to pass, first for a loss whose weights are not visible: that is what most people meet."""
     now, learned = case.weights, trained_weights(case.holder)
     if not now:
-        found = f"none in {kind(case.loss_fn)}" + (f", but trained: {', '.join(learned)}" if learned else "")
+        found = f"none in {kind(case.loss)}" + (f", but trained: {', '.join(learned)}" if learned else "")
         own = type(case.holder).__module__.startswith("torch.")  # label_smoothing and the like weigh no term
         numbers = {} if own else other_numbers(case.holder)
         guess = ", ".join(f'"{name}": "{name}"' for name in numbers)
         return (
-            f"loss_fn should have weights that can be set, as attributes lam_* of loss_fn. Found {found}. "
+            f"loss should have weights that can be set, as attributes lam_* of loss. Found {found}. "
             + (f"Did you mean weights {', '.join(numbers)}? Then pass weights={{{guess}}}. " if numbers else "")
             + "Pass the unweighted terms and their weights: "
             'terms=lambda prediction, target: {"fit": ..., "size": ...}, weights={"fit": 1.0, "size": 0.1}; '
             "for a loss of one term terms=lambda prediction, target: "
-            '{"loss": loss_fn(prediction, target)}, weights={"loss": 1.0}. Not looked into: variables of a function, '
+            '{"loss": loss(prediction, target)}, weights={"loss": 1.0}. Not looked into: variables of a function, '
             "keywords of a functools.partial, weights in a dict or list."
         )
     bent = [str(reason) for reason in reasons.values() if not reason.affine]
@@ -178,7 +178,7 @@ def _message(case: Case, reasons: Mapping[str, Refused]) -> str:
     head = "it is not affine" if bent else "its terms cannot be told apart"
     names = [name.removeprefix(PREFIX) for name in now]
     return (
-        "The total of loss_fn should be affine in its weights: L_0 + sum lam_i L_i. "
+        "The total of loss should be affine in its weights: L_0 + sum lam_i L_i. "
         f"Found: {head}; {'; '.join(said)}. Pass the unweighted terms and their weights: "
         f"terms=lambda prediction, target: {{{', '.join(f'{name!r}: ...' for name in names)}}}, "
         f"weights={{{', '.join(f'{name!r}: {weight:g}' for name, weight in zip(names, now.values(), strict=True))}}}."

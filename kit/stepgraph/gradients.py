@@ -29,7 +29,7 @@ Row = list[Tensor | None]
 _SLOPES, _ROWS = "terms to the prediction", "gradients of the terms"
 _PAIR = ("prediction", "target")
 _PART = (
-    "Does loss_fn(model(inputs), target) work by itself? If loss_fn takes a part of the prediction, pass "
+    "Does loss(model(inputs), target) work by itself? If loss takes a part of the prediction, pass "
     "predict=lambda model, batch: ... that returns this part."
 )
 
@@ -66,7 +66,7 @@ class Step:
     """One training step that can be repeated: forward, terms, total, always from the same state."""
 
     forward_fn: Callable[[], tuple[Any, Fresh]]  # -> prediction, target
-    loss_fn: Any
+    loss: Any
     terms: Any
     weights: Any
     parameters: list[nn.Parameter]
@@ -78,20 +78,18 @@ class Step:
         return self.forward_fn()
 
     def decompose(self, prediction: Any, target: Fresh, like: Decomposition | None = None) -> Decomposition:
-        return decompose(self.loss_fn, prediction, target.get(), terms=self.terms, weights=self.weights, like=like)
+        return decompose(self.loss, prediction, target.get(), terms=self.terms, weights=self.weights, like=like)
 
     def total(self, prediction: Any, target: Fresh) -> Tensor:
         given = Fresh(prediction, attached=True).get(), target.get()
-        with Sandbox(self.loss_fn):  # the terms and the total must start from the same random and loss state
-            with calling(
-                "loss_fn should take the prediction and the target", dict(zip(_PAIR, given, strict=True)), _PART
-            ):
-                found = self.loss_fn(*given)
+        with Sandbox(self.loss):  # the terms and the total must start from the same random and loss state
+            with calling("loss should take the prediction and the target", dict(zip(_PAIR, given, strict=True)), _PART):
+                found = self.loss(*given)
             total = returned.total(found, returned.where(found))
         if not total.requires_grad:
             plain = "" if isinstance(found, Tensor) else f" ({kind(found)})"
             raise ValueError(
-                "loss_fn(prediction, target) should hang on a graph to the parameters. "
+                "loss(prediction, target) should hang on a graph to the parameters. "
                 f"Found a total without one{plain}: is the prediction detached, made under no_grad, "
                 "or the total made a number by .item()?"
             )

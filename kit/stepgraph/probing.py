@@ -24,6 +24,7 @@ from kit.stepgraph.gradients import (
 from kit.stepgraph.gram import Gram, gram, norm
 from kit.stepgraph.layers import WHOLE, layer_groups
 from kit.stepgraph.progress import Progress
+from kit.stepgraph.renamed import renamed
 from kit.stepgraph.report import ProbeReport
 from kit.stepgraph.sandbox import Sandbox
 from kit.stepgraph.tree import Fresh
@@ -35,9 +36,10 @@ _BELIEVED = {torch.float64: 1e-9, torch.float32: 1e-4}
 _BELIEVED_LOW = 5e-2  # half precision or autocast
 
 
+@renamed("loss_fn", "loss")
 def probe(
     model: nn.Module,
-    loss_fn: Any,
+    loss: Any,
     batch: Any,
     *more: Any,
     predict: Callable[[nn.Module, Any], Any] | None = None,
@@ -45,7 +47,7 @@ def probe(
     weights: Mapping[str, Any] | None = None,
     groups: Callable[[str], str] | int | None = None,
 ) -> ProbeReport:
-    """Values and gradient Gram matrices of the terms of `loss_fn(model(inputs), target)` on one batch.
+    """Values and gradient Gram matrices of the terms of `loss(model(inputs), target)` on one batch.
 
     batch      has `.inputs` and `.target`, or is a pair (inputs, target); anything at all with predict=
     predict    predict(model, batch) -> prediction, instead of model(inputs). The target is `.target` of the batch, or
@@ -66,10 +68,10 @@ def probe(
     arguments of another kind or order, ValueError without trainable parameters or without a graph, DecompositionError
     if the terms cannot be told.
     """
-    check_step(model, loss_fn, batch, more)
+    check_step(model, loss, batch, more)
     if predict is not None and not callable(predict):
         raise TypeError(f"predict should be a callable (model, batch) -> prediction. Found {kind(predict)}.")
-    names, parameters = _parameters(model, loss_fn)
+    names, parameters = _parameters(model, loss)
     forward = _forward(model, batch, predict)
     owners = _owners(names, groups)
     labels = tuple(dict.fromkeys(owners))
@@ -82,10 +84,10 @@ def probe(
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        Sandbox(model, loss_fn, predict, terms) as box,
+        Sandbox(model, loss, predict, terms) as box,
         Progress() as progress,
     ):
-        step = Step(forward, loss_fn, terms, weights, parameters, box, progress)
+        step = Step(forward, loss, terms, weights, parameters, box, progress)
         seen = _measure(step, index, len(labels), notes)
         sizes = [p.numel() * (2 if p.is_complex() else 1) for p in parameters]
     seen.note_checks(notes)
@@ -244,14 +246,14 @@ def _predicted(predict: Callable, model: nn.Module, batch: Any) -> Any:
         return predict(model, batch)
 
 
-def _parameters(model: nn.Module, loss_fn: Any) -> tuple[list[str], list[nn.Parameter]]:
+def _parameters(model: nn.Module, loss: Any) -> tuple[list[str], list[nn.Parameter]]:
     found = {id(p): (name.replace("_orig_mod.", ""), p) for name, p in model.named_parameters() if p.requires_grad}
     if not found:
         why = (
             "was it frozen? model.requires_grad_(True)" if has_parameters(model) else f"{kind(model)} has no parameters"
         )
         raise ValueError(f"model should have parameters that require grad. Found none: {why}.")
-    held = loss_fn if isinstance(loss_fn, nn.Module) else getattr(loss_fn, "__self__", None)
+    held = loss if isinstance(loss, nn.Module) else getattr(loss, "__self__", None)
     if isinstance(held, nn.Module):
         known = {id(p) for p in model.parameters()}
         for name, p in held.named_parameters():

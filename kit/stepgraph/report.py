@@ -114,6 +114,10 @@ class ProbeReport:
         return self.to_dict() == other.to_dict() if isinstance(other, ProbeReport) else NotImplemented
 
     def __repr__(self) -> str:
+        size = f"terms={len(self.names)}, groups={len(self.groups)}, decomposition={self.decomposition!r}"
+        return f"ProbeReport(total={self.total:.6g}, grad_norm={self.grad_norm:.6g}, {size})"
+
+    def __str__(self) -> str:
         how = f"({self.decomposition}, {self.gradient_way}, residual {self.residual:.1e})"
         size = f"{len(self.names)} terms, {len(self.groups)} layer groups"
         lines = [f"ProbeReport: total {self.total:.6g}, gradient norm {self.grad_norm:.6g}, {size} {how}"]
@@ -124,7 +128,7 @@ class ProbeReport:
 
     def _repr_html_(self) -> str:
         table = self.table.to_html(index=False, escape=True, border=0, float_format=lambda x: f"{x:.4g}")
-        head = html.escape(repr(self).partition("\n")[0])
+        head = html.escape(str(self).partition("\n")[0])
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return f"<div><p>{head}</p>{table}{f'<ul>{notes}</ul>' if notes else ''}</div>"
 
@@ -188,13 +192,13 @@ def _number(key: str, value: Any) -> float | int | bool:
 
 def _list(key: str, value: Any) -> list:
     if not isinstance(value, list):
-        raise ValueError(f"{key} should be a list. Found a {type(value).__name__}.")
+        raise ValueError(f"{key} should be a list. Found a {type(value).__name__}.")  # noqa: TRY004 - a damaged file
     return value
 
 
 def _text(key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{key} should be text. Found {str(value)[:40]!r}.")
+        raise ValueError(f"{key} should be text. Found {str(value)[:40]!r}.")  # noqa: TRY004 - a damaged file
     return value
 
 

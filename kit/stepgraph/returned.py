@@ -51,7 +51,7 @@ def total(returned: Any, place: str | int | None) -> Tensor:
     if place is not None and not isinstance(returned, Tensor | numbers.Real):
         keyed = isinstance(returned, Mapping | tuple | list)
         returned = returned[place] if keyed else getattr(returned, cast(str, place))
-    return scalar(returned, "loss_fn(prediction, target)")
+    return scalar(returned, "loss(prediction, target)")
 
 
 def note(returned: Any, place: str | int | None) -> str:
@@ -59,7 +59,7 @@ def note(returned: Any, place: str | int | None) -> str:
     if place is None:
         return ""
     entry = f"[{place!r}]" if isinstance(returned, Mapping | tuple | list) else f".{place}"
-    return f"loss_fn returned {kind(returned)}; its {entry} is taken as the total."
+    return f"loss returned {kind(returned)}; its {entry} is taken as the total."
 
 
 def _entries(returned: Any) -> dict[Any, Any]:
@@ -76,18 +76,18 @@ def _refused(returned: Any, rooted: Mapping[Any, Tensor]) -> str:
     entries = _entries(returned)
     words = [_word(value) for value in entries.values()]
     inside = f": {listed(words)}" if words and not isinstance(returned, Mapping) else ""
-    head = f"loss_fn should return a scalar tensor. Found {kind(returned)}{inside}. "
+    head = f"loss should return a scalar tensor. Found {kind(returned)}{inside}. "
     if returned is None:
         return head + "Is its return statement missing?"
     if not entries:
         return head + "Return the total, a tensor with its graph."
     key = next(iter(rooted or entries))
-    one = f"Pass the total alone, e.g. lambda p, t: loss_fn(p, t)[{key!r}]"
+    one = f"Pass the total alone, e.g. lambda p, t: loss(p, t)[{key!r}]"
     if not isinstance(returned, Mapping) or len(rooted) < 2:
         return f"{head}{one}."
     weights = ", ".join(f"{name!r}: 1.0" for name in rooted)
     return (
-        f"{head}{one}. If the total is a sum of them: loss_fn=lambda p, t: sum(loss_fn(p, t).values()), terms=loss_fn, "
+        f"{head}{one}. If the total is a sum of them: loss=lambda p, t: sum(loss(p, t).values()), terms=loss, "
         f"weights={{{weights}}}."
     )
 

@@ -56,7 +56,7 @@ class RandomState:
 
 
 class Sandbox:
-    """`with Sandbox(model, loss_fn) as box:` everything inside runs on copies; `box.replay()` starts again from entry.
+    """`with Sandbox(model, loss) as box:` everything inside runs on copies; `box.replay()` starts again from entry.
 
     Covered: weights, `.grad`, `requires_grad`, buffers, attributes (also in `__slots__`, in closures and in helper
     objects), training flags, hook tables and random state. Not covered: module-level globals, files, and objects that

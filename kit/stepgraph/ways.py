@@ -27,7 +27,7 @@ def given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Ter
     if missing := [name for name in values if name not in weights]:
         raise ValueError(
             f"weights should have one entry for each term. Found none for {missing}; it has {sorted(weights)}. "
-            f"An entry is a number or the name of an attribute of loss_fn: weights={{{missing[0]!r}: 1.0, ...}}"
+            f"An entry is a number or the name of an attribute of loss: weights={{{missing[0]!r}: 1.0, ...}}"
             f"{_also(other_numbers(case.holder))}."
         )
     found, settable = Terms.none(), True
@@ -36,7 +36,7 @@ def given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Ter
         if isinstance(weight, str):
             now = getattr(case.holder, weight, None)
             if not is_weight(now):
-                raise ValueError(f"weights[{name!r}] should name a number of loss_fn. Found {weight!r} = {now!r}.")
+                raise ValueError(f"weights[{name!r}] should name a number of loss. Found {weight!r} = {now!r}.")
             found.add(name, weight, float(now), value)
         elif is_weight(weight):
             settable = False
@@ -47,10 +47,10 @@ def given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Ter
 
 
 def exposed(case: Case) -> Terms:
-    """Terms from `loss_fn.components(prediction, target)`."""
+    """Terms from `loss.components(prediction, target)`."""
     components = getattr(case.holder, "components", None)
     if not callable(components):
-        raise Refused("loss_fn has no method components(prediction, target)")
+        raise Refused("loss has no method components(prediction, target)")
     try:
         values = _values(case.call(components), "components(prediction, target)")
     except REFUSALS as error:
@@ -218,7 +218,7 @@ def _asked(terms: Callable, prediction: Any, target: Any) -> Any:
 
 
 def _also(numbers: Mapping[str, float]) -> str:
-    return f" (loss_fn has the numbers {', '.join(numbers)})" if numbers else ""
+    return f" (loss has the numbers {', '.join(numbers)})" if numbers else ""
 
 
 def _values(found: Any, what: str) -> dict[str, Tensor]:

@@ -21,20 +21,20 @@ REFUSALS = (
 )  # fmt: skip
 
 
-def holder_of(loss_fn: Any) -> Any:
+def holder_of(loss: Any) -> Any:
     """The object whose attributes are the weights: behind a bound method, a partial or a compiled wrapper."""
-    if isinstance(loss_fn, types.MethodType):
-        return holder_of(loss_fn.__self__)
-    if isinstance(loss_fn, functools.partial):
-        return holder_of(loss_fn.func)
-    return original(loss_fn)
+    if isinstance(loss, types.MethodType):
+        return holder_of(loss.__self__)
+    if isinstance(loss, functools.partial):
+        return holder_of(loss.func)
+    return original(loss)
 
 
-def original(loss_fn: Any) -> Any:
+def original(loss: Any) -> Any:
     """The eager module of a compiled one: probes of a compiled loss cost one compilation per on/off pattern."""
-    if isinstance(loss_fn, nn.Module) and isinstance(vars(loss_fn).get("_modules", {}).get("_orig_mod"), nn.Module):
-        return loss_fn._orig_mod
-    return loss_fn
+    if isinstance(loss, nn.Module) and isinstance(vars(loss).get("_modules", {}).get("_orig_mod"), nn.Module):
+        return loss._orig_mod
+    return loss
 
 
 def weight_attributes(holder: Any) -> dict[str, float]:

@@ -1,15 +1,18 @@
 """Training the system: schedules, hygiene, the loop, the overfit protocol."""
 
+import warnings
+from typing import Any
+
 from kit.training.config import TrainingConfig
 from kit.training.history import TrainingHistory
-from kit.training.loop import NoStepTaken, RunningLoss, TrainingLoop, predict, train
+from kit.training.loop import NoStepTakenError, RunningLoss, TrainingLoop, predict, train
 from kit.training.overfit import OverfitResult, overfit_test
 from kit.training.sanitise import gradient_norm, replace_nan_gradients, step_allowed
 from kit.training.schedule import apply_hpo_loss_weights, blend_beta, update_structure_loss_weights
 from kit.training.system import System
 
 __all__ = [
-    "NoStepTaken",
+    "NoStepTakenError",
     "OverfitResult",
     "RunningLoss",
     "System",
@@ -26,3 +29,14 @@ __all__ = [
     "train",
     "update_structure_loss_weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "NoStepTaken":
+        warnings.warn(
+            "kit.training.NoStepTaken is now kit.training.NoStepTakenError; the old name goes in version 0.3.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return NoStepTakenError
+    raise AttributeError(f"module 'kit.training' has no attribute {name!r}")

@@ -60,7 +60,14 @@ class TrainingHistory:
 
     def __repr__(self) -> str:
         if not self.epoch_records:
-            return "TrainingHistory(0 epochs)"
+            return "TrainingHistory(epochs=0)"
+        last, steps = self.epoch_records[-1], sum(record["steps_taken"] for record in self.epoch_records)
+        losses = f"train_loss={last['train_loss']:.6g}, val_loss={last['val_loss']:.6g}"
+        return f"TrainingHistory(epochs={len(self.epoch_records)}, {losses}, steps_taken={steps})"
+
+    def __str__(self) -> str:
+        if not self.epoch_records:
+            return repr(self)
         first, last = self.epoch_records[0], self.epoch_records[-1]
         return (
             f"TrainingHistory({len(self.epoch_records)} epochs, train {first['train_loss']:.4f} -> {last['train_loss']:.4f}, "
@@ -78,7 +85,7 @@ class TrainingHistory:
         data = load_record(path, _FORMAT, _VERSION, ("settings", "epochs", "steps"))
         name = Path(path).name
         if not isinstance(data["settings"], dict):
-            raise ValueError(f"{name} should hold settings by name. Found a {type(data['settings']).__name__}.")
+            raise ValueError(f"{name} should hold settings by name. Found a {type(data['settings']).__name__}.")  # noqa: TRY004 - a damaged file
         if data["epochs"] == []:
             raise ValueError(f"{name} should hold at least one epoch. Found none.")
         epochs = _records(data["epochs"], f"{name}: epochs", ("epoch", "train_loss", "val_loss", "steps_taken"))

@@ -25,7 +25,7 @@ HEAD_LR_FACTOR = 4.0
 COUNTED = ("forward_passes", "loss_calls", "backward_calls")
 
 
-class NoStepTaken(RuntimeError):
+class NoStepTakenError(RuntimeError):
     """An epoch ended without a single optimiser step. ``.history`` holds the run up to and including that epoch."""
 
     def __init__(self, message: str, history: TrainingHistory) -> None:
@@ -119,7 +119,7 @@ class TrainingLoop:
         """Train for all epochs; ``progress(done, epochs)`` is called after each.
 
         Raises:
-            NoStepTaken: an epoch took no step and the config requires steps; the history so far is in the exception.
+            NoStepTakenError: an epoch took no step and the config requires steps; the history so far is in the exception.
         """
         if self.config.search_weights:
             schedule.apply_hpo_loss_weights(self.loss, self.config.search_weights)
@@ -127,7 +127,7 @@ class TrainingLoop:
             record = self.train_epoch(epoch)
             self.epoch_records.append(record)
             if self.config.require_steps and record["steps_taken"] == 0:
-                raise NoStepTaken(
+                raise NoStepTakenError(
                     f"Every epoch should take at least one optimiser step. Found 0 steps in the {record['batches']} batches of epoch "
                     f"{record['epoch']} (train loss {record['train_loss']:.6g}, median gradient norm {record['grad_norm']:.3g}, "
                     f"{record['nan_replaced']} NaN entries replaced); "

@@ -39,7 +39,10 @@ class OverfitResult:
         return pd.DataFrame(rows, columns=["check", "measured", "expected", "met"]).set_index("check")
 
     def __repr__(self) -> str:
-        return f"OverfitResult(passed={self.passed})\n{self.table.to_string()}"
+        return f"OverfitResult(passed={self.passed}, epochs={len(self.history.epoch_records)})"
+
+    def __str__(self) -> str:
+        return f"{self!r}\n{self.table.to_string()}"
 
 
 def overfit_test(

@@ -147,6 +147,6 @@ def _percent(share):
 def test_the_recorded_faulty_run_has_its_true_cause():
     import kit
 
-    got = diagnose(kit.load_faulty_run())
+    got = diagnose(kit.datasets.load_faulty_run())
     assert (got.verdict, got.top.key) == ("fault", "nan_gradients")
-    assert kit.load_faulty_run().settings["faults"][0] == got.top.key
+    assert kit.datasets.load_faulty_run().settings["faults"][0] == got.top.key

@@ -35,7 +35,7 @@ def full_finding(**changes) -> kit.Finding:
             panel,
             "What training does under other weights has to be trained:",
             compare_runs_evidence(runs),
-            kit.Table(table, "Does any setting show the symptom?"),
+            kit.report.Table(table, "Does any setting show the symptom?"),
         ),
         "fix": "Count the steps that are really taken.",
         "remains": "Whether another seed agrees.",

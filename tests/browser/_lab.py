@@ -42,7 +42,7 @@ def _use_few_scenes():
     import kit
     from tests.training._runs import few_scenes
     system = few_scenes()
-    kit.reference_system = kit.datasets.reference_system = lambda: system
+    kit.datasets.reference_system = lambda: system
 _use_few_scenes()
 del _use_few_scenes
 """

@@ -23,9 +23,9 @@ presets = [Preset(f"zero_{name}", f"{name} is 0", {name: 0.0}, f"Hypothesis {i %
 kit.Panel(states, presets=presets)"""
 LIVE = """\
 import kit
-system = kit.System.generate(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
-panel = kit.LivePanel(kit.SystemSession(system, probe_every=15))
-display(panel, kit.findings.at("journal").view(panel))"""
+system = kit.training.System.generate(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
+panel = kit.LivePanel(kit.live.SystemSession(system, probe_every=15))
+display(panel, kit.journal.Journal("journal").view(panel))"""
 FEW = """\
 import kit, torch
 from torch import nn
@@ -35,7 +35,7 @@ class Loss(nn.Module):
 torch.manual_seed(0)
 model = nn.Linear(3, 1)
 batches = [(torch.randn(8, 3), torch.randn(8, 1)) for _ in range(6)]
-panel = kit.LivePanel(kit.OwnSession.of(model, Loss(), torch.optim.SGD(model.parameters(), 0.1), batches))
+panel = kit.LivePanel(kit.live.OwnSession.of(model, Loss(), torch.optim.SGD(model.parameters(), 0.1), batches))
 panel.steps(6)
 display(panel, kit.Panel(kit.probe(model, Loss(), batches[0])))"""
 SLIDERS = [".kit-row", ".kit-row input[type=range]", ".kit-row .kit-box"]

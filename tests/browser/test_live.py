@@ -25,10 +25,10 @@ import kit
 from kit.live import SystemSession
 from kit.live.widget import LivePanel
 from IPython.display import display
-system = kit.System.generate(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
-system = replace(system.with_weights(lam_cov=1.0), config=kit.TrainingConfig(epochs=400, batch_size=8, ema_decay=None, lr=1e-3))
+system = kit.training.System.generate(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
+system = replace(system.with_weights(lam_cov=1.0), config=kit.training.TrainingConfig(epochs=400, batch_size=8, ema_decay=None, lr=1e-3))
 panel = LivePanel(SystemSession(system, probe_every=15))
-display(panel, kit.findings.view(panel))"""
+display(panel, kit.journal.view(panel))"""
 FAULT = "NaN gradients, replaced by 0"
 SLIDER = '.kit-live .kit-row[data-weight="{}"] input[type=range]'
 

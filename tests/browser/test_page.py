@@ -231,7 +231,7 @@ def test_hostile_words_do_nothing(browser, tmp_path):
     report = make_report(1, names=HOSTILE, weight_names=HOSTILE)
     text = HOSTILE[0] + HOSTILE[3] + "\U0001f525 long " * 1500
     panel = kit.Panel({HOSTILE[1]: report}, title=text, note=text)
-    table = kit.Table(kit_frame(text), text)
+    table = kit.report.Table(kit_frame(text), text)
     finding = kit.Finding(text, text, "open", text, (panel, table, text), text, text, 0, text, text, text)
     journal = Journal(tmp_path)
     journal.keep(finding, note=text, name=text[:150])

@@ -37,7 +37,7 @@ COLUMNS = [
 ]
 
 
-def runs_table() -> kit.Table:
+def runs_table() -> kit.report.Table:
     """As wide as the tables of the investigation: ten columns, the answer last; three more that never change."""
     rows = [
         {
@@ -49,7 +49,7 @@ def runs_table() -> kit.Table:
             ("outputs times 0, loss counted on steps only", "search leaves lam_cov out", "as it is")
         )
     ]
-    return kit.Table(
+    return kit.report.Table(
         pd.DataFrame(rows).assign(**{"shows the symptom?": "no"}), "Does any run show it?", "shows the symptom?"
     )
 

@@ -190,7 +190,7 @@ def test_nan_everywhere():
 
 
 def test_the_recorded_run_of_the_report():
-    said = lines(kit.load_faulty_run())
+    said = lines(kit.datasets.load_faulty_run())
     assert said[0].startswith("Established: NaN or infinity in gradients or losses: each of 32 measured steps")
     assert said[1].startswith("Also established: the displayed number is wrong: 0 was displayed in every epoch")
     assert "Facts: No optimizer step was taken after 32 backward passes." in said
@@ -217,7 +217,7 @@ def test_the_print_is_short_and_names_no_key():
         said = f"{found!r} {found} {found.explain(verbose=True)} {found._repr_html_()}"
         keys = [f.key for f in found.results if "_" in f.key] + [c.key for c in found.causes if "_" in c.key]
         assert not [key for key in keys if key in said]
-    assert repr(found) == "Diagnosis(healthy)"
+    assert repr(found) == "Diagnosis(verdict='healthy')"
 
 
 def test_what_was_not_observed_is_one_line_or_one_for_each():

@@ -1,4 +1,4 @@
-"""The report's readings at one step, against the loss itself evaluated under each of them."""
+"""The report's presets at one step, against the loss itself evaluated under each of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import kit
 from kit.hypotheses import REPORT
 from tests.training._runs import small_system
 
-FORWARD = partial(kit.predict, beta=0.3)
+FORWARD = partial(kit.training.predict, beta=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +26,15 @@ def step(system):
     return kit.hypotheses.at_one_step(REPORT, system.new_model(), system.new_loss(), system.batch(), predict=FORWARD)
 
 
-def _trial(step, key):
-    return next(trial for trial in step.trials if trial.key == key)
+def _result(step, key):
+    return next(result for result in step.results if result.key == key)
 
 
 def _loss_under(system, change=lambda prediction: prediction, **weights) -> float:
     """The second way: build the altered predictions by hand and call the loss."""
     loss = system.with_weights(**weights).new_loss()
     with torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", kit.ZeroWeightWarning)
+        warnings.simplefilter("ignore", kit.loss.ZeroWeightWarning)
         return loss(change(FORWARD(system.new_model(), system.batch())), system.batch().target).item()
 
 
@@ -51,12 +51,12 @@ def test_the_priors_are_the_reports():
 
 
 def test_weights_are_answered_as_the_loss_answers(system, step):
-    assert _trial(step, "as_it_is").loss == pytest.approx(_loss_under(system), rel=1e-5)
-    assert _trial(step, "lam_cov_zero").loss == pytest.approx(_loss_under(system, lam_cov=0.0), rel=1e-5)
-    assert _trial(step, "search_sets_zero").loss == _trial(step, "lam_cov_zero").loss
+    assert _result(step, "as_it_is").loss == pytest.approx(_loss_under(system), rel=1e-5)
+    assert _result(step, "lam_cov_zero").loss == pytest.approx(_loss_under(system, lam_cov=0.0), rel=1e-5)
+    assert _result(step, "search_sets_zero").loss == _result(step, "lam_cov_zero").loss
 
 
-def test_altered_predictions_are_what_the_reading_says(system, step):
+def test_altered_predictions_are_what_the_preset_says(system, step):
     factors = ("cov_fact_angle", "cov_fact_range")
 
     def no_blend(prediction):
@@ -73,12 +73,12 @@ def test_altered_predictions_are_what_the_reading_says(system, step):
         ("no_blend_zero_factors", zero_factors),
         ("all_outputs_zero", all_zero),
     ):
-        assert _trial(step, key).loss == pytest.approx(_loss_under(system, change), rel=1e-5), key
+        assert _result(step, key).loss == pytest.approx(_loss_under(system, change), rel=1e-5), key
 
 
 def test_only_all_weights_zero_reads_zero(step):
-    assert [trial.key for trial in step.trials if trial.loss == 0] == ["all_zero"]
-    assert _trial(step, "all_zero").grad_norm == 0
+    assert [result.key for result in step.results if result.loss == 0] == ["all_zero"]
+    assert _result(step, "all_zero").grad_norm == 0
 
 
 def test_zero_factors_get_no_gradient_and_the_heads_beside_them_do(step):
@@ -86,17 +86,17 @@ def test_zero_factors_get_no_gradient_and_the_heads_beside_them_do(step):
     norms = kit.plots.layer_norms(report)
     nmse = report.names.index("loss_nmse")
     assert (norms[:, nmse] == 0).all(), "a saddle: exactly zero"
-    assert _trial(step, "no_blend_zero_factors").grad_norm > 0
+    assert _result(step, "no_blend_zero_factors").grad_norm > 0
 
 
 def test_nan_gradients_leave_the_loss_as_it_is(step):
-    poisoned, healthy = _trial(step, "all_gradients_nan"), _trial(step, "as_it_is")
+    poisoned, healthy = _result(step, "all_gradients_nan"), _result(step, "as_it_is")
     assert poisoned.loss == pytest.approx(healthy.loss, rel=1e-6)
     assert poisoned.grad_norm != poisoned.grad_norm, "not finite, and not zero"
 
 
 def test_the_table_has_a_row_for_every_reading(step):
-    assert len(step.table) == 1 + sum(len(hypothesis.readings) for hypothesis in REPORT)
+    assert len(step.table) == 1 + sum(len(hypothesis.presets) for hypothesis in REPORT)
     assert step.table["reads 0?"].tolist().count("yes") == 1
     assert "90%" in step.table["report's prior"].tolist()
 
@@ -109,11 +109,11 @@ def test_a_hypothesis_of_ones_own_is_one_object(system):
         prior=0.5,
         claim="the loss halves",
         predicts="linear",
-        readings=(kit.hypotheses.Reading("halved", "all halved", weights=lambda w: {k: v / 2 for k, v in w.items()}),),
+        presets=(kit.hypotheses.Preset("halved", "all halved", weights=lambda w: {k: v / 2 for k, v in w.items()}),),
         fix="double it",
     )
     step = kit.hypotheses.at_one_step([sixth], system.new_model(), system.new_loss(), system.batch())
-    assert step.trials[1].loss == pytest.approx(step.trials[0].loss / 2, rel=1e-12)
+    assert step.results[1].loss == pytest.approx(step.results[0].loss / 2, rel=1e-12)
 
 
 def test_a_negative_weight_keeps_its_value():
@@ -131,9 +131,9 @@ def test_a_negative_weight_keeps_its_value():
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
     batch = (torch.randn(4, 3), torch.randn(4, 2))
-    claim = replace(REPORT[0], readings=REPORT[0].readings[:1])  # all weights 0; another loss has no lam_cov
+    claim = replace(REPORT[0], presets=REPORT[0].presets[:1])  # all weights 0; another loss has no lam_cov
     step = kit.hypotheses.at_one_step([claim], model, Bonus(), batch, predict=lambda m, b: {"y": m(b[0])})
-    assert step.trials[0].loss == pytest.approx(Bonus()({"y": model(batch[0])}, batch[1]).item(), rel=1e-5)
+    assert step.results[0].loss == pytest.approx(Bonus()({"y": model(batch[0])}, batch[1]).item(), rel=1e-5)
 
 
 class _TwoWeights(torch.nn.Module):
@@ -148,10 +148,25 @@ class _TwoWeights(torch.nn.Module):
 def test_readings_that_mean_nothing_for_another_loss_say_so():
     batch = type("Pair", (), {"inputs": torch.ones(4, 3), "target": torch.zeros(4, 2)})()
     step = kit.hypotheses.at_one_step(REPORT, torch.nn.Linear(3, 2), _TwoWeights(), batch)
-    assert [trial.key for trial in step.trials] == ["as_it_is", "all_zero"]
-    assert _trial(step, "all_zero").loss == 0
+    assert [result.key for result in step.results] == ["as_it_is", "all_zero"]
+    assert _result(step, "all_zero").loss == 0
     reasons = {skipped.key: skipped.reason for skipped in step.not_applicable}
     assert reasons["lam_cov_zero"] == "the loss has no weight lam_cov"
     assert reasons["no_blend"] == "the prediction is not a mapping but a Tensor"
-    assert set(reasons) == {r.key for h in REPORT for r in h.readings} - {"all_zero"}
+    assert set(reasons) == {r.key for h in REPORT for r in h.presets} - {"all_zero"}
     assert step.table["reads 0?"].str.startswith("not applicable").sum() == len(reasons)
+
+
+def test_earlier_names_of_presets_and_results_warn(step):
+    with pytest.warns(DeprecationWarning, match="OneStep.trials is now OneStep.results"):
+        assert step.trials is step.results
+    with pytest.warns(DeprecationWarning, match=r"kit.hypotheses.Reading is now kit.hypotheses.Preset"):
+        assert kit.hypotheses.Reading is kit.hypotheses.Preset
+    with pytest.raises(AttributeError, match="module 'kit.hypotheses' has no attribute 'Readings'"):
+        _ = kit.hypotheses.Readings
+
+
+def test_every_result_but_the_step_itself_is_a_button(step):
+    buttons = kit.panel.presets_of(step)
+    assert [button.key for button in buttons] == [result.key for result in step.results[1:]]
+    assert [button.weights for button in buttons] == [result.weights for result in step.results[1:]]

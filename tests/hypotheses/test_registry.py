@@ -53,7 +53,7 @@ from kit.diagnosis import scoring
 from kit.hypotheses.likelihoods import shipped_likelihoods
 
 assert kit.__file__.startswith({folder!r}), kit.__file__
-diagnosis = kit.diagnose(kit.load_faulty_run())
+diagnosis = kit.diagnose(kit.datasets.load_faulty_run())
 last = kit.studies.fault_bench.run()
 print(diagnosis.top.key, diagnosis.cause("maximised").silent, last.finding().verdict)
 counts = scoring.count(last.facts["bench"]).counts

@@ -24,7 +24,7 @@ def _run(fault: faults.Fault) -> tuple[TrainingHistory, list[float]]:
     loop = system.with_weights(lam_cov=1.0).new_loop()
     shares = []
     with fault.applied_to(loop), warnings.catch_warnings():
-        warnings.simplefilter("ignore", kit.ZeroWeightWarning)
+        warnings.simplefilter("ignore", kit.loss.ZeroWeightWarning)
         poison = loop.after_backward
 
         def look():

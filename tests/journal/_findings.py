@@ -32,7 +32,7 @@ def small(question: str = "Is it the weight?", **changes) -> kit.Finding:
         "answer": "The loss is 3.4.",
         "evidence": (
             Evidence(PIXEL, "One pixel, white, as an example of a figure.", "c", numbers={"epoch": [1, 2]}),
-            kit.Table(pd.DataFrame({"term": ["a"], "value": [0.5]}), "A table."),
+            kit.report.Table(pd.DataFrame({"term": ["a"], "value": [0.5]}), "A table."),
             kit.Panel(make_report(1)),
             "A paragraph.",
         ),

@@ -137,7 +137,7 @@ def test_tables_of_two_columns_are_compared_by_their_first(tmp_path):
     journal = Journal(tmp_path)
     for name, values in (("a", {"steps": 0, "epochs": 8}), ("b", {"steps": 32, "epochs": 8, "seed": 1})):
         frame = pd.DataFrame(list(values.items()), columns=["what", "count"])
-        journal.keep(small(evidence=[kit.Table(frame, "Counts")]), name=name)
+        journal.keep(small(evidence=[kit.report.Table(frame, "Counts")]), name=name)
     table = rows_of(journal.compare("a", "b"))
     assert list(table.index) == ["steps", "seed"]
     assert list(table.loc["steps"])[:2] == [0, 32] and list(table.loc["seed"])[:2] == ["\u2013", 1]
@@ -146,3 +146,10 @@ def test_tables_of_two_columns_are_compared_by_their_first(tmp_path):
 def test_an_infinite_loss_is_drawn_as_far_as_it_goes():
     axes = overlaid({"a": {"train loss": ([1, 2], [1.0, np.inf])}, "b": {"train loss": ([1], [2.0])}}, "epoch")
     axes[0].get_figure().canvas.draw()
+
+
+def test_runs_that_cannot_be_overlaid_are_refused():
+    with pytest.raises(ValueError, match="runs should hold at least one run. Found none"):
+        overlaid({}, "epoch")
+    with pytest.raises(ValueError, match="runs should all have train loss. Found no train loss in 'b'"):
+        overlaid({"a": {"train loss": ([1], [1.0])}, "b": {}}, "epoch")

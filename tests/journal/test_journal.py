@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import kit
-from kit.journal import Journal, findings
+from kit.journal import Journal, shared
 from kit.report import verify
 from tests.journal._findings import events_in, small
 from tests.panel._panel_cases import HOSTILE
@@ -105,19 +106,32 @@ def test_names_are_free_short_and_one_line(journal):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda j: j.keep("text"), "finding should be a kit.Finding. Found a str"),
-        (lambda j: j.keep(small(), note=3), "note should be a text. Found a int"),
-        (lambda j: j.keep(small(), diagnosis=3), "diagnosis should be a text. Found a int"),
         (lambda j: j.move("one", -1), "place should be a number from 0. Found place = -1"),
         (lambda j: j.compare("one", "one"), "two entries. Found 'one' twice"),
-        (lambda j: j.view("x"), "view should get findings or live panels. Found a str at position 0"),
         (lambda j: j.write_html("x.txt"), r"path should end in \.html"),
     ],
 )
 def test_mistakes_are_named_and_change_nothing(journal, act, message):
+    refused_and_unchanged(journal, act, ValueError, message)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda j: j.keep("text"), "finding should be a kit.Finding. Found a str"),
+        (lambda j: j.keep(small(), note=3), "note should be a text. Found a int"),
+        (lambda j: j.keep(small(), diagnosis=3), "diagnosis should be a text. Found a int"),
+        (lambda j: j.view("x"), "view should get findings or live panels. Found a str at position 0"),
+    ],
+)
+def test_a_wrong_kind_is_named_and_changes_nothing(journal, act, message):
+    refused_and_unchanged(journal, act, TypeError, message)
+
+
+def refused_and_unchanged(journal, act, error, message):
     journal.keep(small(), name="one")
     before = journal.path.read_bytes()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(error, match=message):
         act(journal)
     assert journal.path.read_bytes() == before
 
@@ -202,7 +216,7 @@ def test_the_journal_of_an_investigation_lies_beside_its_notebooks(tmp_path, mon
     journal = Journal()
     journal.keep(small(evidence=()))
     assert journal.path == tmp_path / wanted / "journal.db" and journal.path.exists()
-    assert isinstance(findings, Journal) and findings.at(tmp_path / "x.db").path == tmp_path / "x.db"
+    assert isinstance(shared, Journal) and shared.at(tmp_path / "x.db").path == tmp_path / "x.db"
 
 
 def test_it_follows_a_file_that_was_replaced(journal, tmp_path):
@@ -213,3 +227,16 @@ def test_it_follows_a_file_that_was_replaced(journal, tmp_path):
     assert names(journal) == ["new"]
     journal.path.unlink()
     assert names(journal) == []
+
+
+def test_the_front_door_keeps_in_the_shared_journal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(kit.journal.shared, "_opened", None)  # as in a new kernel
+    first, second = kit.journal.keep(small("One?")), kit.journal.keep(small("Two?"), "a note", name="two")
+    assert [kept.key for kept in Journal(tmp_path / "findings")] == [first.key, second.key]
+    assert kit.journal.shared["two"].note == "a note"
+    assert kit.journal.compare(0, 1).second.key == second.key
+    assert kit.journal.write_html("all.html").path == Path("all.html") and (tmp_path / "all.html").exists()
+    assert len(kit.journal.view().entries) == 2
+    with pytest.warns(DeprecationWarning, match=r"kit.findings is now kit.journal.shared"):
+        assert kit.findings is kit.journal.shared

@@ -109,9 +109,9 @@ def test_a_place_that_is_taken_is_an_error(root):
 LIGHT = """\
 import kit
 import train_autoencoder
-run = kit.load_faulty_run()
+run = kit.datasets.load_faulty_run()
 finding = kit.Finding("q", "c", "open", run.lines, [kit.plots.symptom_evidence(run)])
-print(kit.findings.keep(finding).name)
+print(kit.journal.keep(finding).name)
 finding.offer("../findings/light.html")"""
 
 

@@ -324,7 +324,7 @@ def test_the_epoch_of_a_change_counts_for_neither_side():
 
 
 def test_the_shipped_system_runs_live():
-    system = kit.reference_system()
+    system = kit.datasets.reference_system()
     system = replace(system, train=system.train[:8], validation=system.validation[:4])
     session = session_of(replace(system, config=replace(system.config, batch_size=4, epochs=1)))
     assert len(train(session, session.planned)) == 2

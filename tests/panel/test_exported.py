@@ -58,7 +58,7 @@ def test_the_address_is_that_of_the_notebook_server():
 def test_panel_journal_and_cell_say_it_in_the_same_form(notebook):
     finding = small()
     below = finding.offer("../findings/x.html")
-    line = WrittenView(below.path, repr(below))
+    line = WrittenView(below.path, below.sentence)
     panel = finding.panels[0]
     panel.export()
     journal = Journal(notebook / "findings")
@@ -69,7 +69,7 @@ def test_panel_journal_and_cell_say_it_in_the_same_form(notebook):
     for shown, name in ((panel, "x.html"), (line, "x.html"), (view, "journal.html")):
         assert shown.status.startswith(f"wrote ../findings/{name}") and shown.status.count(name) == 1
         assert shown.written == {"name": name, "path": f"../findings/{name}"}
-    assert repr(below).startswith("wrote ../findings/x.html (") and panel.status == "wrote ../findings/x.html"
+    assert below.sentence.startswith("wrote ../findings/x.html (") and panel.status == "wrote ../findings/x.html"
     view.act({"action": "refresh"})
     assert view.status == "" and view.written == {}, "a link stands beside the words that speak of it, and no longer"
 
@@ -119,7 +119,7 @@ def test_the_page_itself_is_handed_over(notebook, monkeypatch):
 
 def test_a_page_that_is_gone_is_said(notebook, monkeypatch):
     written = small(evidence=()).write("../findings/x.html")
-    line = WrittenView(written.path, repr(written))
+    line = WrittenView(written.path, written.sentence)
     written.path.unlink()
     assert heard(line, monkeypatch) == [] and line.written == {}
     assert line.status == "could not download: could not read ../findings/x.html: no such file or directory."
@@ -140,5 +140,5 @@ def test_an_export_that_fails_leads_nowhere(notebook):
 def test_a_notebook_file_keeps_the_words(notebook):
     written = small(evidence=()).write("../findings/x.html")
     data, _ = written._repr_mimebundle_()
-    assert data["text/plain"] == repr(written) and "text/html" not in data
+    assert data["text/plain"] == written.sentence and "text/html" not in data
     assert "application/vnd.jupyter.widget-view+json" in data

@@ -14,7 +14,7 @@ import pytest
 import kit
 from kit.report.csvs import csv_text, figure_table, panel_table
 from kit.report.pieces import frame_record
-from kit.report.verify import _frame_table, _plain
+from kit.report.verification import _frame_table, _plain
 from tests.panel._node import node
 from tests.panel._panel_cases import HOSTILE, make_report
 

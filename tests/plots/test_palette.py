@@ -118,3 +118,8 @@ def test_train_and_validation_have_one_colour_in_every_figure():
     assert to_hex(named["displayed"].get_facecolor()[0]).upper() == wanted["train"]
     assert to_hex(named["computed"].get_edgecolor()[0]).upper() == wanted["batch"]
     assert to_hex(right.collections[0].get_facecolor()[0]).upper() == wanted["validation"]
+
+
+def test_a_role_that_nobody_has_is_refused():
+    with pytest.raises(ValueError, match="name should be one of train, validation, batch. Found 'test'"):
+        role("test")

@@ -41,7 +41,7 @@ def test_facts_are_plain_values(trace):
 
 
 def test_a_trace_prints_itself(trace):
-    text, page = repr(trace), trace._repr_html_()
+    text, page = str(trace), trace._repr_html_()
     assert "6 turns in 2 epochs, Sequential, TwoTerms" in text
     assert "train_loss 0.5 -> 0.25" in text
     assert "<table" in page
@@ -301,7 +301,8 @@ def test_a_watch_is_entered_once_and_before_it_is_asked():
         ({"every": 1.5}, ValueError, "every"),
         ({"model": "net"}, TypeError, "model should be a torch.nn.Module, or None. Found a str"),
         ({"weights": [1.0]}, TypeError, "weights should be a mapping"),
-        ({"weights": {"lam_fit": "much"}}, ValueError, r"weights\['lam_fit'\] should be a number"),
+        ({"weights": {"lam_fit": float("nan")}}, ValueError, r"weights\['lam_fit'\] should be a number. Found nan"),
+        ({"weights": {"lam_fit": "much"}}, TypeError, r"weights\['lam_fit'\] should be a number"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(options, error, said):

@@ -37,14 +37,14 @@ def places(text, parts):
 
 
 def test_the_only_answer_of_a_page_stands_above_the_contents():
-    text = Page(kit.to_html(finding(question="First?"), finding(question="Second?", summary=ANSWER))).text
+    text = Page(kit.report.to_html(finding(question="First?"), finding(question="Second?", summary=ANSWER))).text
     order = places(text, [*PARTS, "Measured in: Second?", "Contents"])
     assert order == sorted(order) and text.count("What was wrong") == 1
 
 
 def test_several_answers_stand_at_the_head_of_their_findings():
     other = Answer("The loader is empty.")
-    html = kit.to_html(finding(summary=ANSWER), finding(question="Second?", summary=other))
+    html = kit.report.to_html(finding(summary=ANSWER), finding(question="Second?", summary=other))
     text = Page(html).text
     assert text.index("Contents") < text.index("What was wrong")
     assert html.index('id="finding-1"') < html.index("Every gradient was NaN.") < html.index('id="finding-2"')
@@ -52,18 +52,18 @@ def test_several_answers_stand_at_the_head_of_their_findings():
 
 
 def test_what_is_left_out_has_no_heading():
-    text = Page(kit.to_html(finding(summary=Answer("The loader is empty.")))).text
+    text = Page(kit.report.to_html(finding(summary=Answer("The loader is empty.")))).text
     assert "The loader is empty." in text
     assert not [part for part in ("How we know", "Do this", "What the report said") if part in text]
 
 
 def test_the_heading_of_the_last_part_can_be_another():
-    text = Page(kit.to_html(finding(summary=Answer("x", context="y", context_title="What was believed")))).text
+    text = Page(kit.report.to_html(finding(summary=Answer("x", context="y", context_title="What was believed")))).text
     assert "What was believed" in text and "What the report said" not in text
 
 
 def test_lines_to_copy_are_as_they_were_written():
-    html = kit.to_html(finding(summary=ANSWER))
+    html = kit.report.to_html(finding(summary=ANSWER))
     assert f'<pre tabindex="0" role="region" aria-label="Lines to copy"><code>{ANSWER.code}</code></pre>' in html
 
 
@@ -102,7 +102,6 @@ def test_the_journal_keeps_it(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Answer(" "), "wrong should say what was wrong. Found an empty text"),
         (lambda: Answer(3), "wrong should be a text. Found a int"),
         (lambda: Answer("x", code=None), "code should be a text. Found a NoneType"),
         (lambda: Answer("x", "0 of 32"), "pairs of texts"),
@@ -113,5 +112,10 @@ def test_the_journal_keeps_it(tmp_path):
     ],
 )
 def test_what_is_no_answer_is_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TypeError, match=message):
         make()
+
+
+def test_an_answer_says_what_was_wrong():
+    with pytest.raises(ValueError, match="wrong should say what was wrong. Found an empty text"):
+        Answer(" ")

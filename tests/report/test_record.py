@@ -42,7 +42,7 @@ def test_a_table_comes_back_as_it_is_shown(name):
     frame = FRAMES[name]
     back = frame_from_record(through_json(frame_record(frame)))
     pd.testing.assert_frame_equal(back, frame, check_dtype=True, check_index_type=False, check_column_type=False)
-    assert render_table(kit.Table(back)) == render_table(kit.Table(frame))
+    assert render_table(kit.report.Table(back)) == render_table(kit.report.Table(frame))
 
 
 def test_what_json_has_no_word_for_is_the_text_that_was_shown():
@@ -59,7 +59,7 @@ def test_a_finding_comes_back_whole_and_its_page_is_the_same(monkeypatch):
     pieces = (
         panel,
         drawn,
-        kit.Table(FRAMES["kinds"], "cap", "ok"),
+        kit.report.Table(FRAMES["kinds"], "cap", "ok"),
         kit.report.PanelSetting("b", {"lam_K": 0.5}),
         "text",
     )

@@ -27,7 +27,7 @@ def finding(**changes) -> kit.Finding:
         "answer": "The loss is 3.4.",
         "evidence": (
             evidence(new_axes()[0], "An empty chart, forty letters of alternative text.", "What is seen?"),
-            kit.Table(pd.DataFrame({"term": ["a"], "value": [0.123456]}), "A table."),
+            kit.report.Table(pd.DataFrame({"term": ["a"], "value": [0.123456]}), "A table."),
             kit.Panel(make_report(1)),
             "A paragraph.",
         ),
@@ -54,7 +54,7 @@ def test_own_figures_and_frames_are_evidence_as_they_are(tmp_path):
 
 
 def test_a_page_holds_every_part():
-    page = Page(kit.to_html(finding()))
+    page = Page(kit.report.to_html(finding()))
     for text in (
         "Is it the weight?",
         "It is.",
@@ -78,7 +78,7 @@ def test_a_page_holds_every_part():
 
 
 def test_a_page_asks_nothing_of_the_network():
-    html = kit.to_html(finding())
+    html = kit.report.to_html(finding())
     page = Page(html)
     policy = next(tag["content"] for tag in page.all("meta") if tag.get("http-equiv") == "Content-Security-Policy")
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -100,12 +100,12 @@ def test_a_page_asks_nothing_of_the_network():
 
 def test_everything_typed_is_text():
     panel = kit.Panel(make_report(1, names=HOSTILE), note=ATTACK, title=ATTACK)
-    table = kit.Table(pd.DataFrame({ATTACK: [ATTACK]}), ATTACK)
+    table = kit.report.Table(pd.DataFrame({ATTACK: [ATTACK]}), ATTACK)
     hostile = finding(
         question=ATTACK, claim=ATTACK, answer=ATTACK, fix=ATTACK, remains=ATTACK, command=ATTACK,
         evidence=(panel, table, ATTACK, evidence(new_axes()[0], ATTACK, ATTACK)),
     )  # fmt: skip
-    html = kit.to_html(hostile)
+    html = kit.report.to_html(hostile)
     page = Page(html)
     assert len(page.all("script")) == 2, "the page's record and its module, nothing else"
     assert all("onerror" not in attributes for _, attributes in page.tags)
@@ -116,20 +116,20 @@ def test_everything_typed_is_text():
 def test_the_panel_is_exported_as_the_reader_left_it():
     panel = kit.Panel(make_report(1), note="left here")
     panel.weights = {"lam_cov": 0.0}
-    html = kit.to_html(finding(evidence=(panel,)))
+    html = kit.report.to_html(finding(evidence=(panel,)))
     (state,) = record_of(html)["findings"][0]["finding"]["evidence"]
     assert state["kind"] == "panel" and state["weights"]["lam_cov"] == 0.0
     assert "left here" in Page(html).text
 
 
 def test_without_scripts_the_panel_is_a_picture_with_words():
-    still = re.search(r"<noscript>(.*?)</noscript>", kit.to_html(finding()), re.DOTALL)[1]
+    still = re.search(r"<noscript>(.*?)</noscript>", kit.report.to_html(finding()), re.DOTALL)[1]
     assert '<img alt="' in still and "<table" in still and "loss_nmse" in still
 
 
 def test_several_panels_share_one_module_and_one_copy_of_their_numbers():
     item = finding(evidence=(kit.Panel(make_report(1)),))
-    one, two = (kit.to_html(*[item] * n) for n in (1, 2))
+    one, two = (kit.report.to_html(*[item] * n) for n in (1, 2))
     assert two.count('<script type="module">') == 1
     assert {f"panel-{n}" for n in (1, 2)} <= {tag.get("id") for tag in Page(two).all("div")}
     ids = re.findall(r'\sid="([^"]+)"', two)
@@ -138,7 +138,7 @@ def test_several_panels_share_one_module_and_one_copy_of_their_numbers():
 
 
 def test_the_verdict_comes_first_then_the_evidence_then_the_play():
-    text = Page(kit.to_html(finding(why="Counted twice.", sure="Two seeds agree."))).text
+    text = Page(kit.report.to_html(finding(why="Counted twice.", sure="Two seeds agree."))).text
     order = [
         "claim does not hold",
         "The loss is 3.4.",
@@ -158,14 +158,14 @@ def test_the_verdict_comes_first_then_the_evidence_then_the_play():
 
 def test_how_sure_is_said_only_where_somebody_said_it():
     for verdict in kit.report.VERDICTS:
-        assert "How sure" not in Page(kit.to_html(finding(verdict=verdict))).text
-        assert "Two seeds agree." in Page(kit.to_html(finding(verdict=verdict, sure="Two seeds agree."))).text
+        assert "How sure" not in Page(kit.report.to_html(finding(verdict=verdict))).text
+        assert "Two seeds agree." in Page(kit.report.to_html(finding(verdict=verdict, sure="Two seeds agree."))).text
 
 
 def test_one_finding_has_no_contents_and_several_lead_to_each():
-    alone = Page(kit.to_html(finding()))
+    alone = Page(kit.report.to_html(finding()))
     assert alone.all("nav") == [] and alone.text.count("claim does not hold") == 1
-    page = Page(kit.to_html(finding(), finding(question="And now?", remains="", evidence=())))
+    page = Page(kit.report.to_html(finding(), finding(question="And now?", remains="", evidence=())))
     ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     links = [attributes["href"][1:] for attributes in page.all("a")]
     assert {"finding-1", "finding-2"} <= set(links) <= ids
@@ -174,20 +174,20 @@ def test_one_finding_has_no_contents_and_several_lead_to_each():
 
 
 def test_a_finding_without_a_claim_has_no_verdict_on_it():
-    page = Page(kit.to_html(finding(claim=""), finding(claim="")))
+    page = Page(kit.report.to_html(finding(claim=""), finding(claim="")))
     assert "claim does not hold" not in page.text and page.all("q") == []
 
 
 def test_evidence_is_folded_where_there_are_several_findings():
-    (alone,) = Page(kit.to_html(finding())).all("details")
+    (alone,) = Page(kit.report.to_html(finding())).all("details")
     assert "open" in alone
-    several = Page(kit.to_html(finding(), finding()))
+    several = Page(kit.report.to_html(finding(), finding()))
     assert [sorted(folded) for folded in several.all("details")] == [["class"], ["class"]]
     assert several.text.count("1 figure, 1 table") == 2, "what is inside is said outside"
 
 
 def test_captions_stand_above_figures_and_tables():
-    html = kit.to_html(finding())
+    html = kit.report.to_html(finding())
     for caption, drawn in (("Figure 1.", '<img class="kit-picture"'), ("Table 1.", '<table class="kit-table">')):
         assert html.index(caption) < html.index(drawn)
 
@@ -196,7 +196,7 @@ def test_a_setting_refers_to_the_panel_of_another_finding():
     panel = kit.Panel({"as it is": make_report(1), "late": make_report(2)})
     there = kit.report.PanelSetting("late", {"lam_cov": 0.0})
     nowhere = kit.report.PanelSetting("never probed")
-    html = kit.to_html(finding(evidence=(there, nowhere)), finding(evidence=(panel,)))
+    html = kit.report.to_html(finding(evidence=(there, nowhere)), finding(evidence=(panel,)))
     page = Page(html)
     tries = [a for a in page.all("a") if a.get("class") == "kit-try"]
     assert [(a["id"], a["href"]) for a in tries] == [("setting-1", "#panel-1")]
@@ -206,16 +206,16 @@ def test_a_setting_refers_to_the_panel_of_another_finding():
 
 
 def test_formulas_are_mathematics():
-    page = Page(kit.to_html(finding()))
+    page = Page(kit.report.to_html(finding()))
     assert len(page.all("math")) >= 2 and page.all("msqrt") and page.all("munder")
-    assert Page(kit.to_html(finding(evidence=()))).all("math") == [], "nothing to play with, nothing to explain"
+    assert Page(kit.report.to_html(finding(evidence=()))).all("math") == [], "nothing to play with, nothing to explain"
 
 
 def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "page.html"
     written = finding().write(path)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
-    assert repr(written) == f"wrote {path.as_posix()} ({path.stat().st_size / 1024:.0f} KB)"
+    assert written.sentence == f"wrote {path.as_posix()} ({path.stat().st_size / 1024:.0f} KB)"
     before = path.read_bytes()
     monkeypatch.setattr("os.replace", _full_disk)
     with pytest.raises(OSError, match="full"):
@@ -238,25 +238,29 @@ def test_the_button_writes_the_page_again(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"verdict": "sure"}, "verdict should be one of confirmed, refuted, partly, open"),
         ({"evidence": (3,)}, "Found a int at position 0"),
         ({"evidence": "hello"}, "evidence should be a sequence. Found one str"),
     ],
 )
-def test_a_wrong_finding_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
+def test_evidence_of_a_wrong_kind_is_refused(change, message):
+    with pytest.raises(TypeError, match=message):
         finding(**change)
+
+
+def test_a_verdict_is_one_of_four():
+    with pytest.raises(ValueError, match="verdict should be one of confirmed, refuted, partly, open"):
+        finding(verdict="sure")
 
 
 def test_a_wrong_path_and_no_finding_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"path should end in \.html"):
         finding().write(tmp_path / "page.txt")
     with pytest.raises(ValueError, match="at least one Finding"):
-        kit.to_html()
+        kit.report.to_html()
 
 
 def test_a_table_speaks_of_what_is_not_finite():
-    html = kit.Table(pd.DataFrame({"a": ["x", "y"], "b": [float("nan"), 2.0]}))._repr_html_()
+    html = kit.report.Table(pd.DataFrame({"a": ["x", "y"], "b": [float("nan"), 2.0]}))._repr_html_()
     assert "not finite" in html
     assert '<th scope="col"' in html
 
@@ -266,5 +270,5 @@ def _full_disk(*_):
 
 
 def test_a_table_is_made_of_a_frame():
-    with pytest.raises(ValueError, match="frame should be a pandas DataFrame. Found a dict"):
-        kit.Table({"a": [1]})
+    with pytest.raises(TypeError, match="frame should be a pandas DataFrame. Found a dict"):
+        kit.report.Table({"a": [1]})

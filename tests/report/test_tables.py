@@ -37,9 +37,9 @@ def heads(table, *, page=False):
 @pytest.mark.parametrize("page", [False, True])
 def test_the_answer_comes_second(page):
     frame = pd.DataFrame({"run": ["a"], "x": [1], "y": [2], "answer?": ["no"]})
-    assert heads(kit.Table(frame, answer="answer?"), page=page) == ["run", "answer?", "x", "y"]
-    assert heads(kit.Table(frame.set_index("run"), answer="answer?"), page=page) == ["run", "answer?", "x", "y"]
-    assert heads(kit.Table(frame, answer="run"), page=page) == ["run", "x", "y", "answer?"]
+    assert heads(kit.report.Table(frame, answer="answer?"), page=page) == ["run", "answer?", "x", "y"]
+    assert heads(kit.report.Table(frame.set_index("run"), answer="answer?"), page=page) == ["run", "answer?", "x", "y"]
+    assert heads(kit.report.Table(frame, answer="run"), page=page) == ["run", "x", "y", "answer?"]
     assert list(frame.columns) == ["run", "x", "y", "answer?"], "the frame that was given stays as it is"
 
 
@@ -47,27 +47,27 @@ def test_the_answer_is_one_column():
     frame = pd.DataFrame([[1, 2]], columns=["x", "x"])
     for answer in ("x", "y"):
         with pytest.raises(ValueError, match=f"name of one column. Found answer = '{answer}'; columns are 'x', 'x'"):
-            kit.Table(frame, answer=answer)
+            kit.report.Table(frame, answer=answer)
 
 
 @pytest.mark.parametrize("page", [False, True])
 def test_numbers_that_are_the_same_in_every_row_are_said_once(page):
-    table = kit.Table(wide(), "Why?", answer="steps")
+    table = kit.report.Table(wide(), "Why?", answer="steps")
     assert heads(table, page=page) == ["run", "steps", "train", "validation", "said", "finite"]
     assert caption_of(table) == "Why? In every row: forward 32, loss 32."
-    assert caption_of(kit.Table(wide())).startswith("In every row:"), "also without a caption"
+    assert caption_of(kit.report.Table(wide())).startswith("In every row:"), "also without a caption"
 
 
 def test_a_narrow_table_and_one_row_are_drawn_whole():
     narrow = wide()[["run", "forward", "loss", "steps"]]
-    for table in (kit.Table(narrow, "Why?"), kit.Table(wide(1), "Why?")):
+    for table in (kit.report.Table(narrow, "Why?"), kit.report.Table(wide(1), "Why?")):
         assert heads(table) == list(table.frame.columns) and caption_of(table) == "Why?"
 
 
 def test_every_number_is_drawn_or_said():
     """Whatever the columns hold: each cell of the frame stands in the table or in its caption."""
     frame = wide(3).assign(nan=float("nan"), mixed=[1.0, 1.0, 2.0], zero=0.0)
-    table = kit.Table(frame, answer="mixed")
+    table = kit.report.Table(frame, answer="mixed")
     text = Page(table._repr_html_()).text
     for column in frame.columns:
         assert column in text
@@ -77,14 +77,14 @@ def test_every_number_is_drawn_or_said():
 
 
 def test_the_page_says_it_and_the_numbers_come_out_whole(tmp_path):
-    path = finding(evidence=(kit.Table(wide(), "Why?", answer="steps"),)).write(tmp_path / "p.html").path
+    path = finding(evidence=(kit.report.Table(wide(), "Why?", answer="steps"),)).write(tmp_path / "p.html").path
     assert "Why? In every row: forward 32, loss 32." in Page(path.read_text(encoding="utf-8")).text
     head = verify(path).tables["table-1.csv"].split("\r\n")[0].split(",")
     assert head[:2] == ["run", "steps"] and sorted(head) == sorted(wide().columns)
 
 
 def test_text_stands_at_the_left_and_numbers_at_the_right():
-    html = kit.Table(wide(), answer="said")._repr_html_()
+    html = kit.report.Table(wide(), answer="said")._repr_html_()
     sides = dict(
         part.split(">", 1)[1].split("<")[0:1] + ["right" if "right" in part.split(">")[0] else "left"]
         for part in html[: html.index("</thead>")].split("<th ")[1:]

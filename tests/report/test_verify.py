@@ -16,7 +16,7 @@ from kit.__main__ import main
 from kit.journal import Journal
 from kit.plots import evidence, new_axes
 from kit.report import PageError, verify
-from kit.report.verify import _PICTURE
+from kit.report.verification import _PICTURE
 from tests.panel._panel_cases import HOSTILE, NAMES, make_report
 from tests.report._pages import Page
 from tests.report.test_report import ATTACK, finding
@@ -118,7 +118,7 @@ def test_whatever_is_typed_stays_text_and_verifies(text, tmp_path):
     """Titles, notes, names of terms, weights, columns and entries; a page without a script or picture of their own."""
     report = make_report(1, names=(text, *NAMES[1:]), weight_names=(text, *"bcdefg"))
     drawn = evidence(new_axes()[0], text, text, {text: [text]})
-    table = kit.Table(pd.DataFrame({text: [text]}), text)
+    table = kit.report.Table(pd.DataFrame({text: [text]}), text)
     panel = kit.Panel({text: report}, title=text, note=text)
     said = kit.report.Answer(text, [(text, text)], text, text, text, text)
     item = kit.Finding(text, text, "open", text, (panel, drawn, table, text), text, text, 0, text, text, text, said)
@@ -140,7 +140,7 @@ RUN_BY_A_SPREADSHEET = ["@SUM(A1)", "+1", "\uff1d1", " =1", "\n=1", "\u00a0-1", 
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_a_text(tmp_path):
-    table = kit.Table(pd.DataFrame({"=1+1": [*RUN_BY_A_SPREADSHEET, "a=1", -3.5]}, dtype=object))
+    table = kit.report.Table(pd.DataFrame({"=1+1": [*RUN_BY_A_SPREADSHEET, "a=1", -3.5]}, dtype=object))
     path = finding(evidence=(table,)).write(tmp_path / "p.html").path
     rows = rows_of(verify(path).tables["table-1.csv"])
     assert rows == [["'=1+1"], *([f"'{text}"] for text in RUN_BY_A_SPREADSHEET), ["a=1"], ["-3.5"]]

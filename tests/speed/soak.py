@@ -21,14 +21,14 @@ from tests.speed._session import notebook_open
 CELL = """\
 import gc, psutil, kit
 from dataclasses import replace
-few = kit.System.generate(seed=3, samples=24, validation_samples=8, array=kit.PlanarArray(4, 3))
-few = replace(few, config=kit.TrainingConfig(epochs=10**6, batch_size=8, ema_decay=None, require_steps=False))
-panel = kit.LivePanel(kit.SystemSession(few, probe_every=200))
+few = kit.training.System.generate(seed=3, samples=24, validation_samples=8, array=kit.PlanarArray(4, 3))
+few = replace(few, config=kit.training.TrainingConfig(epochs=10**6, batch_size=8, ema_decay=None, require_steps=False))
+panel = kit.LivePanel(kit.live.SystemSession(few, probe_every=200))
 panel"""
 RATE = """\
 from time import perf_counter
 from kit.datasets import reference_system
-paced = kit.SystemSession(reference_system())
+paced = kit.live.SystemSession(reference_system())
 paced.advance()
 begin = perf_counter()
 count = 0

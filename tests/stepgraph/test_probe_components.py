@@ -265,9 +265,9 @@ def test_a_loss_without_weights_is_told_once_and_what_to_do(step):
         with pytest.raises(DecompositionError) as caught:
             decompose(plain, *step)
         text = str(caught.value)
-        assert text.startswith("loss_fn should have weights that can be set") and "float_subclass" not in text
+        assert text.startswith("loss should have weights that can be set") and "float_subclass" not in text
         assert str(caught.value.__cause__).count("no numeric attribute lam_*") == 1
-        for hint in ("functools.partial", "in a dict", "as attributes lam_* of loss_fn", "terms=", "weights="):
+        for hint in ("functools.partial", "in a dict", "as attributes lam_* of loss", "terms=", "weights="):
             assert hint in text
 
 
@@ -351,7 +351,7 @@ def test_weights_under_other_names_are_named_alone_and_put_back(step):
     assert all(found.adjustable) and found.way == "float_subclass"
     assert_terms(found, *step)
     assert vars(loss)["w_rec"] == 1 and type(loss.w_rec) is int and loss.beta == 0.1
-    with pytest.raises(ValueError, match=r"weights\['b'\] should name a number of loss_fn. Found 'gamma' = None"):
+    with pytest.raises(ValueError, match=r"weights\['b'\] should name a number of loss. Found 'gamma' = None"):
         decompose(loss, *step, weights={"a": "w_rec", "b": "gamma"})
     part = decompose(loss, *step, weights={"a": "w_rec"})  # what is not named is no setting, but stays in the total
     assert part.names == ("a", "rest") and part.adjustable == (True, False)

@@ -473,7 +473,7 @@ def test_a_target_made_by_the_network_keeps_its_graph():
 
 def test_what_is_no_function_is_refused():
     model, batch = cases.make()
-    with pytest.raises(TypeError, match="loss_fn should be a callable .* Found None"):
+    with pytest.raises(TypeError, match="loss should be a callable .* Found None"):
         probe(model, None, batch)
     with pytest.raises(TypeError, match="predict should be a callable .* Found a str"):
         probe(model, cases.Weighted(), batch, predict="model")
@@ -583,7 +583,7 @@ def test_a_total_beside_other_things_is_the_total(change, what):
     model, batch = cases.make()
     want = probe(model, cases.Weighted(), batch)
     found = probe(model, Beside(change), batch)
-    assert found.notes == (f"loss_fn returned {what} is taken as the total.",)
+    assert found.notes == (f"loss returned {what} is taken as the total.",)
     np.testing.assert_array_equal(found.G, want.G)
     assert (found.names, found.total, found.residual) == (want.names, want.total, want.residual)
 
@@ -598,7 +598,7 @@ def test_the_total_is_the_scalar_whose_graph_holds_the_others():
     model, batch = cases.make()
     found = probe(model, Loss(), batch)  # its trials at weight 0 leave terms out of the graph of the total
     np.testing.assert_allclose(found.G, probe(model, cases.Weighted(), batch).G, rtol=1e-12)
-    assert found.notes == ("loss_fn returned a tuple of 4; its [3] is taken as the total.",)
+    assert found.notes == ("loss returned a tuple of 4; its [3] is taken as the total.",)
 
 
 class Clock:
@@ -640,3 +640,13 @@ def test_a_probe_that_fails_ends_its_line(monkeypatch, capsys):
     with pytest.raises(ValueError, match="out of patience"):
         probe(model, cases.Weighted(), batch)
     assert re.search(r"took \d+ s *\n\Z", capsys.readouterr().err)
+
+
+def test_the_earlier_name_of_the_loss_is_taken_with_a_warning():
+    model, batch = cases.make()
+    with pytest.warns(DeprecationWarning, match=r"probe\(loss_fn=...\) is now probe\(loss=...\)") as caught:
+        earlier = probe(model, loss_fn=cases.Weighted(), batch=batch)
+    assert caught[0].filename == __file__
+    assert earlier == probe(model, loss=cases.Weighted(), batch=batch)
+    with pytest.raises(TypeError, match="loss_fn"):
+        probe(model, loss=cases.Weighted(), batch=batch, loss_fn=cases.Weighted())

@@ -119,4 +119,4 @@ def test_representations_are_short_and_escape_what_others_named():
     report = make(names=(HOSTILE, "aux", "rest"), no_path={HOSTILE: (HOSTILE,)}, notes=(HOSTILE,))
     page = report._repr_html_()
     assert HOSTILE not in page and "&lt;script&gt;" in page
-    assert len(repr(make()).splitlines()) == 5
+    assert len(str(make()).splitlines()) == 5

@@ -107,7 +107,7 @@ def test_the_page_answers_its_title_with_the_numbers_of_its_record(page):
     """The box above the contents: steps and losses are counted again from the recorded run."""
     html = page.read_text(encoding="utf-8")
     box = html[html.index('<section class="summary"') : html.index('<nav class="contents"')]
-    steps = kit.load_faulty_run().step_records
+    steps = kit.datasets.load_faulty_run().step_records
     losses = [step["loss"] for step in steps]
     assert f"NaN in all {len(steps)} batches" in box and "printed a train loss of 0" in box
     assert f"{sum(step['stepped'] for step in steps)} of {len(steps)} steps taken" in box
@@ -127,7 +127,7 @@ def test_every_finding_says_how_sure_it_is_and_a_command_that_works(page):
 def test_no_table_has_columns_that_say_nothing(page):
     """In a table with more than six columns no column of numbers is the same in every row, but for the answer."""
     for item in verify(page).findings:
-        for table in (piece for piece in item.finding.evidence if isinstance(piece, kit.Table)):
+        for table in (piece for piece in item.finding.evidence if isinstance(piece, kit.report.Table)):
             drawn = render_table(table, page=True)
             assert drawn.count('scope="col"') <= 10, table.caption
             for name in table.frame.select_dtypes("number"):

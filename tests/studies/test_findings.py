@@ -15,7 +15,7 @@ from kit.studies.symptom import shows_symptom
 from tests.training._runs import small_system
 
 
-def faulty(**weights: float) -> kit.TrainingHistory:
+def faulty(**weights: float) -> kit.training.TrainingHistory:
     loop = small_system(structure_schedule=False).with_weights(**weights).new_loop()
     with faults.all_applied(loop, faults.NanGradients(), faults.LossCountedOnStepsOnly()):
         return loop.run()
@@ -75,7 +75,7 @@ def test_the_ranking_refutes_on_a_recorded_run_above_zero(weights):
     run, step = faulty(), weights.step
     finding = ranked(step, run)
     assert finding.verdict == "refuted"
-    assert f"{step.trials[0].loss:.4f}" in finding.answer and f"reads {run.val_loss[-1]:.4f}" in finding.answer
+    assert f"{step.results[0].loss:.4f}" in finding.answer and f"reads {run.val_loss[-1]:.4f}" in finding.answer
     assert "took 0 optimizer steps" in finding.remains and "look at the loop's bookkeeping" in finding.remains
 
 

@@ -38,7 +38,7 @@ initialisation, missing = _results(studies.loss_initialisation), _results(studie
 zeros, nan = _results(studies.zero_outputs), _results(studies.nan_gradients)
 
 
-def with_run(results: studies.Results, **changed: kit.TrainingHistory) -> studies.Results:
+def with_run(results: studies.Results, **changed: kit.training.TrainingHistory) -> studies.Results:
     assert set(changed) <= set(results.runs)
     return replace(results, runs={**results.runs, **changed})
 
@@ -231,7 +231,7 @@ def test_the_recorded_combination_is_the_faulty_run(nan, faulty):
     assert nan.runs[nan_gradients.RECORDED].epoch_records == faulty.epoch_records
     assert shows_symptom(faulty)
     both = nan_gradients.SETUPS[nan_gradients.RECORDED].faults
-    assert [fault.key for fault in both] == kit.load_faulty_run().settings["faults"]
+    assert [fault.key for fault in both] == kit.datasets.load_faulty_run().settings["faults"]
 
 
 def test_nan_of_one_output_is_named_and_a_zero_weight_takes_it_out(nan):

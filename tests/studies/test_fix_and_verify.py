@@ -164,7 +164,7 @@ def test_the_claims_follow_the_runs(results, healthy):
 
 def history_of(train, validation, gradients):
     epochs = [{"train_loss": t, "val_loss": v} for t, v in zip(train, validation, strict=True)]
-    return kit.TrainingHistory(epochs, [{"grad_norm": norm, "nan_replaced": nan} for norm, nan in gradients])
+    return kit.training.TrainingHistory(epochs, [{"grad_norm": norm, "nan_replaced": nan} for norm, nan in gradients])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_the_debug_values_are_the_loss(system, step):
     products = [w * v for w, v in zip(rows["weight"][:-1], rows["value"][:-1], strict=True)]
     assert list(rows["product"][:-1]) == pytest.approx(products)
     loss = system.new_loss()
-    prediction = kit.predict(system.new_model(), system.batch(), 0.3)
+    prediction = kit.training.predict(system.new_model(), system.batch(), 0.3)
     assert rows["product"].iloc[-1] == pytest.approx(loss(prediction, system.batch().target).item(), rel=1e-5)
 
 
@@ -256,7 +256,7 @@ def test_the_overfit_test_before_and_after(faulty_system, overfit):
     assert before.train_loss == [0.0] * 3 and len(set(before.val_loss)) == 1
     assert before.settings["config"] == after.settings["config"]
     scenes = faulty_system.system.train[:8]
-    config = kit.TrainingConfig(**after.settings["config"])
+    config = kit.training.TrainingConfig(**after.settings["config"])
     weights = overfit.before.epochs.filter(like="lam_").iloc[0].to_dict()
     assert [name for name, value in weights.items() if value] == ["lam_cov"] and weights["lam_cov"] == 1.0
     same = replace(faulty_system.system, train=scenes, validation=scenes, config=config, weights=weights)

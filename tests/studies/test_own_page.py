@@ -56,7 +56,7 @@ RUNS = {
     "empty block": (empty_block, "Nothing was trained inside the with block", "nothing found"),
     "unexplained": (unexplained, "There is a symptom, and no known cause explains it", "unexplained"),
     "history": (
-        kit.load_faulty_run,
+        kit.datasets.load_faulty_run,
         "NaN or infinity in gradients or losses, and the displayed number is wrong",
         "found",
     ),
@@ -150,7 +150,7 @@ def test_losses_below_zero_are_drawn_whole_and_nothing_is_drawn_of_nothing():
 
 
 def test_computed_losses_of_a_history_are_the_means_of_its_steps():
-    run = kit.load_faulty_run()
+    run = kit.datasets.load_faulty_run()
     computed = curves_of(Observed.of(run))["computed"].train_loss
     by_hand = [pd.Series([s["loss"] for s in run.step_records if s["epoch"] == e]).mean() for e in run.epochs.index]
     assert computed == pytest.approx(by_hand)
@@ -166,7 +166,7 @@ def test_causes_that_cannot_be_looked_at_are_left_out_and_counted():
 
 
 def test_the_ranking_of_the_report_has_its_prior_and_answers_in_words():
-    diagnosis = kit.diagnose(kit.load_faulty_run())
+    diagnosis = kit.diagnose(kit.datasets.load_faulty_run())
     table = ranked_table(diagnosis)
     assert isinstance(table, Table) and "report's prior" in table.frame
     first = table.frame.iloc[0]

@@ -30,7 +30,7 @@ PRINTED_TERMS = ("loss_nmse", "loss_nmse_pred", "loss_ortho", "loss_K", "aux_l2"
 
 @pytest.fixture(scope="module")
 def system():
-    return kit.reference_system()
+    return kit.datasets.reference_system()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def batch(system):
 def prediction(system, batch):
     """As in training: R_blend holds 30 % of the sample covariance."""
     with torch.no_grad():
-        return kit.predict(system.new_model(), batch, 0.3)
+        return kit.training.predict(system.new_model(), batch, 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_total_is_the_sum_of_the_weighted_terms(terms, total):
     assert total() == pytest.approx(total_of(terms, TRAINER_BEFORE_FIX), rel=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore::kit.ZeroWeightWarning")
+@pytest.mark.filterwarnings("ignore::kit.loss.ZeroWeightWarning")
 def test_lam_cov_zero_makes_the_main_term_zero_and_leaves_the_rest(terms, total):
     """If self.lam_cov = 0, the entire main loss term is zero!"""
     main = 0.3 * terms["loss_nmse"]
@@ -87,7 +87,7 @@ def test_lam_cov_zero_makes_the_main_term_zero_and_leaves_the_rest(terms, total)
     assert total(lam_cov=0.0) == pytest.approx(3.4338, rel=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore::kit.ZeroWeightWarning")
+@pytest.mark.filterwarnings("ignore::kit.loss.ZeroWeightWarning")
 def test_a_very_small_lam_cov_makes_the_main_term_small_and_not_zero(terms, total):
     """If lam_cov = 0 (or very small), the main NMSE loss would be zero."""
     small = [lam * terms["loss_nmse"] for lam in (1e-3, 1e-6, 1e-30)]
@@ -95,7 +95,7 @@ def test_a_very_small_lam_cov_makes_the_main_term_small_and_not_zero(terms, tota
     assert total(lam_cov=1e-3) - total(lam_cov=0.0) == pytest.approx(small[0], rel=1e-2)
 
 
-@pytest.mark.filterwarnings("ignore::kit.ZeroWeightWarning")
+@pytest.mark.filterwarnings("ignore::kit.loss.ZeroWeightWarning")
 def test_without_lam_cov_an_eleventh_of_the_pull_on_the_covariance_stays():
     """lam_cov is 0 (critical weight for NMSE): without R_blend, lam_cov_pred weighs the same error."""
     system = small_system()
@@ -121,7 +121,7 @@ def test_the_schedule_sets_two_weights_and_only_these():
     moved = set()
     for epoch in range(30):
         loss = kit.UltimateHybridLoss(**dict.fromkeys(TRAINER_BEFORE_FIX, 0.123))
-        kit.update_structure_loss_weights(loss, epoch, 30)
+        kit.training.update_structure_loss_weights(loss, epoch, 30)
         moved |= {name for name, value in loss.weights.items() if value != 0.123}
     assert moved == {"lam_subspace_align", "lam_peak_contrast"}
 
@@ -132,9 +132,9 @@ def test_a_search_in_its_range_cannot_set_lam_cov_to_zero_and_one_outside_can():
     draws = low + (high - low) * torch.rand(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for value in (low, *draws.tolist(), high):
         loss = kit.UltimateHybridLoss()
-        kit.apply_hpo_loss_weights(loss, {"lam_cov": value})
+        kit.training.apply_hpo_loss_weights(loss, {"lam_cov": value})
         assert loss.lam_cov == value >= 0.10
-    kit.apply_hpo_loss_weights(loss, {"lam_cov": 0.0})
+    kit.training.apply_hpo_loss_weights(loss, {"lam_cov": 0.0})
     assert loss.lam_cov == 0
 
 
@@ -145,7 +145,7 @@ def test_without_blend_the_covariance_is_built_from_the_factors(system, batch):
     """If R_blend is not in y_pred, the loss falls back to constructing R_hat from factors."""
     loss = system.new_loss().eval()
     with torch.no_grad():
-        plain = kit.predict(system.new_model(), batch)
+        plain = kit.training.predict(system.new_model(), batch)
         A, C = (
             torch.view_as_complex(plain[key].unflatten(-1, (144, -1, 2)))
             for key in ("cov_fact_angle", "cov_fact_range")
@@ -213,7 +213,7 @@ def test_step_3_stops_at_the_complex_input(batch):
 
 def test_lam_cov_was_never_set_to_zero_in_the_recorded_run():
     """VERIFY: Check if lam_cov is being set to 0."""
-    recorded = kit.load_faulty_run()
+    recorded = kit.datasets.load_faulty_run()
     assert shows_symptom(recorded)
     assert recorded.epochs["lam_cov"].tolist() == [0.3] * 8
     weights = recorded.epochs.filter(like="lam_")
@@ -233,11 +233,11 @@ def test_option_1_puts_lam_cov_at_one():
     """lam_cov=1.0,  # ADD THIS! Default to 1.0"""
     loss = kit.UltimateHybridLoss(lam_cov=1.0, lam_subspace_align=0.05, lam_peak_contrast=0.1, lam_cov_pred=0.03)
     assert loss.weights == dict(TRAINER_AFTER_FIX)
-    kit.update_structure_loss_weights(loss, 29, 30)
+    kit.training.update_structure_loss_weights(loss, 29, 30)
     assert loss.lam_cov == 1.0
 
 
-@pytest.mark.filterwarnings("ignore::kit.ZeroWeightWarning")
+@pytest.mark.filterwarnings("ignore::kit.loss.ZeroWeightWarning")
 def test_option_2_as_printed_guards_an_absent_weight_and_not_a_zero_one():
     """if "lam_cov" in weights: ... else: self.loss_fn.lam_cov = 1.0"""
     for weights, in_force in (({}, 1.0), ({"lam_K": 0.1}, 1.0), ({"lam_cov": 0.2}, 0.2), ({"lam_cov": 0.0}, 0.0)):
@@ -245,7 +245,7 @@ def test_option_2_as_printed_guards_an_absent_weight_and_not_a_zero_one():
         loss.lam_cov = weights["lam_cov"] if "lam_cov" in weights else 1.0  # noqa: SIM401, the report's own lines
         assert loss.lam_cov == in_force
         applied = kit.UltimateHybridLoss()
-        kit.apply_hpo_loss_weights(applied, weights)
+        kit.training.apply_hpo_loss_weights(applied, weights)
         assert applied.lam_cov == in_force, "the trainer's function does the same"
 
 
@@ -278,7 +278,7 @@ def test_the_validation_loss_falls_in_the_overfit_test(learnt):
 def test_healthy_gradients_are_finite_and_not_zero_and_faulty_ones_neither(learnt):
     """Gradients: Should be non-zero and finite."""
     assert [expectations(history)[2].verdict for history in learnt.values()] == ["confirmed", "confirmed"]
-    assert expectations(kit.load_faulty_run())[2].verdict == "refuted"
+    assert expectations(kit.datasets.load_faulty_run())[2].verdict == "refuted"
 
 
 def test_a_falling_train_loss_is_no_proof_of_learning():

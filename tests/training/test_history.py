@@ -75,7 +75,7 @@ def test_the_settings_tell_the_run_apart(history):
     assert history.settings["config"]["epochs"] == 2
     assert history.settings["samples"] == 24
     assert "torch" in history.settings["versions"]
-    assert isinstance(history, kit.TrainingHistory)
+    assert isinstance(history, kit.training.TrainingHistory)
 
 
 def _fail(*_):
@@ -83,4 +83,4 @@ def _fail(*_):
 
 
 def test_an_empty_history_can_be_looked_at():
-    assert repr(TrainingHistory((), ())) == "TrainingHistory(0 epochs)"
+    assert repr(TrainingHistory((), ())) == "TrainingHistory(epochs=0)"

@@ -10,8 +10,7 @@ import torch
 
 import kit
 from kit.faults import LossCountedOnStepsOnly, NanGradients, all_applied
-from kit.loss import ALL_ZERO
-from kit.training import NoStepTaken, RunningLoss, gradient_norm, replace_nan_gradients, step_allowed
+from kit.training import NoStepTakenError, RunningLoss, gradient_norm, replace_nan_gradients, step_allowed
 from kit.training.schedule import lr_multiplier
 from tests.training._runs import small_system
 
@@ -59,7 +58,10 @@ def test_the_same_seed_gives_the_same_run_and_leaves_the_global_stream_alone():
 
 def test_an_epoch_without_a_step_is_an_error_that_keeps_the_history():
     loop = small_system(require_steps=True).new_loop()
-    with NanGradients().applied_to(loop), pytest.raises(NoStepTaken, match="Found 0 steps in the 3 batches") as caught:
+    with (
+        NanGradients().applied_to(loop),
+        pytest.raises(NoStepTakenError, match="Found 0 steps in the 3 batches") as caught,
+    ):
         loop.run()
     assert caught.value.history.epoch_records[0]["steps_skipped"] == 3
     assert caught.value.history.train_loss[0] > 0, "the loss was computed, it is not a zero"
@@ -102,15 +104,15 @@ def test_both_together_show_the_symptom():
 
 def test_all_zero_weights_read_zero_twice():
     """Hypothesis 1, strongest reading: train is exactly 0, and so is validation."""
-    system = small_system(structure_schedule=False).with_weights(**ALL_ZERO)
-    with pytest.warns(kit.ZeroWeightWarning):
+    system = small_system(structure_schedule=False).with_weights(**kit.loss.ALL_ZERO)
+    with pytest.warns(kit.loss.ZeroWeightWarning):
         history = system.run()
     assert history.train_loss == history.val_loss == [0.0, 0.0]
     assert history.epochs["steps_taken"].sum() == 0, "an exactly zero gradient does not pass the gate"
 
 
 def test_lam_cov_zero_reads_above_zero_and_learns():
-    with pytest.warns(kit.ZeroWeightWarning, match="lam_cov is 0"):
+    with pytest.warns(kit.loss.ZeroWeightWarning, match="lam_cov is 0"):
         history = small_system().with_weights(lam_cov=0.0).run()
     assert history.train_loss[0] > history.train_loss[1] > 0
     assert history.val_loss[0] != history.val_loss[1]
@@ -172,11 +174,11 @@ def test_the_norm_is_that_of_all_gradients_together():
 def test_the_blend_of_predict_scales_the_gradient_as_the_formula_says():
     """At beta > 0 the loss sees R_blend, which still depends on the factors."""
     system = small_system()
-    prediction = kit.predict(system.new_model(), system.batch(4), beta=0.3)
+    prediction = kit.training.predict(system.new_model(), system.batch(4), beta=0.3)
     assert prediction["R_blend"].requires_grad
     trace = prediction["R_blend"].diagonal(dim1=-2, dim2=-1).real.sum(-1)
     assert torch.allclose(trace, torch.full_like(trace, 12.0), rtol=1e-5)
-    assert "R_blend" not in kit.predict(system.new_model(), system.batch(4))
+    assert "R_blend" not in kit.training.predict(system.new_model(), system.batch(4))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_the_blend_of_predict_scales_the_gradient_as_the_formula_says():
 )
 def test_wrong_settings_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} should be .* Found {name} = "):
-        kit.TrainingConfig(**{name: value})
+        kit.training.TrainingConfig(**{name: value})
 
 
 def test_a_frozen_model_is_refused():
@@ -239,7 +241,7 @@ def test_validation_passes_the_blend_only_when_asked():
 
 
 def test_the_defaults_are_the_reports_trainer():
-    config = kit.TrainingConfig()
+    config = kit.training.TrainingConfig()
     assert (config.lr, config.weight_decay, config.clip_norm, config.ema_decay) == (3e-4, 1e-4, 1.0, 0.999)
     assert (config.blend, config.blend_jitter, config.batch_size) == (0.30, 0.05, 64)
     assert (
@@ -259,7 +261,7 @@ def test_validation_leaves_the_modes_as_they_were():
 def test_a_nan_loss_is_named_in_the_error():
     loop = small_system(require_steps=True).new_loop()
     loop.predict = lambda model, batch, beta=0.0, **_: {k: v * math.nan for k, v in model(batch.inputs).items()}
-    with pytest.raises(NoStepTaken, match="train loss nan"):
+    with pytest.raises(NoStepTakenError, match="train loss nan"):
         loop.run()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kit.hypotheses.check import Answer, check, counted, silent
+from kit.hypotheses.checking import Answer, check, counted, silent
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kit.hypotheses.check import Answer, check, silent
+from kit.hypotheses.checking import Answer, check, silent
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.hypotheses.check import Answer, check, silent
+from kit.hypotheses.checking import Answer, check, silent
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 

@@ -8,7 +8,8 @@ from functools import partial
 from types import MappingProxyType
 
 from kit.faults import LossCountedOnStepsOnly, NanGradients, NanLossReadAsZero
-from kit.hypotheses import OneStep, Reading
+from kit.hypotheses import OneStep
+from kit.hypotheses import Preset as HypothesisPreset
 from kit.hypotheses.nan_gradients import HYPOTHESIS, with_nan_gradient
 from kit.panel import Preset, presets_of
 from kit.plots import Evidence, layer_heatmap_evidence
@@ -32,7 +33,7 @@ SETUPS: Mapping[str, Setup] = MappingProxyType(
 
 ALL_CASE, ONE_CASE = "every gradient is NaN", "the gradient of k_logits is NaN"
 
-_ONE_OUTPUT = Reading(
+_ONE_OUTPUT = HypothesisPreset(
     "count_gradient_nan",
     ONE_CASE,
     alter=partial(with_nan_gradient, only=("k_logits",)),
@@ -42,7 +43,7 @@ _ONE_OUTPUT = Reading(
 
 def one_batch_with_nan(system: System, *, samples: int = 64) -> OneStep:
     """One batch as it is, with every gradient NaN, and with NaN in the gradient of one output alone."""
-    wider = replace(HYPOTHESIS, readings=(*HYPOTHESIS.readings, _ONE_OUTPUT))
+    wider = replace(HYPOTHESIS, presets=(*HYPOTHESIS.presets, _ONE_OUTPUT))
     return one_batch(system, wider, samples=samples)
 
 

@@ -19,7 +19,7 @@ def _words(results: Results) -> Words:
     """Confirmed if a reading makes the loss 0 and the recorded validation loss is 0 as well."""
     run: TrainingHistory = results.facts["recorded"]
     diagnosis: Diagnosis = results.facts["diagnosis"]
-    healthy, *readings = results.step.trials
+    healthy, *readings = results.step.results
     zeros = [trial for trial in readings if trial.loss == 0]
     named = ", ".join(f"“{trial.title}”" for trial in zeros) or "none of them"
     level = run.val_loss[-1]

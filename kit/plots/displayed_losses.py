@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from kit.plots.evidence import Evidence, evidence, new_axes
-from kit.plots.palette import role
+from kit.plots.figures import Evidence, evidence, new_axes
+from kit.plots.looks import role
 
 _CAPTION = (
     "Which number of the symptom does each fault make? Left, train: the filled square is displayed, the ring is the mean of what was "

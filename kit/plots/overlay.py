@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from kit.plots.evidence import Evidence, evidence, new_axes
-from kit.plots.palette import palette
+from kit.plots.figures import Evidence, evidence, new_axes
+from kit.plots.looks import palette
 
 Line = tuple[Sequence[float], Sequence[float]]  # abscissa, loss
 _DASHES = ("-", (0, (5, 2)), (0, (2, 2)))
@@ -24,7 +24,7 @@ def overlaid(runs: Mapping[str, Mapping[str, Line]], along: str) -> list[Axes]:
     runs:  name of the run -> name of the loss -> its line; every run has the same losses.
     along: what the abscissa counts.
     """
-    losses = list(next(iter(runs.values())))
+    losses = _losses(runs)
     axes = new_axes(len(losses), width=4.6 * len(losses), height=3.2)
     colours = palette()["terms"][2:4]  # not those of train and validation: here a colour is a run
     for ax, loss in zip(axes, losses, strict=True):
@@ -50,13 +50,24 @@ def overlaid_evidence(runs: Mapping[str, Mapping[str, Line]], along: str) -> Evi
         f"{name}: {', '.join(f'{loss} {y[0]:.4g} to {y[-1]:.4g}' for loss, (_, y) in lines.items())}"
         for name, lines in runs.items()
     ]
-    losses = list(next(iter(runs.values())))
+    losses = _losses(runs)
     alt = f"Line chart{'s' if len(losses) > 1 else ''} of {' and '.join(losses)} over {along}. {'; '.join(parts)}."
     caption = "Where do the losses of the two part? One line each; they lie on each other where nothing differs."
     with warnings.catch_warnings():
         # a name in a script the font lacks is drawn as boxes; the alt text has it in full
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         return evidence(overlaid(runs, along)[0], alt, caption, _numbers(runs, along))
+
+
+def _losses(runs: Mapping[str, Mapping[str, Line]]) -> list[str]:
+    if not runs:
+        raise ValueError("runs should hold at least one run. Found none.")
+    first, *others = runs
+    losses = list(runs[first])
+    for name in others:
+        if missing := [loss for loss in losses if loss not in runs[name]]:
+            raise ValueError(f"runs should all have {', '.join(losses)}. Found no {', '.join(missing)} in {name!r}.")
+    return losses
 
 
 def _short(name: str) -> str:

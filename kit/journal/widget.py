@@ -30,7 +30,7 @@ def journal_view(journal: Any, findings: Sequence[Finding | LiveFinding] = ()) -
     for place, finding in enumerate(findings):
         if not isinstance(finding, Finding | LiveFinding):
             found = f"Found a {type(finding).__name__} at position {place}."
-            raise ValueError(f"view should get findings or live panels. {found}")
+            raise TypeError(f"view should get findings or live panels. {found}")
 
     def rows() -> list[dict[str, str]]:
         return [
@@ -73,7 +73,7 @@ def journal_view(journal: Any, findings: Sequence[Finding | LiveFinding] = ()) -
         return f"Brought back \u201c{journal.restore(message['key']).name}\u201d."
 
     def said_of(written: Written) -> str:
-        view.say_written(written, repr(written))
+        view.say_written(written, written.sentence)
         return view.status
 
     def export(_message: dict[str, Any]) -> str:

@@ -29,7 +29,10 @@ def look(number: int) -> dict[str, Any]:
 def role(name: str) -> dict[str, Any]:
     """The look of "train", "validation" or "batch" (each batch: thin, without markers), the same in every chart."""
     shared = palette()
-    place = list(shared["roles"]).index(name)
+    roles = list(shared["roles"])
+    if name not in roles:
+        raise ValueError(f"name should be one of {', '.join(roles)}. Found {name!r}.")
+    place = roles.index(name)
     if name == "batch":
         return {**_look(shared["roles"][name], [], None), "linewidth": 1.0}
     return _look(shared["roles"][name], shared["dashes"][place], shared["markers"][place])
