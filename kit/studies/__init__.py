@@ -11,7 +11,7 @@
 
 from kit.studies.causes import causes_table, ranked_table
 from kit.studies.diagnosis_page import diagnosis_finding
-from kit.studies.one_batch import blended_predict, one_batch
+from kit.studies.probed_batch import blended_predict, one_batch
 from kit.studies.questions.fault_bench import STUDY as fault_bench
 from kit.studies.questions.faults_of_the_loop import STUDY as faults_of_the_loop
 from kit.studies.questions.loss_initialisation import STUDY as loss_initialisation

@@ -14,7 +14,7 @@ from kit.loss import CLASS_DEFAULT, TRAINER_AFTER_FIX
 from kit.plots import Evidence, evidence, look, new_axes
 from kit.report import PanelSetting
 from kit.stepgraph import ProbeReport
-from kit.studies.one_batch import one_batch
+from kit.studies.probed_batch import one_batch
 from kit.studies.setup import Setup
 from kit.studies.study import PANEL, Results, Study, Words
 from kit.studies.symptom import column, losses_text, range_text, reads_zero, shows_symptom

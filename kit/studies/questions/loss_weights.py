@@ -8,7 +8,7 @@ from types import MappingProxyType
 from kit.datasets import load_faulty_run, make_faulty_run
 from kit.loss import ALL_ZERO, TRAINER_AFTER_FIX
 from kit.report import PanelSetting
-from kit.studies.one_batch import one_batch
+from kit.studies.probed_batch import one_batch
 from kit.studies.setup import Setup
 from kit.studies.study import PANEL, Results, Study, Words
 from kit.studies.symptom import losses_text, range_text, shows_symptom

@@ -16,7 +16,7 @@ from kit.hypotheses.missing_prediction import HYPOTHESIS
 from kit.plots import Evidence, evidence, layer_heatmap_evidence, look, new_axes
 from kit.plots.curves import legend_below
 from kit.report import PanelSetting
-from kit.studies.one_batch import one_batch
+from kit.studies.probed_batch import one_batch
 from kit.studies.setup import AS_IT_IS, Setup
 from kit.studies.study import PANEL, Results, Study, Words
 from kit.studies.symptom import column, is_unchanged, losses_text, range_text, reads_zero, shows_symptom, steps_text

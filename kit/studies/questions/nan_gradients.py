@@ -14,7 +14,7 @@ from kit.hypotheses.nan_gradients import HYPOTHESIS, with_nan_gradient
 from kit.panel import Preset, presets_of
 from kit.plots import Evidence, layer_heatmap_evidence
 from kit.report import PanelSetting
-from kit.studies.one_batch import one_batch
+from kit.studies.probed_batch import one_batch
 from kit.studies.setup import Setup
 from kit.studies.study import PANEL, Results, Study, Words
 from kit.studies.symptom import is_unchanged, losses_text, range_text, reads_zero, shows_symptom, steps_text, total

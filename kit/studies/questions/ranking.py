@@ -10,7 +10,7 @@ from kit.hypotheses import REPORT
 from kit.plots import layer_heatmap_evidence, symptom_evidence
 from kit.report import Table
 from kit.studies.causes import ranked_table
-from kit.studies.one_batch import one_batch
+from kit.studies.probed_batch import one_batch
 from kit.studies.study import PANEL, Results, Study, Words
 from kit.training import TrainingHistory
 

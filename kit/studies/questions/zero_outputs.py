@@ -15,7 +15,7 @@ from kit.faults import AllOutputsZero, HeadsStartAtZero, LossCountedOnStepsOnly
 from kit.hypotheses.zero_outputs import HYPOTHESIS
 from kit.plots import layer_heatmap_evidence
 from kit.report import PanelSetting, Table
-from kit.studies.one_batch import one_batch
+from kit.studies.probed_batch import one_batch
 from kit.studies.setup import AS_IT_IS, Setup
 from kit.studies.study import PANEL, Results, Study, Words
 from kit.studies.symptom import (
