@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     bench = command(
         *("bench", _bench, "run the fault bench, in a checkout"),
-        "It puts known causes into training loops, diagnoses each run and scores the answers; it takes long.",
+        "It runs training loops with known faults, diagnoses each run and scores the answers; it takes long.",
     )
     bench.add_argument("--processes", type=int, help="runs at once (default: the number of cores)")
     bench.add_argument(
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     data = command(
         *("data", _data, "regenerate the shipped scenes and the recorded faulty run"),
-        "Same bytes on every machine.",
+        "The scenes are the same file wherever the libraries round alike; the run is trained again.",
     )
     data.add_argument("--folder", type=Path, help="where to write (default: the data folder of a checkout)")
 

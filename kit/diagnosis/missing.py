@@ -10,7 +10,7 @@ from typing import Any
 from kit.hypotheses import POLICY, Check, Observed
 
 PREFIX = "lam_"
-ENOUGH = POLICY.enough_turns
+ENOUGH = POLICY.enough_steps
 _NAMED = 3
 LOG = "run.log(train_loss=[...], val_loss=[...])"
 

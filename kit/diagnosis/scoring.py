@@ -32,11 +32,11 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class BenchRun:
-    """One run whose cause is known, because it was put in, and what every check answered.
+    """One run with a known fault, and what every check answered.
 
     Attributes:
         style: how the loop is written; "ours" (``OWN_LOOP``) is the loop of ``kit.training``.
-        fault: what was put in, in words.
+        fault: the fault, in words.
         truth: the key of the hypothesis that this fault makes true, or "none" for a healthy run.
         setting, seed: of data, network and order of the batches.
         split: likelihoods are counted on "calibration", scores on "evaluation".

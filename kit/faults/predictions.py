@@ -30,7 +30,7 @@ def _zero(parameters: Iterable[Parameter]) -> None:
 
 @dataclass(frozen=True)
 class BlendMissing(Fault):
-    """R_blend is never passed; the loss builds R_hat from the factors, which are alive."""
+    """R_blend is never passed; the loss builds R_hat from the factors, which are not 0."""
 
     key: ClassVar[str] = "blend_missing"
     title: ClassVar[str] = "R_blend is not passed"

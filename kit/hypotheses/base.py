@@ -52,7 +52,7 @@ class Symptoms:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A cause that somebody named.
+    """A possible cause.
 
     Args:
         key, title: for code, for people.

@@ -11,7 +11,7 @@ HYPOTHESIS = Hypothesis(
     key="constant_by_design",
     title="The loss is constant by design",
     claim="One class to choose from, a contrastive loss over a batch of one, a centred advantage whose mean is 0.",
-    predicts="The loss is exactly 0 or constant with a healthy network; with a centred advantage its gradient is alive and the network learns.",
+    predicts="The loss is exactly 0 or constant with a healthy network; with a centred advantage its gradient is not 0 and the network learns.",
     fix="If the task is so, nothing in the loop is broken: look at a number that can move (accuracy, reward), or change the task.",
     mechanism=(
         "One class to choose from, one sample to a batch, or a centred advantage: the loss has one value, whatever the network does, and "

@@ -9,7 +9,7 @@ HYPOTHESIS = Hypothesis(
     key="gradients_cleared",
     title="The gradients are gone before the step",
     claim="Between backward() and step() stands zero_grad(), a clipping to 0, or a factor of 0.",
-    predicts="The raw gradient is alive, the optimizer is handed nothing, no parameter moves (but for weight decay), validation is level.",
+    predicts="The raw gradient is not 0, the optimizer is handed nothing, no parameter moves (but for weight decay), validation does not change.",
     fix="Look between backward() and step(): zero_grad() belongs before or after both; clipping needs a limit above 0; no factor may be 0.",
     mechanism=(
         "The backward pass fills the gradients, something between it and the step sets them to 0 or removes them, and the optimizer "

@@ -15,7 +15,7 @@ HYPOTHESIS = Hypothesis(
         "loss exactly 0, and the validation loss too, since both are the same function. Terms cannot cancel: none is negative."
     ),
     mechanism=(
-        "A term whose weight is 0 adds nothing to the total and is not learnt; with every weight 0 the total and "
+        "A term whose weight is 0 adds nothing to the total and is not learned; with every weight 0 the total and "
         "its gradient are 0, whatever the network predicts."
     ),
     plain="Weights of the loss are 0, or its terms cancel",

@@ -36,7 +36,7 @@ HYPOTHESIS = Hypothesis(
     ),
     mechanism=(
         "A step with such a gradient is either skipped, and the parameters stay as they are, or taken, and they "
-        "become NaN: nothing is learnt."
+        "become NaN: nothing is learned."
     ),
     plain="NaN or infinity in gradients or losses",
     signs=(gradient_nonfinite, loss_nonfinite, outputs_nonfinite),

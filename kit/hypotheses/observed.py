@@ -1,4 +1,4 @@
-"""What was recorded of a run, in one form: per-turn and per-epoch tables in which a missing column means "not observed"."""
+"""What was recorded of a run, in one form: per-step and per-epoch tables in which a missing column means "not observed"."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Observed:
     """One recorded run.
 
     Attributes:
-        steps: one row per turn of the loop (a batch, in a plain loop), columns as in ``kit.watch``.
+        steps: one row per step of the loop (a batch, in a plain loop), columns as in ``kit.watch``.
         epochs: one row per epoch.
         facts: what holds for the whole run.
     """
@@ -52,7 +52,7 @@ class Observed:
         if "forward_passes" in epochs:
             epochs = epochs.drop(columns="batches", errors="ignore")
         epochs = epochs.rename(columns=_HISTORY_EPOCHS)
-        # a history knows for every batch what a trace knows at the turn that stepped, and made one backward pass for each
+        # a history knows for every batch what a trace knows at the step, and made one backward pass for each
         if "lr" in steps and "steps" in steps:
             steps["lr"] = steps["lr"].where(steps["steps"].astype(bool))
         return cls(steps.assign(backwards=1), epochs, MappingProxyType({}))
@@ -62,20 +62,20 @@ class Observed:
         """Names of the weights of the loss that were read while it trained."""
         return tuple(name for table in (self.steps, self.epochs) for name in map(str, table) if name.startswith("lam"))
 
-    def turns(self, name: str) -> np.ndarray:
-        """The values of a column over the turns, those not measured left out; empty if there are none."""
+    def over_steps(self, name: str) -> np.ndarray:
+        """The values of a column over the steps, those not measured left out; empty if there are none."""
         return _numbers(self.steps, name)
 
     def over_epochs(self, name: str) -> np.ndarray:
         return _numbers(self.epochs, name)
 
     def total(self, name: str) -> float | None:
-        """Sum over the epochs, which count every turn; None if not observed."""
+        """Sum over the epochs, which count every step; None if not observed."""
         values = self.over_epochs(name)
         return float(values.sum()) if values.size else None
 
     def together(self, *names: str) -> pd.DataFrame:
-        """The turns at which all of these were measured."""
+        """The steps at which all of these were measured."""
         if not set(names) <= set(self.steps):
             return pd.DataFrame(columns=list(names), dtype=float)
         return self.steps[list(names)].dropna().astype(float)

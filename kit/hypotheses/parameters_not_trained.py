@@ -9,7 +9,7 @@ HYPOTHESIS = Hypothesis(
     key="parameters_not_trained",
     title="The optimizer does not train the network that runs",
     claim="Parameters are frozen, not registered (a Python list of layers), or the optimizer holds another instance's.",
-    predicts="Losses and gradients are alive, steps are taken, the parameters of the network that runs do not move, or a part of them does not.",
+    predicts="Losses and gradients are as usual, steps are taken, the parameters of the network that runs do not move, or a part of them does not.",
     fix="Build the optimizer after the network has its final form, from the parameters of that very object; keep layers in a ModuleList.",
     mechanism=(
         "The optimizer changes other parameters than those that run, or fewer: losses and gradients are computed, "

@@ -24,10 +24,10 @@ class Policy:
     display_rounding: float = 5e-4
     # relative disagreement between a total and the sum of its weighted terms that single precision cannot make
     sum_slack: float = 1e-3
-    # "always": this share of the turns that were measured; a first step or a last short batch may differ
+    # "always": this share of the steps that were measured; a first step or a last short batch may differ
     nearly_always: float = 0.9
-    # of two networks that are trained in turns, each has about half of the steps
-    in_turns: float = 0.3
+    # of two networks that are trained alternately, each has about half of the steps
+    alternating: float = 0.3
     # a sign that comes and goes still counts from here: one NaN in a long run is noise, one in twenty is a cause
     sometimes: float = 0.05
     # a gradient scaler skips a few steps while it looks for its scale; half of them is not looking any more
@@ -36,8 +36,8 @@ class Policy:
     reached_share: float = 0.5
     # trainable parameters in no optimizer, as a share: an unused head is common, a tenth of the tensors is not
     outside_optimizer: float = 0.1
-    # turns below which "in every turn" says little
-    enough_turns: int = 3
+    # steps below which "in every step" says little
+    enough_steps: int = 3
     # posterior from which a cause is worth a look, and evidence (in bits) from which a finding speaks for or against it
     possible: float = 0.05
     telling_bits: float = 1.0

@@ -9,7 +9,7 @@ HYPOTHESIS = Hypothesis(
     key="stale_validation",
     title="Validation does not see what is trained",
     claim="Validation runs on a copy made earlier, or not at all, and an old number is shown again.",
-    predicts="Training is alive and the parameters move; the validation loss is the same number in every epoch.",
+    predicts="The network trains and its parameters change; the validation loss is the same number in every epoch.",
     fix="Evaluate the object that is trained, or a copy that is updated, and compute the loss anew each time.",
     mechanism=(
         "What is evaluated is not what is trained, or an old number is shown again: training goes on, and the "

@@ -12,7 +12,7 @@ HYPOTHESIS = Hypothesis(
         "A gate that never opens, accumulation longer than the epoch, a gradient scaler that overflows, a step that is never called, or "
         "one without the backward pass that it needs (a training_step that returns nothing)."
     ),
-    predicts="Losses are alive, the parameters do not move, validation is level. Train reads 0 where only taken steps are counted.",
+    predicts="Losses are computed, the parameters do not move, validation does not change. Train reads 0 where only taken steps are counted.",
     fix=(
         "Count backward passes and steps, and say why each one was skipped; return the loss; restart no accumulation counter within the "
         "epoch; lower the scaler's scale."

@@ -9,10 +9,10 @@ HYPOTHESIS = Hypothesis(
     key="weight_names",
     title="A term or a weight never reaches the total",
     claim="Keys of terms and weights differ, a term is computed and never added, or a weight is accepted and ignored.",
-    predicts="The total is not the sum of its weighted terms; raising the weight changes nothing, or the term is not learnt.",
+    predicts="The total is not the sum of its weighted terms; raising the weight changes nothing, or the term is not learned.",
     fix="Form the sum over the terms' own names, and fail on a weight without a term and on a term without a weight.",
     mechanism=(
-        "A term that is not part of the total is not learnt, and a weight that multiplies nothing changes nothing."
+        "A term that is not part of the total is not learned, and a weight that multiplies nothing changes nothing."
     ),
     signs=(sum_disagrees, weight_without_term, term_unreached),
     fixed="Raising each weight by one raises the total by exactly its term.",

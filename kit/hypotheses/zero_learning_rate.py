@@ -9,7 +9,7 @@ HYPOTHESIS = Hypothesis(
     key="zero_learning_rate",
     title="The learning rate is 0",
     claim="A warm-up that never leaves 0, a schedule that returns 0, a rate of 0.",
-    predicts="Losses and gradients are alive, steps are taken, no parameter moves, validation is level.",
+    predicts="Losses and gradients are as usual, steps are taken, no parameter moves, validation does not change.",
     fix="Print the learning rate at every step; start the warm-up above 0, and step its scheduler as often as it was planned for.",
     mechanism=(
         "Every step moves the parameters by 0 times the gradient: no parameter changes, and the validation loss "

@@ -1,4 +1,4 @@
-"""What a live session has shown, as a figure with its words: the still picture of the curves."""
+"""What a live session has shown, as a figure with its words: the static figure of the curves."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ def live_evidence(curves: Curves, title: str, line: str) -> Evidence:
     """Losses, terms, gradient norms per term and per layer group; the changes as numbered lines."""
     changes = "; ".join(f"{i}. after batch {m.step}: {m.text}" for i, m in enumerate(curves.marks, start=1))
     caption = (
-        "Healthy: train and validation fall together, and every term and layer group has a gradient. Faulty: a level "
-        "line, a term or a group on 0, a gap where a number is not finite. A marker stands where something was measured at an "
+        "Healthy: train and validation fall together, and every term and layer group has a gradient. Faulty: an unchanged line, a term or a group on 0, a gap where a number is not finite. A marker stands where something was measured at an "
         "epoch's end or by a probe; no line leads across a change."
     )
     told = [title.rstrip("."), f"Changes: {changes}" if changes else "Nothing was changed", line.rstrip(".")]

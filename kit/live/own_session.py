@@ -13,7 +13,7 @@ from torch import nn
 from kit.hypotheses.likelihoods import Likelihoods
 from kit.live.plain_loop import PlainLoop
 from kit.live.record import Record
-from kit.live.session import FaultOffer, Turn, plan_faults
+from kit.live.session import FaultOffer, StepResult, plan_faults
 from kit.live.verdict_line import diagnosis_line
 from kit.stepgraph import DecompositionError, ProbeReport
 
@@ -122,7 +122,7 @@ class OwnSession:
     def active(self) -> tuple[str, ...]:
         return tuple(key for key, _ in self._on)
 
-    def advance(self) -> Turn:
+    def advance(self) -> StepResult:
         given = self._step()
         told: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"loss": given}
         self.step += 1
@@ -141,7 +141,7 @@ class OwnSession:
         values = {name: told[name] for name in _TURN if told.get(name) is not None}
         if "terms" not in values and probed is not None:
             values["terms"] = dict(zip(probed.names, map(float, probed.L), strict=True))
-        return Turn(self.step, epoch, loss, steps_taken=self._taken, probed=probed, **values)
+        return StepResult(self.step, epoch, loss, steps_taken=self._taken, probed=probed, **values)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
         before = dict(self.weights)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 _COUNTED = ("batches", "forwards", "reached", "loss_calls", "backwards", "steps")
-TURNS, EPOCHS = 600, 200
+ROWS, EPOCHS = 600, 200
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,23 @@ class Record:
     """
 
     since: int = 0
-    turns: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=TURNS))
+    rows: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=ROWS))
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
     mixed: int | None = None
 
     def begin(self, step: int, epoch: int | None) -> None:
         """epoch: the one in which the change falls, None between two."""
         self.since, self.mixed = step, epoch
-        self.turns.clear()
+        self.rows.clear()
         self.epochs.clear()
 
     def add(self, epoch: int, row: Mapping[str, Any], batches: int) -> None:
-        """One turn of the loop, over so many batches, of which the loss saw one."""
-        turn = {"epoch": epoch, **row, "forwards": batches, "reached": 1}
-        self.turns.append(turn)
+        """One step of the loop, over so many batches, of which the loss saw one."""
+        added = {"epoch": epoch, **row, "forwards": batches, "reached": 1}
+        self.rows.append(added)
         counts = self.epochs.setdefault(epoch, dict.fromkeys(_COUNTED, 0))
         for name in _COUNTED:
-            counts[name] += turn.get("forwards" if name == "batches" else name, 0)
+            counts[name] += added.get("forwards" if name == "batches" else name, 0)
         if len(self.epochs) > EPOCHS:
             del self.epochs[next(iter(self.epochs))]
 
@@ -62,4 +62,4 @@ class Record:
 
     def evidence(self, facts: Mapping[str, Any]) -> Evidence:
         epochs = pd.DataFrame.from_dict(self.epochs, orient="index")
-        return Evidence(pd.DataFrame(list(self.turns)), epochs, MappingProxyType(dict(facts)))
+        return Evidence(pd.DataFrame(list(self.rows)), epochs, MappingProxyType(dict(facts)))

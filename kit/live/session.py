@@ -24,7 +24,7 @@ def plan_faults(keys: Iterable[str], known: Collection[str], on: Sequence[str]) 
 
 
 @dataclass(frozen=True)
-class Turn:
+class StepResult:
     """What one slice of training did. ``None``, or a name left out, was not measured here.
 
     Attributes:
@@ -98,7 +98,7 @@ class Session(Protocol):
     faults: Sequence[FaultOffer]
     active: Sequence[str]
 
-    def advance(self) -> Turn:
+    def advance(self) -> StepResult:
         """Train on one batch; at the end of an epoch, validate."""
         ...
 

@@ -25,7 +25,7 @@ class Position:
     left: deque[Batch] = field(default_factory=deque)
     batches: int = 0  # trained on in the whole run
     running: RunningLoss | None = None  # None: the epoch has not begun
-    turns: Iterator[dict[str, Any]] | None = None
+    steps: Iterator[dict[str, Any]] | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
     unfinished: bool = False  # the last batch is trained on, its epoch not ended
     asked: dict[str, float] = field(default_factory=dict)
@@ -69,10 +69,10 @@ class SteppedLoop(TrainingLoop):
                 self._end_epoch()
         return self.step_records[-1] if at.running is None else at.records[-1]
 
-    def restart_turns(self) -> None:
+    def restart_steps(self) -> None:
         """After a part of the loop was replaced: the rest of the epoch runs with the new parts."""
         at = self.at
-        at.turns = None
+        at.steps = None
         if at.running is not None:
             running = self.new_running_loss()
             running.total, running.batches = at.running.total, at.running.batches
@@ -109,13 +109,13 @@ class SteppedLoop(TrainingLoop):
             at.records = []
             at.left = deque(TrainingLoop.batches(self))
             at.running = self.new_running_loss()
-        if at.turns is None:
-            at.turns = iter(self.steps_of(at.epoch, at.running))
+        if at.steps is None:
+            at.steps = iter(self.steps_of(at.epoch, at.running))
         left, shown = at.left.copy(), (at.running.total, at.running.batches)
         try:
-            record = next(at.turns)
+            record = next(at.steps)
         except BaseException:
-            at.turns = None  # a generator that raised is over
+            at.steps = None  # a generator that raised is over
             at.left = left
             at.running.total, at.running.batches = shown
             raise
@@ -147,5 +147,5 @@ class SteppedLoop(TrainingLoop):
                     delattr(self, name)
         self.epoch_records.append(record)
         at.epoch += 1
-        at.running = at.turns = None
+        at.running = at.steps = None
         at.unfinished = False

@@ -15,7 +15,7 @@ from kit.faults import Fault
 from kit.hypotheses import ALL
 from kit.hypotheses.likelihoods import Likelihoods
 from kit.live.record import Record
-from kit.live.session import FaultOffer, Turn, plan_faults
+from kit.live.session import FaultOffer, StepResult, plan_faults
 from kit.live.stepped_loop import SteppedLoop
 from kit.live.verdict_line import diagnosis_line
 from kit.loss import WEIGHT_NAMES, UltimateHybridLoss, ZeroWeightWarning
@@ -107,7 +107,7 @@ class SystemSession:
         """The run so far: what `kit.train` would have returned after as many epochs."""
         return self.loop.history()
 
-    def advance(self) -> Turn:
+    def advance(self) -> StepResult:
         loop, at = self.loop, self.loop.at
         before, epochs = at.batches, len(loop.epoch_records)
         epoch = at.epoch + 1
@@ -121,7 +121,7 @@ class SystemSession:
         if ended is not None:
             self._record.end_epoch(epoch, {name: ended[name] for name in ("train_loss", "val_loss")})
         due = at.batches // self.probe_every > before // self.probe_every
-        return Turn(
+        return StepResult(
             step=at.batches,
             epoch=epoch,
             loss=step["loss"],
@@ -195,7 +195,7 @@ class SystemSession:
 
     def _changed(self) -> None:
         at = self.loop.at
-        self.loop.restart_turns()
+        self.loop.restart_steps()
         self._record.begin(at.batches, None if at.running is None else at.epoch + 1)
         self._look_at = None
 

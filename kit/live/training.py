@@ -14,7 +14,7 @@ from kit.live.figure import live_evidence
 from kit.live.finding import finding_of, name_of
 from kit.live.marks import changed_weights, fault_marks
 from kit.live.probe_points import probe_points
-from kit.live.session import Session, Turn
+from kit.live.session import Session, StepResult
 from kit.live.state import State
 from kit.panel.data import ShownProbe, slider_end
 from kit.plots import Evidence
@@ -188,7 +188,7 @@ class Training(State):
         after = self.clock()
         if self._unheard > UNHEARD:
             self._slices.stop()
-            self._rest(f"Paused: no view of this panel was heard of for {UNHEARD:.0f} s.")
+            self._rest(f"Paused: no view of this panel has answered for {UNHEARD:.0f} s.")
             return None
         if after - self._last["flush"] > FLUSH:
             self._speak(after)
@@ -199,7 +199,7 @@ class Training(State):
         """One batch; False if it was the last, or failed."""
         try:
             self._see_change()
-            turn = self.session.advance()
+            result = self.session.advance()
         except Exception as error:  # noqa: BLE001  a step of the user's own may raise anything
             self._slices.stop()
             self.error = error
@@ -208,26 +208,26 @@ class Training(State):
             return False
         self.error = None
         self._fresh = False
-        self._add(turn)
+        self._add(result)
         if self.session.finished:
             self._slices.stop()
             self._rest("The run is over. Reset starts it again.", "finished")
             return False
         return True
 
-    def _add(self, turn: Turn) -> None:
-        add, step = self.curves.add, turn.step
-        self.epoch = turn.epoch
+    def _add(self, result: StepResult) -> None:
+        add, step = self.curves.add, result.step
+        self.epoch = result.epoch
         plain = {
-            "batch": turn.loss, "train": turn.train_loss, "val": turn.val_loss, "grad": turn.grad_norm,
-            "taken": turn.steps_taken, "lr": turn.lr,
+            "batch": result.loss, "train": result.train_loss, "val": result.val_loss, "grad": result.grad_norm,
+            "taken": result.steps_taken, "lr": result.lr,
         }  # fmt: skip
         for name, value in plain.items():
             add(name, step, value)
-        for term, value in turn.terms.items():
+        for term, value in result.terms.items():
             add(f"term:{term}", step, value)
-        if turn.probed is not None:
-            self._probed(turn.probed)
+        if result.probed is not None:
+            self._probed(result.probed)
 
     def _probed(self, report: ShownProbe) -> None:
         if report is self.report:

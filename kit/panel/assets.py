@@ -46,7 +46,7 @@ def _read(name: str) -> str:
 
 
 def _json(name: str) -> Any:
-    """A JSON file that the modules import: the palette is shared with the still pictures and lives beside them."""
+    """A JSON file that the modules import: the palette is shared with the static figures and stands beside them."""
     return palette() if name == "palette.json" else json.loads(_read(name))
 
 

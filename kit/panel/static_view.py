@@ -1,4 +1,4 @@
-"""The panel as a still picture: a figure with alt text and a table, for readers where no widget runs.
+"""The panel as a static figure: a figure with alt text and a table, for readers where no widget runs.
 
 Inline SVG and frames are dropped there; a PNG inside an HTML figure and a plain table are kept.
 """

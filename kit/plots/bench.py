@@ -35,7 +35,7 @@ def confusion(score: Any, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(m), table.columns, rotation=45, ha="right", fontsize=8, parse_math=False)
     ax.set_yticks(range(n), table.index, fontsize=8, parse_math=False)
     ax.set_xlabel("diagnosis")
-    ax.set_ylabel("what was put in")
+    ax.set_ylabel("fault")
     ax.set_xticks(np.arange(m + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(n + 1) - 0.5, minor=True)
     ax.grid(which="minor", color="#cccccc", linewidth=0.6)
@@ -80,10 +80,10 @@ def confusion_evidence(score: Any) -> Evidence:
         f"{'; '.join(wrong) or 'nothing'}."
     )
     caption = (
-        "Is the cause that was put in the one that is named? Runs of the evaluation half of the fault bench. Healthy: numbers on the "
+        "Is the fault of a run the one that is named? Runs of the evaluation half of the fault bench. Healthy: numbers on the "
         "diagonal alone."
     )
-    numbers = {"what was put in": list(table.index), **{name: [int(v) for v in table[name]] for name in table.columns}}
+    numbers = {"fault": list(table.index), **{name: [int(v) for v in table[name]] for name in table.columns}}
     return evidence(confusion(score), alt, caption, numbers)
 
 

@@ -42,7 +42,7 @@ def legend_below(axes: Sequence[Axes], handles: Mapping[str, Any] | None = None,
 
 
 def symptom(history: Any, ax: Axes | None = None) -> Axes:
-    """Do the two displayed numbers move? Healthy: both fall. The symptom: train lies on 0, validation is level."""
+    """Do the two displayed numbers move? Healthy: both fall. The symptom: train lies on 0, validation does not change."""
     ax = new_axes()[0] if ax is None else ax
     curve(ax, history.train_loss, "train", role("train"))
     curve(ax, history.val_loss, "validation", role("validation"))
@@ -58,9 +58,7 @@ def symptom_evidence(history: Any) -> Evidence:
         f"Line chart over {len(history.train_loss)} epochs. The train loss goes from {history.train_loss[0]:.6f} to "
         f"{history.train_loss[-1]:.6f}, the validation loss from {first:.6f} to {last:.6f}."
     )
-    caption = (
-        "Do the two displayed numbers move? Healthy: both fall. The symptom: train lies on 0, validation is level."
-    )
+    caption = "Do the two displayed numbers move? Healthy: both fall. The symptom: train lies on 0, validation does not change."
     columns = {"train loss": history.train_loss, "validation loss": history.val_loss}
     return evidence(symptom(history), alt, caption, _by_epoch(columns))
 
@@ -127,7 +125,7 @@ def compare_runs_evidence(runs: Mapping[str, Any]) -> Evidence:
     )
     caption = (
         "Which setting makes the train loss 0, and what does the validation loss do then? Same network, same data, same seed. "
-        f"Healthy: both fall. The symptom would be train on 0 and validation level above 0. {on_one_line(runs)}"
+        f"Healthy: both fall. The symptom would be train on 0 and an unchanged validation loss above 0. {on_one_line(runs)}"
     ).rstrip()
     columns = {
         f"{label}: {what}": values

@@ -139,7 +139,7 @@ class Case:
         expected, scale = terms.expected({})
         value = self.actual.item() - expected
         if not np.isfinite(value):
-            terms.notes.append("A term is not finite, so a part of the total without weight cannot be told.")
+            terms.notes.append("A term is not finite, so a part of the total without a weight cannot be found.")
             return
         allowed = self.tolerance * max(scale, abs(self.actual.item()))
         direct = self._without(terms) if settable else None

@@ -30,7 +30,7 @@ _ORDER = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe")
 
 
 class DecompositionError(ValueError):
-    """The terms of the loss cannot be told apart; the text says what was tried and what to pass instead."""
+    """The terms of the loss cannot be separated; the text says what was tried and what to pass instead."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +175,7 @@ def _message(case: Case, reasons: Mapping[str, Refused]) -> str:
         )
     bent = [str(reason) for reason in reasons.values() if not reason.affine]
     said = dict.fromkeys(bent[:1] or [str(reason) for way, reason in reasons.items() if way != "exposed"])
-    head = "it is not affine" if bent else "its terms cannot be told apart"
+    head = "it is not affine" if bent else "its terms cannot be separated"
     names = [name.removeprefix(PREFIX) for name in now]
     return (
         "The total of loss should be affine in its weights: L_0 + sum lam_i L_i. "

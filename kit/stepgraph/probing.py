@@ -52,7 +52,7 @@ def probe(
     batch      has `.inputs` and `.target`, or is a pair (inputs, target); anything at all with predict=
     predict    predict(model, batch) -> prediction, instead of model(inputs). The target is `.target` of the batch, or
                the second of a pair; for any other batch predict returns the pair (prediction, target)
-    terms      terms(prediction, target) -> dict of unweighted terms, if the loss does not tell them by itself
+    terms      terms(prediction, target) -> dict of unweighted terms, if the loss does not show them by itself
     weights    one entry a term: a number, or the name of an attribute of the loss; names suffice without terms
     groups     callable parameter name -> layer group, or a depth of module paths; default: at most 16 groups
 
@@ -66,7 +66,7 @@ def probe(
     A loss that returns its total beside its parts (a tuple, a dict with "loss") is taken by its total.
     Errors of the model and the loss come up as their kind, with what they were called with. Raises TypeError for
     arguments of another kind or order, ValueError without trainable parameters or without a graph, DecompositionError
-    if the terms cannot be told.
+    if the terms cannot be found.
     """
     check_step(model, loss, batch, more)
     if predict is not None and not callable(predict):

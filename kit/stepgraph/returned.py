@@ -31,7 +31,7 @@ def where(returned: Any) -> str | int | None:
     """Key, place or attribute of the total, None if it is the value itself: what is named `loss`, else the only scalar
     whose graph holds all the others.
 
-    Raises TypeError where the total cannot be told.
+    Raises TypeError where it is not clear which is the total.
     """
     if isinstance(returned, Tensor | numbers.Real):
         return None

@@ -39,7 +39,7 @@ def expectations(history: TrainingHistory) -> tuple[Expected, ...]:
     low, high = START_RANGE
     train, validation = history.train_loss, history.val_loss
     drops = sum(after < before for before, after in itertools.pairwise(validation))
-    turns = len(validation) - 1
+    pairs = len(validation) - 1
     fell = validation[-1] < validation[0]
     norms = [step["grad_norm"] for step in history.step_records]
     faulty = sum(step["nan_replaced"] > 0 or not math.isfinite(step["grad_norm"]) for step in history.step_records)
@@ -52,8 +52,8 @@ def expectations(history: TrainingHistory) -> tuple[Expected, ...]:
         ),
         Expected(
             "validation falls",
-            f"{_ends(validation)}, lower in {drops} of {turns} epochs",
-            _verdict(fell, fell or 0 < turns <= 2 * drops),
+            f"{_ends(validation)}, lower in {drops} of {pairs} epochs",
+            _verdict(fell, fell or 0 < pairs <= 2 * drops),
         ),
         Expected(
             "gradients finite and not 0",

@@ -1,4 +1,4 @@
-"""The overfit protocol: can the network learn 512 scenes by heart? If not, no fix has worked."""
+"""The overfit protocol: can the network fit 512 scenes? If not, no fix has worked."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ import pytest
 from kit.hypotheses.likelihoods import Likelihoods
 from kit.live import SystemSession, event_loop, training
 from kit.live.probe_points import probe_points
-from kit.live.session import FaultOffer, Turn
+from kit.live.session import FaultOffer, StepResult
 from kit.live.widget import LivePanel
 from kit.plots import Evidence
 from tests.panel._panel_cases import HOSTILE, NAMES, WEIGHT_NAMES, WEIGHTS, make_report
@@ -60,7 +60,7 @@ class Toy:
         if self.fails_at == self.step + 1:
             raise ZeroDivisionError("one over none.\nsecond line")
         self.step += 1
-        return Turn(
+        return StepResult(
             self.step,
             1 + self.step // 10,
             loss=float(self.step),
@@ -747,7 +747,7 @@ def test_hostile_names_stay_text():
 
         def advance(self):
             self.step += 1
-            return Turn(self.step, 1, loss=1.0, terms={**dict.fromkeys(HOSTILE, 1.0), "$x_{": 2.0})
+            return StepResult(self.step, 1, loss=1.0, terms={**dict.fromkeys(HOSTILE, 1.0), "$x_{": 2.0})
 
     panel = Told(Hostile())
     panel.weights = dict.fromkeys(HOSTILE, 0.0)

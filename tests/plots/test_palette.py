@@ -108,10 +108,10 @@ def test_train_and_validation_have_one_colour_in_every_figure():
     drawn = {line.get_label(): losses(line) for line in live_axes(curves)[0].get_lines()}
     assert drawn == {"each batch": wanted["batch"], "train": wanted["train"], "validation": wanted["validation"]}
     counts = {
-        "train, computed": [1.0],
-        "train, displayed": [0.0],
-        "validation, first": [2.0],
-        "validation, last": [1.0],
+        "train_computed": [1.0],
+        "train_displayed": [0.0],
+        "val_first": [2.0],
+        "val_last": [1.0],
     }
     left, right = displayed(pd.DataFrame(counts, index=["one"]))
     named = {dots.get_label(): dots for dots in left.collections}

@@ -84,7 +84,7 @@ def test_curves_on_one_line_are_named_and_each_is_seen():
     widths = [line.get_linewidth() for line in right.get_lines()[1:]]
     assert widths == sorted(widths, reverse=True) and len(set(widths)) == 3, "what lies below is wider"
     assert len({line.get_linewidth() for line in left.get_lines()[2:]} | {left.get_lines()[0].get_linewidth()}) == 1
-    assert compare_runs_evidence({"no fault": RUNS["no fault"]}).caption.endswith("level above 0.")
+    assert compare_runs_evidence({"no fault": RUNS["no fault"]}).caption.endswith("unchanged validation loss above 0.")
 
 
 def test_only_curves_of_one_length_and_place_lie_on_one_another():

@@ -93,7 +93,7 @@ def test_the_investigation_writes_one_page(page):
         "Does the report's fix cure the run?".replace("'", "&#39;"),
         "Which fault of the loop shows the report's symptom?".replace("'", "&#39;"),
         "Can this network learn at all?",
-        "How often does the diagnosis name the cause that was put in?",
+        "How often does the diagnosis name the fault that was caused?",
     )
     contents = html[html.index("<nav") :]  # below the answer, which names the finding that it is from
     heads = [contents.index(question) for question in questions]

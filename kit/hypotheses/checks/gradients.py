@@ -18,7 +18,7 @@ from kit.hypotheses.policy import Policy
 def gradient_nonfinite(seen: Observed, policy: Policy) -> Answer:
     # hooks on the parameters may have cleaned what arrived there; what came back to the outputs is seen before them
     table = seen.steps.reindex(columns=["grad_nonfinite", "flow_nonfinite", "scale"])
-    # under a gradient scaler an overflow is how it finds its scale; the check of the scaler looks at those turns
+    # under a gradient scaler an overflow is how it finds its scale; the check of the scaler looks at those steps
     values = table.loc[table["scale"].isna(), ["grad_nonfinite", "flow_nonfinite"]].dropna(how="all").astype(float)
     if not len(values):
         return silent("raw gradients (outside a gradient scaler)")
@@ -31,7 +31,7 @@ def gradient_nonfinite(seen: Observed, policy: Policy) -> Answer:
 def gradient_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("grad_zero", "grad_none", "grad_tensors")
     table = table[table["grad_tensors"] > table["grad_none"]]
-    if len(table) < policy.enough_turns:
+    if len(table) < policy.enough_steps:
         return silent("raw gradients of enough steps")
     share = float((table["grad_zero"] + table["grad_none"] == table["grad_tensors"]).mean())
     return Answer(share >= policy.nearly_always, f"in {share:.0%} of the measured steps")
@@ -46,7 +46,7 @@ def gradient_zero(seen: Observed, policy: Policy) -> Answer:
 def gradient_partly_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("grad_zero", "grad_none", "grad_tensors")
     table = table[table["grad_tensors"] > table["grad_none"]]
-    if len(table) < policy.enough_turns:
+    if len(table) < policy.enough_steps:
         return silent("raw gradients of enough steps")
     part = (table["grad_zero"] > 0) & (table["grad_zero"] + table["grad_none"] < table["grad_tensors"])
     return Answer(
@@ -80,7 +80,7 @@ def gradient_missing_in_part(seen: Observed, policy: Policy) -> Answer:
     needs=("training",),
 )
 def loss_without_graph(seen: Observed, policy: Policy) -> Answer:
-    reach, graph = seen.turns("loss_graph"), seen.turns("loss_returned_graph")
+    reach, graph = seen.over_steps("loss_graph"), seen.over_steps("loss_returned_graph")
     if not reach.size and not graph.size:
         return silent("whether the loss has a graph")
     values = reach if reach.size else graph
@@ -117,7 +117,7 @@ def part_cut_off(seen: Observed, policy: Policy) -> Answer:
 
 
 @check(
-    "Does the loss stay at one number while its gradient is alive?",
+    "Does the loss stay at one number while its gradient is not 0?",
     "loss constant, gradient not 0",
     "loss not constant beside its gradient",
     needs=("steps",),
@@ -125,7 +125,7 @@ def part_cut_off(seen: Observed, policy: Policy) -> Answer:
 def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("loss", "grad_norm")
     table = table.loc[np.isfinite(table.to_numpy()).all(axis=1)]
-    if len(table) < policy.enough_turns:
+    if len(table) < policy.enough_steps:
         return silent("losses and gradients of the same steps")
     live = table["grad_norm"] > np.sqrt(policy.level)
     away = (table["loss"] - table["loss"].median()).abs()
@@ -151,6 +151,6 @@ def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
     if table.empty:
         return silent("gradients after the backward pass and before the step of the same step")
     gone = table["seen_zero"] + table["seen_none"] == table["seen_tensors"]
-    enough = policy.in_turns if seen.evaluated_stands_still else policy.nearly_always
+    enough = policy.alternating if seen.evaluated_stands_still else policy.nearly_always
     fact = f"no gradient was left at {counted(len(gone))}" if gone.all() else ""
     return Answer(bool(gone.mean() >= enough), f"in {gone.mean():.0%} of the measured steps", fact)

@@ -65,7 +65,7 @@ def outputs_constant(seen: Observed, policy: Policy) -> Answer:
 
 @check("Is an output not finite?", "outputs NaN", "outputs finite", needs=("training",))
 def outputs_nonfinite(seen: Observed, policy: Policy) -> Answer:
-    values = seen.turns("outputs_nonfinite")
+    values = seen.over_steps("outputs_nonfinite")
     if not values.size:
         return silent("the outputs of the network")
     share = float((values > 0).mean())
@@ -74,7 +74,7 @@ def outputs_nonfinite(seen: Observed, policy: Policy) -> Answer:
 
 @check("Has no target a supervised element?", "no target supervised", "targets supervised", needs=("loss",))
 def nothing_supervised(seen: Observed, policy: Policy) -> Answer:
-    values = seen.turns("supervised")
+    values = seen.over_steps("supervised")
     if not values.size:
         return silent("the targets")
     share = float((values == 0).mean())
@@ -84,7 +84,7 @@ def nothing_supervised(seen: Observed, policy: Policy) -> Answer:
 
 @check("Is there only one class to choose from?", "one class only", "several classes")
 def one_class(seen: Observed, policy: Policy) -> Answer:
-    configured, classes = seen.facts.get("classes_configured"), seen.turns("classes")
+    configured, classes = seen.facts.get("classes_configured"), seen.over_steps("classes")
     if configured is None and not classes.size:
         return silent("class labels or logits")
     if configured == 1:
@@ -93,13 +93,13 @@ def one_class(seen: Observed, policy: Policy) -> Answer:
         return Answer(False, f"{configured} logits a sample")
     batch = seen.together("classes", "batch")
     wide = batch[batch["batch"] > 1]
-    share = float((wide["classes"] == 1).mean()) if len(wide) >= policy.enough_turns else 0.0
+    share = float((wide["classes"] == 1).mean()) if len(wide) >= policy.enough_steps else 0.0
     return Answer(share == 1, f"{share:.0%} of the batches held a single class")
 
 
 @check("Is every batch a single sample?", "batches of one sample", "batches of several samples", needs=("training",))
 def batch_of_one(seen: Observed, policy: Policy) -> Answer:
-    values = seen.turns("batch")
+    values = seen.over_steps("batch")
     if not values.size:
         return silent("the size of a batch")
     return Answer(bool((values == 1).all()), f"batches of {values.min():.0f} to {values.max():.0f}")

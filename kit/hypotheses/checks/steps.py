@@ -49,7 +49,7 @@ def no_backward(seen: Observed, policy: Policy) -> Answer:
     steps, batches, backwards = seen.total("steps"), seen.total("batches"), seen.total("backwards")
     if not steps or not batches or backwards is None:
         return silent("a step after a training batch")
-    unmoved, graphs = parameters_unmoved(seen, policy), seen.turns("loss_returned_graph")
+    unmoved, graphs = parameters_unmoved(seen, policy), seen.over_steps("loss_returned_graph")
     because = f"{backwards:.0f} backward passes before {steps:.0f} steps; {unmoved.because}"
     # torch.autograd.grad runs no backward pass and moves the parameters; a loss that has no graph can have none
     yes = not backwards and unmoved.yes is True and (not graphs.size or bool(graphs.any()))
@@ -65,7 +65,7 @@ def no_backward(seen: Observed, policy: Policy) -> Answer:
 def optimizer_idle(seen: Observed, policy: Policy) -> Answer:
     idle = seen.facts.get("idle_optimizers")
     if idle is None:
-        return silent("the optimizers that are alive")
+        return silent("the optimizers that exist")
     return Answer(bool(idle), f"never stepped: {', '.join(idle)}" if idle else "each of them stepped")
 
 
@@ -75,7 +75,7 @@ def optimizer_idle(seen: Observed, policy: Policy) -> Answer:
 def scaler_skips_most(seen: Observed, policy: Policy) -> Answer:
     skips, steps = seen.total("scaler_skips"), seen.total("steps")
     tried = (skips or 0) + (steps or 0)
-    if skips is None or not seen.turns("scale").size or tried < policy.enough_turns:
+    if skips is None or not seen.over_steps("scale").size or tried < policy.enough_steps:
         return silent("a gradient scaler")
     said = f"{skips:.0f} of {tried:.0f} steps were skipped"
     return Answer(skips / tried >= policy.overflow_share, said, f"{said} by the gradient scaler" if not steps else "")
@@ -106,7 +106,7 @@ def one_step_an_epoch(seen: Observed, policy: Policy) -> Answer:
     steps, batches = seen.over_epochs("steps"), seen.over_epochs("batches")
     if not steps.size or not batches.size or not steps.any():
         return silent("an optimizer step")
-    if batches.mean() < policy.enough_turns:
+    if batches.mean() < policy.enough_steps:
         return silent("epochs of several batches")
     return Answer(bool(steps.mean() <= 1), f"{steps.mean():.3g} steps and {batches.mean():.3g} batches an epoch")
 
@@ -115,11 +115,11 @@ def one_step_an_epoch(seen: Observed, policy: Policy) -> Answer:
     "Is the learning rate 0 when the optimizer steps?", "learning rate 0", "learning rate above 0", needs=("training",)
 )
 def learning_rate_zero(seen: Observed, policy: Policy) -> Answer:
-    rates = seen.turns("lr")
+    rates = seen.over_steps("lr")
     if not rates.size:
         return silent("the learning rate of a step")
     share = float((rates == 0).mean())
-    enough = policy.in_turns if seen.evaluated_stands_still else policy.nearly_always
+    enough = policy.alternating if seen.evaluated_stands_still else policy.nearly_always
     if 0 < rates.max() <= policy.level and validation_level(seen, policy).yes:
         return Answer(True, f"at most {rates.max():.3g} in {rates.size} steps, and the validation loss stands still")
     moved = seen.over_epochs("drift").any()  # by an optimizer that keeps its rate elsewhere
@@ -132,7 +132,7 @@ def learning_rate_zero(seen: Observed, policy: Policy) -> Answer:
 )
 def parameters_unmoved(seen: Observed, policy: Policy) -> Answer:
     steps, drift = seen.total("steps"), seen.over_epochs("drift")
-    moves = drift if drift.size else seen.turns("update_norm")
+    moves = drift if drift.size else seen.over_steps("update_norm")
     if not steps or not moves.size:
         return silent("the movement of the parameters over a step")
     fact = "" if moves.any() else f"no parameter changed in {steps:.0f} steps"

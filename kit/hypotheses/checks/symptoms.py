@@ -115,7 +115,7 @@ def _sums(seen: Observed, epochs: int) -> list[np.ndarray]:
             if "steps" in seen.epochs:
                 taken = seen.epochs["steps"].where(seen.epochs["steps"] > 0)
                 steps.append(found[-1] / taken.to_numpy(dtype=float))
-    size = seen.turns("batch")
+    size = seen.over_steps("batch")
     if not size.size:
         return found + steps
     one = float(np.median(size))
@@ -133,12 +133,12 @@ def _means(seen: Observed) -> list[np.ndarray]:
 
 def _constant_share(seen: Observed, shown: np.ndarray, policy: Policy) -> float | None:
     """A mean over the batch, divided once more by the samples or the batches: the same small share in every epoch."""
-    size, batches = seen.turns("batch"), seen.over_epochs("batches")
+    size, batches = seen.over_steps("batch"), seen.over_epochs("batches")
     if (
         seen.facts.get("loss_reduction") != "mean"
         or not size.size
         or not batches.size
-        or shown.size < policy.enough_turns
+        or shown.size < policy.enough_steps
     ):
         return None
     for means in _means(seen):
@@ -147,7 +147,7 @@ def _constant_share(seen: Observed, shown: np.ndarray, policy: Policy) -> float 
         ):
             continue
         for count in (float(np.median(size)), float(np.median(batches))):
-            if count >= policy.enough_turns and np.allclose(shown * count, means, rtol=policy.display_slack, atol=0):
+            if count >= policy.enough_steps and np.allclose(shown * count, means, rtol=policy.display_slack, atol=0):
                 return 1 / count
     return None
 
@@ -222,7 +222,7 @@ def spoken(values: np.ndarray) -> str:
 @check("Is the computed train loss the same number in every step?", "loss constant", "loss changes", needs=("steps",))
 def loss_constant(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
-    if losses.size < policy.enough_turns:
+    if losses.size < policy.enough_steps:
         return silent("the losses of enough steps")
     same = np.isfinite(losses).all() and np.ptp(losses) <= policy.level * np.abs(losses).max()
     return Answer(bool(same), f"the losses were {spoken(losses)}")

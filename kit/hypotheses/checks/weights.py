@@ -157,7 +157,7 @@ def _in_force(seen: Observed) -> dict[str, np.ndarray]:
 
 
 def _weighted(seen: Observed) -> tuple[np.ndarray, np.ndarray] | None:
-    """Weighted terms [turns, terms] and the returned total [turns], where all were measured and finite."""
+    """Weighted terms [steps, terms] and the returned total [steps], where all were measured and finite."""
     pairs = seen.facts.get("term_weights") or {}
     columns = [(f"term:{term}", weight) for term, weight in pairs.items()]
     total = "loss_returned" if "loss_returned" in seen.steps else "loss"

@@ -16,7 +16,7 @@ const WHOLE_NETWORK = { colour: "", dash: [], marker: "o", width: 2.4 };
 
 const CHARTS = [
   { kind: "losses", question: "Do the displayed losses move?", unit: "loss", fromZero: true,
-    caption: "Healthy: train and validation fall together. Faulty: train lies on 0, or validation is level." },
+    caption: "Healthy: train and validation fall together. Faulty: train lies on 0, or validation does not change." },
   { kind: "terms", question: "What becomes of each term?", unit: "unweighted value", log: true,
     caption: "Healthy: the terms you care about fall. Faulty: a term stays where it was, or rises once its weight is 0." },
   { kind: "gradients", question: "How large is each gradient?", unit: "weighted gradient norm", log: true,
@@ -24,7 +24,7 @@ const CHARTS = [
   { kind: "groups", question: "Where does a gradient arrive?", unit: "gradient norm", log: true,
     caption: "Healthy: every layer group gets one. Faulty: a group on 0 learns nothing; \u00d7 is not finite." },
   { kind: "taken", question: "Are steps taken?", unit: "steps", fromZero: true,
-    caption: "Healthy: one for every batch. Faulty: the line is level, and nothing is learned." },
+    caption: "Healthy: one for every batch. Faulty: the line does not rise, and nothing is learned." },
   { kind: "rate", question: "How long are the steps?", unit: "learning rate", fromZero: true,
     caption: "Healthy: as the schedule was meant. Faulty: it lies on 0." },
 ];
