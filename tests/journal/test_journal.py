@@ -240,3 +240,9 @@ def test_the_front_door_keeps_in_the_shared_journal(tmp_path, monkeypatch):
     assert len(kit.journal.view().entries) == 2
     with pytest.warns(DeprecationWarning, match=r"kit.findings is now kit.journal.shared"):
         assert kit.findings is kit.journal.shared
+
+
+def test_a_button_that_sends_a_wrong_kind_is_answered_in_words(journal):
+    kept, view = journal.keep(small()), journal.view()
+    view.act({"action": "note", "key": kept.key, "note": 3})
+    assert view.status == "could not note: note should be a text. Found a int."
