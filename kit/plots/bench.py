@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
@@ -12,7 +13,18 @@ from kit.plots.figures import Evidence, evidence, new_axes
 from kit.plots.looks import look
 
 
-def confusion(score: Any, ax: Axes | None = None) -> Axes:
+class Scored(Protocol):
+    """What is drawn of a score of the fault bench."""
+
+    @property
+    def runs(self) -> pd.DataFrame: ...
+    @property
+    def confusion(self) -> pd.DataFrame: ...
+    @property
+    def reliability(self) -> pd.DataFrame: ...
+
+
+def confusion(score: Scored, ax: Axes | None = None) -> Axes:
     """True cause (rows) against what was said (columns), in runs. Healthy: numbers on the diagonal alone."""
     table = score.confusion
     n, m = table.shape
@@ -43,7 +55,7 @@ def confusion(score: Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def reliability(score: Any, ax: Axes | None = None) -> Axes:
+def reliability(score: Scored, ax: Axes | None = None) -> Axes:
     """The probability given to the first cause against how often it was right. Healthy: points on the diagonal."""
     ax = new_axes(width=4.6, height=3.6)[0] if ax is None else ax
     table = score.reliability
@@ -67,7 +79,7 @@ def reliability(score: Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def confusion_evidence(score: Any) -> Evidence:
+def confusion_evidence(score: Scored) -> Evidence:
     table = score.confusion
     wrong = [
         f"{truth} called {said}: {int(table.loc[truth, said])}"
@@ -87,7 +99,7 @@ def confusion_evidence(score: Any) -> Evidence:
     return evidence(confusion(score), alt, caption, numbers)
 
 
-def reliability_evidence(score: Any) -> Evidence:
+def reliability_evidence(score: Scored) -> Evidence:
     table = score.reliability
     parts = "; ".join(f"{row.probability:.2f}: {row.right:.2f} of {row.runs} runs" for row in table.itertuples())
     caption = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,15 @@ from kit.plots.looks import look, role
 
 _SAME = 0.01  # of the height of a chart: curves that are nearer than this in every epoch lie on one another
 _WIDTH, _WIDER = 1.6, 2.2  # points; of curves on one another the first drawn is the widest, so that each is seen
+
+
+class DisplayedLosses(Protocol):
+    """The two numbers that a program displayed, by epoch."""
+
+    @property
+    def train_loss(self) -> Sequence[float]: ...
+    @property
+    def val_loss(self) -> Sequence[float]: ...
 
 
 def curve(ax: Axes, values: Sequence[float], label: str, drawn: Mapping[str, Any]) -> Axes:
@@ -41,7 +50,7 @@ def legend_below(axes: Sequence[Axes], handles: Mapping[str, Any] | None = None,
     )
 
 
-def symptom(history: Any, ax: Axes | None = None) -> Axes:
+def symptom(history: DisplayedLosses, ax: Axes | None = None) -> Axes:
     """Do the two displayed numbers move? Healthy: both fall. The symptom: train lies on 0, validation does not change."""
     ax = new_axes()[0] if ax is None else ax
     curve(ax, history.train_loss, "train", role("train"))
@@ -52,7 +61,7 @@ def symptom(history: Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def symptom_evidence(history: Any) -> Evidence:
+def symptom_evidence(history: DisplayedLosses) -> Evidence:
     first, last = history.val_loss[0], history.val_loss[-1]
     alt = (
         f"Line chart over {len(history.train_loss)} epochs. The train loss goes from {history.train_loss[0]:.6f} to "
@@ -63,7 +72,7 @@ def symptom_evidence(history: Any) -> Evidence:
     return evidence(symptom(history), alt, caption, _by_epoch(columns))
 
 
-def compare_runs(runs: Mapping[str, Any], axes: Sequence[Axes] | None = None) -> list[Axes]:
+def compare_runs(runs: Mapping[str, DisplayedLosses], axes: Sequence[Axes] | None = None) -> list[Axes]:
     """Same network, same data, same seed, other weights: train left, validation right.
 
     Curves that lie on one another are drawn narrower and narrower, so that the hidden ones are seen beside the last.
@@ -102,7 +111,7 @@ def coinciding(curves: Mapping[str, Sequence[float]]) -> list[list[str]]:
     return groups
 
 
-def on_one_line(runs: Mapping[str, Any]) -> str:
+def on_one_line(runs: Mapping[str, DisplayedLosses]) -> str:
     """ "Train: 3 runs identical (a; b; c)." Empty if every curve stands alone."""
     said = []
     for what, attribute in (("Train", "train_loss"), ("Validation", "val_loss")):
@@ -117,7 +126,7 @@ def on_one_line(runs: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-def compare_runs_evidence(runs: Mapping[str, Any]) -> Evidence:
+def compare_runs_evidence(runs: Mapping[str, DisplayedLosses]) -> Evidence:
     parts = "; ".join(
         f"{label}: train {history.train_loss[0]:.4f} to {history.train_loss[-1]:.4f}, "
         f"validation {history.val_loss[0]:.4f} to {history.val_loss[-1]:.4f}"

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
+from kit.plots.curves import DisplayedLosses
 from kit.training import TrainingHistory
-
-
-class DisplayedLosses(Protocol):
-    """The two numbers that a program displayed, by epoch."""
-
-    @property
-    def train_loss(self) -> Sequence[float]: ...
-    @property
-    def val_loss(self) -> Sequence[float]: ...
 
 
 def reads_zero(values: Sequence[float]) -> bool:
