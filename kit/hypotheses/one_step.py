@@ -66,26 +66,29 @@ class OneStep:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Hypothesis, the report's prior, the reading, the train loss it gives, the gradient norm, and whether the loss reads 0."""
-        rows = [
+        """One row per preset: hypothesis, the report's prior, the reading, train loss, gradient norm, whether the loss reads 0, and why
+        a preset could not be tried."""
+        rows: list[dict[str, object]] = [
             {
-                "hypothesis": result.hypothesis.title if result.hypothesis else "(the step as it is)",
-                "report's prior": f"{result.hypothesis.prior:.0%}" if result.hypothesis else "",
+                "hypothesis": result.hypothesis.key if result.hypothesis else "",
+                "prior": result.hypothesis.prior if result.hypothesis else None,
                 "reading": result.title,
-                "train loss": result.loss,
-                "gradient norm": result.grad_norm,
-                "reads 0?": "yes" if result.loss == 0 else "no",
+                "train_loss": result.loss,
+                "grad_norm": result.grad_norm,
+                "reads_zero": result.loss == 0,
+                "not_applicable": "",
             }
             for result in self.results
         ]
         rows += [
             {
-                "hypothesis": skipped.hypothesis.title,
-                "report's prior": f"{skipped.hypothesis.prior:.0%}",
+                "hypothesis": skipped.hypothesis.key,
+                "prior": skipped.hypothesis.prior,
                 "reading": skipped.title,
-                "train loss": float("nan"),
-                "gradient norm": float("nan"),
-                "reads 0?": f"not applicable: {skipped.reason}",
+                "train_loss": float("nan"),
+                "grad_norm": float("nan"),
+                "reads_zero": None,
+                "not_applicable": skipped.reason,
             }
             for skipped in self.not_applicable
         ]

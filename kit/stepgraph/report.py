@@ -101,12 +101,12 @@ class ProbeReport:
         return pd.DataFrame(
             {
                 "term": list(self.names),
-                "weight name": list(self.weight_names),
+                "weight_name": list(self.weight_names),
                 "weight": self.weights,
                 "value": self.L,
-                "weighted value": weighted,
-                "gradient norm": self.norms,
-                "no path to": [_shortened(self.no_path.get(name, ())) for name in self.names],
+                "weighted_value": weighted,
+                "grad_norm": self.norms,
+                "no_path_to": [_shortened(self.no_path.get(name, ())) for name in self.names],
             }
         )
 
@@ -127,7 +127,8 @@ class ProbeReport:
         return printable("\n".join(lines + [f"  note: {note}" for note in self.notes]))
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(index=False, escape=True, border=0, float_format=lambda x: f"{x:.4g}")
+        shown = self.table.rename(columns=lambda name: name.replace("_", " "))
+        table = shown.to_html(index=False, escape=True, border=0, float_format=lambda x: f"{x:.4g}")
         head = html.escape(str(self).partition("\n")[0])
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return f"<div><p>{head}</p>{table}{f'<ul>{notes}</ul>' if notes else ''}</div>"

@@ -15,7 +15,7 @@ from kit.panel import Panel, Preset, presets_of
 from kit.plots import Evidence, compare_runs_evidence
 from kit.report import Answer, Finding, PanelSetting, Table
 from kit.studies.setup import Setup, WatchedRun
-from kit.studies.tables import Claim, claims_table, runs_frame, runs_sure, symptom_table
+from kit.studies.tables import Claim, claims_table, readings_table, runs_frame, runs_sure, symptom_table
 from kit.training import System, TrainingHistory
 
 PANEL = "panel"  # where the panel stands among the evidence
@@ -224,6 +224,7 @@ class Results:
 
 COMMON: Mapping[str, Callable[[Results], Shown]] = MappingProxyType(
     {
+        "readings": lambda results: readings_table(results.step),
         "claims": lambda results: claims_table(results.claims),
         "curves": lambda results: compare_runs_evidence(results.captioned()),
         "symptoms": lambda results: symptom_table(results.captioned()),

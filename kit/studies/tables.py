@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kit.hypotheses import ALL, OneStep
 from kit.report import Table
 from kit.report.tables import number
 from kit.studies.symptom import shows_symptom, total
@@ -54,6 +55,30 @@ def claims_table(claims: Iterable[Claim]) -> Table:
         pd.DataFrame(rows),
         "Which of these sentences hold? The verdict follows from what was measured.",
         answer="verdict on the claim",
+    )
+
+
+def readings_table(step: OneStep) -> Table:
+    """Every preset of the hypotheses beside the loss that it gives."""
+    frame, known = step.table, {hypothesis.key: hypothesis for hypothesis in ALL}
+    because = frame["not_applicable"]
+    rows = pd.DataFrame(
+        {
+            "hypothesis": [known[key].title if key else "(the step as it is)" for key in frame["hypothesis"]],
+            "report's prior": ["" if pd.isna(prior) else f"{prior:.0%}" for prior in frame["prior"]],
+            "reading": frame["reading"],
+            "train loss": frame["train_loss"],
+            "gradient norm": frame["grad_norm"],
+            "reads 0?": [
+                f"not applicable: {why}" if why else ("yes" if zero else "no")
+                for zero, why in zip(frame["reads_zero"], because, strict=True)
+            ],
+        }
+    )
+    return Table(
+        rows,
+        "What does each reading do to the loss of one batch? The symptom needs 0 here, and a validation loss above 0.",
+        answer="reads 0?",
     )
 
 

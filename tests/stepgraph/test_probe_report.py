@@ -41,14 +41,14 @@ def test_norms_and_table():
     np.testing.assert_allclose(report.norms, np.sqrt(np.diag(report.G)))
     table = report.table
     assert list(table.columns) == [
-        "term", "weight name", "weight", "value", "weighted value", "gradient norm", "no path to",
+        "term", "weight_name", "weight", "value", "weighted_value", "grad_norm", "no_path_to",
     ]  # fmt: skip
-    assert table["no path to"].tolist() == ["", "head.weight", ""]
-    assert table["weighted value"][1] == 0
+    assert table["no_path_to"].tolist() == ["", "head.weight", ""]
+    assert table["weighted_value"][1] == 0
 
 
 def test_weighted_value_of_a_nan_term_that_is_off_is_zero():
-    assert make(L=np.array([1.0, np.nan, 0.0])).table["weighted value"].tolist()[1] == 0
+    assert make(L=np.array([1.0, np.nan, 0.0])).table["weighted_value"].tolist()[1] == 0
 
 
 def test_round_trip_keeps_every_bit(tmp_path):

@@ -72,7 +72,7 @@ def test_runs_columns_and_keys_are_identifiers(nan, missing):
 
 def test_what_is_shown_has_captions(nan):
     assert list(nan.show("symptoms").frame.index) == [setup.caption for setup in studies.nan_gradients.setups.values()]
-    with pytest.raises(ValueError, match=r"name should be one of claims, curves, .*layers\. Found 'heatmap'"):
+    with pytest.raises(ValueError, match=r"name should be one of readings, claims, .*layers\. Found 'heatmap'"):
         nan.show("heatmap")
 
 

@@ -8,7 +8,6 @@ from kit.datasets import load_faulty_run
 from kit.diagnosis import Diagnosis, diagnose
 from kit.hypotheses import REPORT
 from kit.plots import layer_heatmap_evidence, symptom_evidence
-from kit.report import Table
 from kit.studies.causes import ranked_table
 from kit.studies.probed_batch import one_batch
 from kit.studies.study import PANEL, Results, Study, Words
@@ -71,14 +70,6 @@ def _what_the_run_counted(run: TrainingHistory) -> str:
     return counted
 
 
-def _readings_table(results: Results) -> Table:
-    return Table(
-        results.step.table,
-        "What does each reading do to the loss of one batch? The symptom needs 0 here, and a validation loss above 0.",
-        answer="reads 0?",
-    )
-
-
 STUDY = Study(
     key="ranking",
     question="Why does the train loss read 0 while the validation loss does not change?",
@@ -96,7 +87,6 @@ STUDY = Study(
     shown=MappingProxyType(
         {
             "recorded": lambda results: symptom_evidence(results.facts["recorded"]),
-            "readings": _readings_table,
             "posterior": lambda results: ranked_table(results.facts["diagnosis"]),
             "layers": lambda results: layer_heatmap_evidence(results.step.reports["as it is"]),
         }

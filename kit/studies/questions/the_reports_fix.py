@@ -51,8 +51,8 @@ def _diagnosis(results: Results) -> Diagnosis:
 
 def debug_values(seen: ProbeReport) -> Table:
     """Steps 1 and 2 of the report for one batch: every weight, every term, every product, and their sum."""
-    rows = seen.table[["term", "weight name", "weight", "value", "weighted value"]].rename(
-        columns={"weighted value": "product"}
+    rows = seen.table[["term", "weight_name", "weight", "value", "weighted_value"]].rename(
+        columns={"weight_name": "weight name", "weighted_value": "product"}
     )
     # a whole row, of which the stubs of pandas do not know
     rows.loc[len(rows)] = ["total", "", float("nan"), float("nan"), seen.total]  # type: ignore[assignment]
