@@ -7,11 +7,13 @@ from xdist.scheduler import LoadScopeScheduling
 # What takes longest, on one core, starts first, so that none of it is left over at the end for one worker alone.
 # A file is one piece: its tests share fixtures. Tests that share nothing are named with "::", and each is a piece of its own.
 SLOW = (
-    "tests/training/test_overfit.py",
     "tests/test_notebooks.py::test_a_fresh_kernel_gives_the_same_evidence",
     "tests/studies/test_command_line.py",
     "tests/browser/test_lab.py",
     "tests/browser/test_live.py",
+    "tests/live/test_system_session.py",
+    "tests/bench/test_programs.py",
+    "tests/training/test_overfit.py",
 )
 
 

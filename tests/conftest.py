@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
+from tests._lacking import lacking
 from tests._workers import Pieces, rank
 
 CHROMIUM_ARGUMENTS = [
@@ -29,6 +30,11 @@ def pytest_collection_modifyitems(config, items):
 @pytest.hookimpl(optionalhook=True)  # there is no such hook under -p no:xdist
 def pytest_xdist_make_scheduler(config, log):
     return Pieces(config, log) if config.getoption("dist") == "load" else None  # another --dist was asked for by name
+
+
+def pytest_terminal_summary(terminalreporter):
+    if said := lacking(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())):
+        terminalreporter.write_line(said, yellow=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

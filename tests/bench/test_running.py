@@ -24,8 +24,22 @@ def trials():
 
 
 @pytest.fixture(scope="module")
-def runs(trials):
-    return running.run_bench(trials, processes=1)
+def kept(tmp_path_factory):
+    """The file of the runs, as the run of the bench leaves it."""
+    return tmp_path_factory.mktemp("kept") / "bench.jsonl"
+
+
+@pytest.fixture(scope="module")
+def runs(trials, kept):
+    return running.run_bench(trials, store=kept, processes=1)
+
+
+@pytest.fixture
+def store(runs, kept, tmp_path):
+    """A bench that was interrupted after two runs."""
+    path = tmp_path / "bench.jsonl"
+    path.write_text("".join(kept.read_text().splitlines(keepends=True)[:2]))
+    return path
 
 
 def test_the_recorded_runs_are_made_again(runs):
@@ -39,9 +53,8 @@ def test_two_processes_give_the_same_lines(trials, runs):
     assert running.run_bench(trials[:3], processes=2) == runs[:3]
 
 
-def test_a_bench_is_resumed(trials, runs, tmp_path):
-    store, seen = tmp_path / "bench.jsonl", []
-    running.run_bench(trials[:2], store=store, processes=1)
+def test_a_bench_is_resumed(trials, runs, store):
+    seen = []
     store.write_text(store.read_text() + '{"torn')
     refused = [replace(trial, record=_not_again) for trial in trials[:2]]
     got = running.run_bench(
@@ -52,9 +65,8 @@ def test_a_bench_is_resumed(trials, runs, tmp_path):
     assert running.run_bench([*refused, replace(trials[2], record=_not_again)], store=store, processes=1) == runs[:3]
 
 
-def test_lines_of_other_sources_are_run_again(trials, runs, tmp_path):
-    store = tmp_path / "bench.jsonl"
-    running.run_bench(trials[:1], store=store, processes=1)
+def test_lines_of_other_sources_are_run_again(trials, store):
+    assert running.run_bench([replace(trials[0], record=_not_again)], store=store, processes=1)
     store.write_text(store.read_text().replace(fingerprint(), "0" * 64))
     with pytest.raises(AssertionError, match="run again"):
         running.run_bench([replace(trials[0], record=_not_again)], store=store, processes=1)

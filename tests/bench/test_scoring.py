@@ -85,6 +85,16 @@ def scored(recorded):
     return scoring.score(recorded, shipped_likelihoods())
 
 
+@pytest.fixture(scope="module")
+def ours(recorded):
+    return scoring.score([run for run in recorded if run.style == "ours"], shipped_likelihoods())
+
+
+@pytest.fixture(scope="module")
+def theirs(recorded):
+    return scoring.score([run for run in recorded if run.style != "ours"], shipped_likelihoods())
+
+
 def test_the_shipped_likelihoods_are_counted_on_the_shipped_runs(recorded):
     assert scoring.count(recorded).counts == shipped_likelihoods().counts
 
@@ -103,8 +113,7 @@ def test_every_cause_is_counted_and_scored(recorded):
         assert {run.truth for run in recorded if run.split == split} == causes
 
 
-def test_faults_of_the_report_and_of_our_loop(recorded):
-    ours = scoring.score([run for run in recorded if run.style == "ours"], shipped_likelihoods())
+def test_faults_of_the_report_and_of_our_loop(ours):
     assert ours.top1 >= 0.95, ours
     assert ours.top3 == 1.0, ours.faulty[ours.faulty["rank"] > 3]
     assert ours.false_alarms == 0, ours.healthy
@@ -119,18 +128,13 @@ def test_faults_of_all_loops(scored):
     assert scored.brier < 0.25
 
 
-def test_faults_in_loops_by_others(recorded):
-    theirs = scoring.score([run for run in recorded if run.style != "ours"], shipped_likelihoods())
+def test_faults_in_loops_by_others(theirs):
     assert theirs.top1 >= 0.95, theirs
     assert theirs.top3 >= 0.99, theirs.faulty[theirs.faulty["rank"] > 3]
 
 
-def test_the_readme_says_what_was_measured(recorded):
+def test_the_readme_says_what_was_measured(ours, theirs):
     text = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
-    ours, theirs = (
-        scoring.score([run for run in recorded if (run.style == "ours") is own], shipped_likelihoods())
-        for own in (True, False)
-    )
     programs = theirs.faulty.groupby(["style", "fault"]).ngroups
     assert (
         f"in our own loop, {len(ours.faulty)} runs with a fault: the true cause first in {_percent(ours.top1)}, "

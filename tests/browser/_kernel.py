@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 _RUN = """async code => {
@@ -19,6 +20,14 @@ _RUN = """async code => {
 def in_kernel(page: Any, code: str) -> str:
     """What the notebook's kernel prints for this code."""
     return page.evaluate(_RUN, code).strip()
+
+
+def until(page: Any, true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Waits until it is true; the page lives on meanwhile."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        page.wait_for_timeout(50)
 
 
 def until_in_kernel(page: Any, expression: str, seconds: float = 30.0) -> None:

@@ -116,8 +116,9 @@ def _start(root: Path, environment: dict[str, str], token: str, log) -> tuple[su
                 with urllib.request.urlopen(f"{base}/api/status?token={token}", timeout=2) as answer:
                     answer.read()
                 return process, base
-            except OSError:
-                time.sleep(0.1)
+            except OSError:  # it does not listen yet
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.1)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

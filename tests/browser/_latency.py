@@ -32,6 +32,11 @@ def measured(page: Any, slider: str, shown: str, keys: int = 30) -> list[float]:
     return page.evaluate("() => window.latencies")
 
 
+def followed(page: Any, slider: str, shown: str) -> None:
+    """Every key press on the slider changes the text, and a frame shows it; how soon is told by `python -m tests.speed.sliders`."""
+    assert len(measured(page, slider, shown, 9)) == 9
+
+
 def spoken(times: list[float]) -> str:
     return f"median {median(times):.0f} ms, p95 {quantiles(times, n=20)[-1]:.0f} ms of {len(times)}"
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from statistics import median
 
 import pytest
 
 from tests.browser._lab import READY, RUN_ALL, running_lab
-from tests.browser._latency import dragged, measured, spoken, spoken_drag
+from tests.browser._latency import followed
 from tests.browser._offline import opened_offline
 from tests.browser._paint import painted
 
@@ -235,13 +234,9 @@ def _play_offline(exported, browser, left_at):
             assert len(images.nth(number).get_attribute("alt")) > 40
 
 
-def test_a_slider_is_followed_in_the_frames_that_come(notebook, capsys):
+def test_a_slider_is_followed_in_the_frames_that_come(notebook):
     slider = '.kit-panel:not(.kit-live) .kit-row[data-weight="lam_K"] input[type=range]'
-    times, drag = measured(notebook, slider, ".kit-total"), dragged(notebook, slider)
-    with capsys.disabled():
-        print(f"\npanel in Lab: key press to painted frame {spoken(times)}; {spoken_drag(drag)}")
-    assert median(times) < 120 and drag["frames"] > 15, "several times what is measured on an idle machine"
-    assert median(drag["scripts"]) < 6
+    followed(notebook, slider, ".kit-total")
 
 
 def test_an_export_that_fails_says_so_in_the_panel(notebook):

@@ -5,16 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import re
-from statistics import median
 
 import nbformat
 import pytest
 
 from tests.browser._axe import axe_source, violations
 from tests.browser._keeping import compare_and_export, keep, read_offline
-from tests.browser._kernel import in_kernel, until_in_kernel
+from tests.browser._kernel import in_kernel, until, until_in_kernel
 from tests.browser._lab import READY, RUN_ALL, running_lab
-from tests.browser._latency import dragged, measured, spoken, spoken_drag
+from tests.browser._latency import followed
 from tests.browser._paint import painted
 
 pytestmark = pytest.mark.browser
@@ -75,7 +74,7 @@ def save(page, path):
     return json.loads(path.read_text(encoding="utf-8")), path.stat().st_size
 
 
-def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_path, capsys):
+def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_path):
     from playwright.sync_api import expect
 
     page, path, folder = notebook
@@ -88,10 +87,9 @@ def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_
     expect(state).to_have_text("ready", timeout=30_000)
     expect(root.locator(".kit-live-now")).to_contain_text("Before the first batch: total ")
 
-    # a slider acts at once, with no training; measured before anything runs
-    quiet = measured(page, SLIDER.format("lam_K"), ".kit-live-now", 31)
+    # a slider acts at once, with no training
+    followed(page, SLIDER.format("lam_K"), ".kit-live-now")
     expect(root.locator(".kit-live-now")).to_contain_text("At once; nothing is trained for it.")
-    still = dragged(page, SLIDER.format("lam_K"))
     root.locator("button.kit-reset").click()
     assert in_kernel(page, "print(panel.session.step)") == "0"
 
@@ -127,13 +125,8 @@ def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_
 
     expect(line).to_contain_text("lam_cov was 0", timeout=30_000)
 
-    # the same latency while it trains
-    busy = measured(page, SLIDER.format("lam_K"), ".kit-live-now")
-    moving = dragged(page, SLIDER.format("lam_K"))
-    with capsys.disabled():
-        print(f"\nlive panel in Lab, quiet: key press to painted frame {spoken(quiet)}; {spoken_drag(still)}")
-        print(f"live panel in Lab, while training: {spoken(busy)}; {spoken_drag(moving)}")
-    assert median(quiet) < 120 and median(busy) < 250, "several times what is measured on an idle machine"
+    # so it does while it trains
+    followed(page, SLIDER.format("lam_K"), ".kit-live-now")
     assert in_kernel(page, "print(panel.state)") == "running"
 
     # break it, and read what it says
@@ -157,8 +150,8 @@ def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_
     until_in_kernel(page, f"panel.session.step == {step + 1}")
     second, size = save(page, path)
     assert first["cells"][0]["outputs"] == second["cells"][0]["outputs"] and size < 20_000
-    page.wait_for_timeout(300)
-    assert in_kernel(page, "print(panel.session.step)") == str(step + 1), "nothing runs while it is paused"
+    assert in_kernel(page, "print(panel._slices.running)") == "False", "nothing runs while it is paused"
+    assert in_kernel(page, "print(panel.session.step)") == str(step + 1)
 
     # keep it as it is and without a weight, compare, export; the page is read with no network
     keep(page, "with the weight")
@@ -185,7 +178,7 @@ def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_
 def test_an_interrupted_kernel_and_a_closed_tab_lose_nothing(notebook):
     from playwright.sync_api import expect
 
-    page, _, _ = notebook
+    page, path, _ = notebook
     state = page.locator(".kit-live .kit-live-state").first
     go = page.locator(".kit-live button.kit-live-go").first
     page.evaluate(RUN_ALL)
@@ -199,28 +192,31 @@ def test_an_interrupted_kernel_and_a_closed_tab_lose_nothing(notebook):
     expect(state).to_have_text("paused", timeout=20_000)
     expect(page.locator(".kit-live .kit-live-status").first).to_contain_text("interrupted")
     step = int(in_kernel(page, "print(panel.session.step, flush=True)"))
-    page.wait_for_timeout(300)
-    assert step > 5 and in_kernel(page, "print(panel.session.step, panel.error)") == f"{step} None"
+    said = in_kernel(page, "print(panel._slices.running, panel.session.step, panel.error)")
+    assert step > 5 and said == f"False {step} None"
     go.click()
     until_in_kernel(page, f"panel.session.step > {step + 5}")
 
     # nobody looks: it pauses; the next tab finds it as it was, and goes on
     in_kernel(
         page,
-        "import threading; import kit.live.training as t; t.UNHEARD = 2.0; threads = set(threading.enumerate())",
+        "import threading; import kit.live.training as t; t.UNHEARD = 2.0; threads = set(threading.enumerate())\n"
+        "def say(state, *rest, real=panel._say, **options):\n"
+        "    real(state, *rest, **options)\n"
+        "    if state == 'paused': open('paused', 'w').close()\n"
+        "panel._say = say",
     )
+    paused = path.with_name("paused")  # the kernel's word while no page is there to ask it
     context, address = page.context, page.url
     with context.expect_page() as opened:
         page.evaluate("() => window.open('about:blank')")
     page.goto("about:blank")
     again = opened.value
-    again.wait_for_timeout(6_000)
+    until(again, paused.exists)
     again.goto(address)
     again.wait_for_function(READY, timeout=60_000)
-    said = in_kernel(again, "print(panel.state, panel.session.step)").split()
-    again.wait_for_timeout(300)
-    assert said[0] == "paused" and int(said[1]) > step + 5
-    assert in_kernel(again, "print(panel.session.step)") == said[1]
+    said = in_kernel(again, "del panel._say; print(panel.state, panel.session.step, panel._slices.running)").split()
+    assert said[0] == "paused" and int(said[1]) > step + 5 and said[2] == "False"
     # Lab itself opens a subshell for the new tab
     new = in_kernel(again, "print([one.name for one in set(threading.enumerate()) - threads])")
     assert all("subshell" in name for name in ast.literal_eval(new)), new

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from statistics import median
 
 import pytest
 
@@ -14,7 +13,7 @@ from kit.report import verify
 from tests.browser._axe import axe_source, violations
 from tests.browser._boxes import boxes, out_of_sight, scrolled_to
 from tests.browser._findings import full_finding
-from tests.browser._latency import dragged, measured, spoken, spoken_drag
+from tests.browser._latency import followed
 from tests.browser._offline import opened_offline
 from tests.browser._paint import painted
 from tests.panel._panel_cases import HOSTILE, make_report
@@ -89,15 +88,11 @@ def _task_seconds(session):
     return next(entry["value"] for entry in metrics if entry["name"] == "TaskDuration")
 
 
-def test_a_slider_is_followed_in_the_frames_that_come(one, browser, capsys):
+def test_a_slider_is_followed_in_the_frames_that_come(one, browser):
     slider = '#panel-1 .kit-row[data-weight="lam_K"] input[type=range]'
     with opened_offline(browser, one) as page:
         page.wait_for_selector(slider)
-        times, drag = measured(page, slider, "#panel-1 .kit-total"), dragged(page, slider)
-    with capsys.disabled():
-        print(f"\nexported page: key press to painted frame {spoken(times)}; {spoken_drag(drag)}")
-    assert median(times) < 120 and drag["frames"] > 15, "several times what is measured on an idle machine"
-    assert median(drag["scripts"]) < 6
+        followed(page, slider, "#panel-1 .kit-total")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 from kit.journal import Journal
@@ -12,14 +11,15 @@ from tests.journal._findings import small
 
 
 def main(folder: Path, writers: int, count: int) -> int:
-    start = time.monotonic() + 0.1  # so that none is done before the last has begun
+    wait, start = os.pipe()  # so that none is done before the last has begun
     children = []
     for who in range(writers):
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                time.sleep(max(0.0, start - time.monotonic()))
+                os.close(start)
+                os.read(wait, 1)  # it ends when nobody can write any more: when the last has begun
                 journal = Journal(folder)
                 for number in range(count):
                     journal.keep(small(f"{who} {number}", evidence=["x" * 20_000]))
@@ -27,6 +27,7 @@ def main(folder: Path, writers: int, count: int) -> int:
             finally:
                 os._exit(status)
         children.append(child)
+    os.close(start)
     return max(os.waitpid(child, 0)[1] for child in children)
 
 

@@ -125,9 +125,16 @@ def every_fault():
     return [offer.key for offer in session_of().faults]
 
 
-@pytest.mark.parametrize("key", every_fault())
-def test_a_fault_put_on_and_taken_off_between_two_batches_leaves_no_trace(key):
+@pytest.fixture(scope="module")
+def untouched():
+    """A system, and its run that nobody touches."""
     system = small_system(epochs=3)
+    return system, system.run()
+
+
+@pytest.mark.parametrize("key", every_fault())
+def test_a_fault_put_on_and_taken_off_between_two_batches_leaves_no_trace(key, untouched):
+    system, plain = untouched
     session = session_of(system)
     train(session, 4)
     before, weights = parameters(session), session.weights
@@ -138,14 +145,13 @@ def test_a_fault_put_on_and_taken_off_between_two_batches_leaves_no_trace(key):
     assert session.active == () and session.weights == weights
     assert all(torch.equal(a, b) for a, b in zip(before, parameters(session), strict=True))
     train(session, session.planned - 4)
-    plain = system.run()
     assert session.history().epoch_records == plain.epoch_records
     assert session.history().step_records == plain.step_records
 
 
 @pytest.mark.parametrize("key", every_fault())
 def test_training_goes_on_under_every_fault_and_after_it(key):
-    session = session_of(small_system(epochs=4), probe_every=3)
+    session = session_of(small_system(epochs=4), probe_every=6)  # once under the fault, once after it
     train(session, 4)
     session.set_faults([key])
     at = session.step
