@@ -16,7 +16,7 @@ from tests.training._runs import small_system
 @pytest.fixture(scope="module", params=[(512, kit.PlanarArray(5, 4)), (64, kit.PlanarArray())], ids=["scenes", "array"])
 def protocol(request) -> kit.training.OverfitResult:
     samples, array = request.param
-    whole = kit.System.generate(seed=0, samples=samples, validation_samples=1, array=array)
+    whole = kit.training.System.generate(seed=0, samples=samples, validation_samples=1, array=array)
     system = replace(whole, weights=COVARIANCE_ONLY)
     return kit.overfit_test(system.new_model(), system.new_loss(), system.train, batch_size=samples // 8)
 
@@ -36,7 +36,7 @@ def test_the_train_loss_is_the_covariance_error_alone(protocol):
 
 def test_with_all_seven_weights_training_does_not_start_in_the_reports_range():
     """0.5 to 2.0 is the start of the covariance term alone; the position term by itself is above 2."""
-    system = kit.reference_system()
+    system = kit.datasets.reference_system()
     with torch.no_grad():
         total = system.new_loss()(system.new_model()(system.train.inputs), system.train.target).item()
     assert 3.0 < total < 5.0
