@@ -140,7 +140,7 @@ def static_html(
 
     live: where the reader finds it with sliders, the end of the caption.
     """
-    texts = (title.strip(), case.strip() and f"State: {case.strip()}", f"Still picture; {live.strip()}")
+    texts = (title.strip(), case.strip() and f"State: {case.strip()}", f"Static figure; {live.strip()}")
     caption = " ".join(html.escape(_sentence(text)) for text in texts if text)
     picture = figure_html(_png(bar_figure(report, weights)), alt_text(report, weights), caption)
     return f"{picture}\n{_table(report, weights)}"

@@ -158,7 +158,7 @@ def test_without_javascript_the_setting_is_a_picture_and_a_table(show):
     panel.weights = {"lam_cov": 1.5}
     page = show(panel, java_script_enabled=False, wait_for=".kit-still img", viewport={"width": 360, "height": 800})
     assert page.locator(".kit-still figcaption").inner_text() == (
-        "What would make it read 0? State: as probed. Still picture; the sliders need JavaScript."
+        "What would make it read 0? State: as probed. Static figure; the sliders need JavaScript."
     )
     assert page.locator(".kit-still tbody tr").first.locator("td").nth(1).inner_text() == "1.5"
     assert page.locator(".kit-still img").bounding_box()["width"] <= 360

@@ -215,10 +215,10 @@ def test_still_picture_has_alt_text_and_a_table(panel):
 @pytest.mark.parametrize(
     ("title", "caption"),
     [
-        ("What would make it read 0?", "What would make it read 0? State: as it is. Still picture; x."),
-        ("Weights", "Weights. State: as it is. Still picture; x."),
-        ("Ends here.", "Ends here. State: as it is. Still picture; x."),
-        ("", "State: as it is. Still picture; x."),
+        ("What would make it read 0?", "What would make it read 0? State: as it is. Static figure; x."),
+        ("Weights", "Weights. State: as it is. Static figure; x."),
+        ("Ends here.", "Ends here. State: as it is. Static figure; x."),
+        ("", "State: as it is. Static figure; x."),
     ],
 )
 def test_the_caption_of_the_still_picture_has_one_mark_at_a_time(title, caption):
