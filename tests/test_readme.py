@@ -1,0 +1,76 @@
+"""The README's lines are run as they stand, on a small network whose loop is healthy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+import kit
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+WATCHED, PROBED, KEPT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+class Loss(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lam_mse, self.lam_kl = 1.0, 0.1
+
+    def forward(self, prediction, target):
+        return self.lam_mse * (prediction - target).square().mean() + self.lam_kl * prediction.abs().mean()
+
+
+def names():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 1))
+    inputs, target = torch.randn(12, 3), torch.randn(12, 1)
+    shown = {"train": [], "val": []}
+
+    def train(model, loss, loader):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            losses = []
+            for x, y in loader:
+                optimizer.zero_grad()
+                total = loss(model(x), y)
+                total.backward()
+                optimizer.step()
+                losses.append(total.item())
+            shown["train"].append(sum(losses) / len(losses))
+            with torch.no_grad():
+                shown["val"].append(loss(model(inputs), target).item())
+
+    batch = (inputs, target)
+    loader = [(inputs[i : i + 4], target[i : i + 4]) for i in (0, 4, 8)]
+    return {
+        "kit": kit,
+        "model": model,
+        "loss": Loss(),
+        "train": train,
+        "loader": loader,
+        "inputs": inputs,
+        "target": target,
+        "batch": batch,
+        "shown": shown,
+    }
+
+
+def test_a_watched_run_is_diagnosed(capsys):
+    known = names()
+    code = WATCHED.replace("train_loss=[...], val_loss=[...]", 'train_loss=shown["train"], val_loss=shown["val"]')
+    exec(code, known)  # noqa: S102
+    assert known["run"].trace.epochs["steps"].tolist() == [3, 3, 3]
+    assert kit.diagnose(known["run"]).verdict == "healthy" and capsys.readouterr().out
+
+
+def test_a_probed_loss_answers_and_a_finding_is_written(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = names()
+    exec(PROBED, known)  # noqa: S102
+    assert known["seen"].names == ("mse", "kl") and "lam_kl" not in capsys.readouterr().err
+    terms = '{"mse": (prediction - target).square().mean(), "kl": prediction.abs().mean()}'
+    known["loss"] = lambda prediction, target: Loss()(prediction, target)
+    exec(KEPT.replace('{"mse": ..., "kl": ...}', terms), known)  # noqa: S102
+    assert (tmp_path / "findings" / "kl.html").stat().st_size > 50_000
