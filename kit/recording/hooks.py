@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from kit.recording.audience import Listener, audience, here, open_watches, set_open, tell
-from kit.recording.calls import forget, forget_interrupted, hear_calls, in_backward, stop_hearing_calls
+from kit.recording.listeners import Listener, audience, here, open_watches, set_open, tell
+from kit.recording.module_calls import forget, forget_interrupted, hear_calls, in_backward, stop_hearing_calls
 
 _COMPILED = r"Using `torch\.compile\(module\)` when there are global hooks"
 

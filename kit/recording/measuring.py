@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from kit.recording import outputs, targets
-from kit.recording.audience import Call
-from kit.recording.parts import Parts
-from kit.recording.phases import Forward
-from kit.recording.reading import tensors_in
+from kit.recording.epoch_ends import Forward
+from kit.recording.listeners import Call
+from kit.recording.nested import tensors_in
+from kit.recording.participants import Parts
 from kit.recording.terms import LossView
 
 _CLASSIFIERS = (nn.CrossEntropyLoss, nn.NLLLoss)

@@ -9,18 +9,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kit.recording.audience import Call
-from kit.recording.cuts import KEPT_TURNS, Cuts
-from kit.recording.evaluating import Evaluating
-from kit.recording.gradients import norms_of
+from kit.recording.epoch_ends import Block, Forward, phase_of
+from kit.recording.evaluation import Evaluating
+from kit.recording.graph_cuts import KEPT_TURNS, Cuts
+from kit.recording.history import DETAILED_TURNS, Book, Turn
+from kit.recording.listeners import Call
 from kit.recording.measuring import Measuring, first_dimension
-from kit.recording.movement import Movement
-from kit.recording.parts import Parts, float_tensors
-from kit.recording.phases import Block, Forward, phase_of
-from kit.recording.reaching import Hooked, Term, named_terms
+from kit.recording.norms import norms_of
+from kit.recording.output_hooks import Hooked, Term, named_terms
+from kit.recording.parameter_change import Movement
+from kit.recording.participants import Parts, float_tensors
 from kit.recording.stepping import Stepping
 from kit.recording.terms import value_of
-from kit.recording.turns import DETAILED_TURNS, Book, Turn
 
 MOST_NOTES = 40
 # a turn before which every optimizer of a usual loop has stepped; one may be gone when the function that made it ends

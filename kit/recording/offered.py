@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 from torch.compiler import is_compiling
 
-from kit.recording.audience import here
+from kit.recording.listeners import here
 
 _NAME = "components"
 _lock = threading.Lock()

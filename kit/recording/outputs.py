@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.recording.parts import float_tensors
+from kit.recording.participants import float_tensors
 from kit.recording.plain import all_plain
 
 

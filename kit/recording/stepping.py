@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.recording.audience import Call
-from kit.recording.gradients import change, copies, gradient_changed, length, sizes
+from kit.recording.epoch_ends import Block, Forward
+from kit.recording.history import DETAILED_TURNS, Book, Turn
+from kit.recording.listeners import Call
 from kit.recording.measuring import Measuring
-from kit.recording.movement import Movement
-from kit.recording.nets import Net
-from kit.recording.parts import Parts
-from kit.recording.phases import Block, Forward
+from kit.recording.networks import Net
+from kit.recording.norms import change, copies, gradient_changed, length, sizes
+from kit.recording.output_hooks import Hooked
+from kit.recording.parameter_change import Movement
+from kit.recording.participants import Parts
 from kit.recording.plain import all_plain, plain
-from kit.recording.reaching import Hooked
 from kit.recording.scaling import reduction_of
 from kit.recording.terms import now_or_later
-from kit.recording.turns import DETAILED_TURNS, Book, Turn
 
 MOST_NODES = 20_000  # of a graph that is walked to find what a loop without modules trains
 

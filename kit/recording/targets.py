@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kit.recording.nested import tensors_in
 from kit.recording.plain import plain
-from kit.recording.reading import tensors_in
 
 IGNORED = -100  # torch's own default
 LABELS = ("labels", "label", "targets", "target")

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.recording.audience import Call
-from kit.recording.parts import TOTALS, total_of
+from kit.recording.listeners import Call
+from kit.recording.nested import tensors_in
+from kit.recording.participants import TOTALS, total_of
 from kit.recording.plain import plain
-from kit.recording.reading import tensors_in
 from kit.stepgraph.weights import holder_of, is_weight
 
 PREFIX = "lam"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from kit.files import check_ending, printable
-from kit.recording import saved
+from kit.recording import trace_file
 
 _SUMMED = (
     "batches", "eval_forwards", "side_forwards", "reached", "loss_calls", "eval_loss_calls", "backwards", "steps",
@@ -86,12 +86,12 @@ class Trace:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write one .npz file, atomically; equal content gives equal bytes. Raises ValueError for another ending."""
-        return saved.save(check_ending(path, ".npz"), self._steps, self._epochs, self._facts)
+        return trace_file.save(check_ending(path, ".npz"), self._steps, self._epochs, self._facts)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trace:
         """Read a saved trace. Raises ValueError for another kind of file, a damaged one or a newer version."""
-        return cls(*saved.load(path))
+        return cls(*trace_file.load(path))
 
     @classmethod
     def merge(cls, traces: Sequence[Trace]) -> Trace:

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 from torch import nn
 
-from kit.recording import hooks, shown
+from kit.recording import displayed, hooks
+from kit.recording.columns import Recorded
+from kit.recording.displayed import Shown
 from kit.recording.observer import Observer
 from kit.recording.plain import quietly
-from kit.recording.shown import Shown
-from kit.recording.tables import Recorded
 from kit.recording.trace import Trace, summary
 from kit.stepgraph.arguments import has_parameters, kind, looks_like_loss
 
@@ -93,8 +93,8 @@ class Watch:
         if self._recorded is None:
             self._entered("run.log should be called")
         given = {"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss}
-        shown.check_names(more, other)
-        values = {name: value for name in given if (value := shown.read(name, given[name])) is not None}
+        displayed.check_names(more, other)
+        values = {name: value for name in given if (value := displayed.read(name, given[name])) is not None}
         if not values:
             raise ValueError("run.log should be given epoch=, train_loss= or val_loss=. Found none of them.")
         lists = {name: value for name, value in values.items() if isinstance(value, list)}
@@ -109,7 +109,7 @@ class Watch:
             self._log_numbers(*(numbers.get(name) for name in given))
 
     def _log_numbers(self, epoch: float | None, train_loss: float | None, val_loss: float | None) -> None:
-        label = None if epoch is None else shown.whole(epoch)
+        label = None if epoch is None else displayed.whole(epoch)
         if label is not None and (label in self._shown.labels or self._recorded is not None):
             row = self._shown.row_of(label)
         elif self._recorded is not None:

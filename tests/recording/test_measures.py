@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kit.recording import watch
-from kit.recording.gradients import change, copies, norms_of, sizes
+from kit.recording.norms import change, copies, norms_of, sizes
 from tests.recording._loops import BATCH, PlainSum, TwoTerms, adamw, batches, data, job, mlp, sgd
 
 

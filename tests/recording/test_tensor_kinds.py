@@ -247,12 +247,12 @@ def test_a_network_without_values_ends_well():
 
 @pytest.mark.parametrize("gone", [RuntimeError("an error of the device"), ZeroDivisionError("a mistake")])
 def test_an_error_on_leaving_is_a_note_and_the_training_keeps_its_own(monkeypatch, gone):
-    from kit.recording import tables
+    from kit.recording import columns
 
     def fails(*_):
         raise gone
 
-    monkeypatch.setattr(tables, "_facts", fails)
+    monkeypatch.setattr(columns, "_facts", fails)
     one = job()
     with watch(one.model) as run:
         one.plain()
@@ -263,7 +263,7 @@ def test_an_error_on_leaving_is_a_note_and_the_training_keeps_its_own(monkeypatc
 
 
 def test_values_that_a_device_does_not_give_back_are_not_observed():
-    from kit.recording.turns import fetched
+    from kit.recording.history import fetched
 
     numbers = fetched([1.0, torch.ones((), device="meta"), torch.tensor(2.0)])
     assert numbers[0] == 1 and numbers[1] != numbers[1] and numbers[2] == 2

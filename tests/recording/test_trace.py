@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kit.recording import Trace, turns, watch
+from kit.recording import Trace, history, watch
 from tests.recording._loops import BATCHES, TwoTerms, batches, job
 
 
@@ -150,9 +150,9 @@ def test_merged_traces_can_be_saved(trace, tmp_path):
 
 
 def test_long_runs_stay_bounded_and_counts_exact(monkeypatch):
-    monkeypatch.setattr(turns, "MOST_TURNS", 60)
-    monkeypatch.setattr(turns, "FIRST_TURNS", 20)
-    monkeypatch.setattr(turns, "MOST_EPOCHS", 30)
+    monkeypatch.setattr(history, "MOST_TURNS", 60)
+    monkeypatch.setattr(history, "FIRST_TURNS", 20)
+    monkeypatch.setattr(history, "MOST_EPOCHS", 30)
     one = job(epochs=40)
     with watch(one.model, every=10) as run:
         one.plain()
@@ -311,10 +311,10 @@ def test_arguments_that_make_no_sense_are_refused(options, error, said):
 
 
 def test_a_run_of_the_full_length_is_thinned():
-    count = 2 * turns.MOST_TURNS + 200
+    count = 2 * history.MOST_TURNS + 200
     model, x = torch.nn.Linear(1, 1), torch.ones(1, 1)
     with watch(model, every=10_000) as run:
         for _ in range(count):
             model(x).sum().backward()
     assert run.trace.facts["turns"] == run.trace.epochs["backwards"].item() == count
-    assert turns.MOST_TURNS / 2 < len(run.trace.steps) <= turns.MOST_TURNS
+    assert history.MOST_TURNS / 2 < len(run.trace.steps) <= history.MOST_TURNS

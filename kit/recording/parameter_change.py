@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from kit.recording.gradients import change, copies
-from kit.recording.nets import Net
+from kit.recording.networks import Net
+from kit.recording.norms import change, copies
 
 MOST_EVALUATED = 4  # networks whose last evaluated weights are kept for comparison
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.recording.audience import Call
-from kit.recording.nets import Net
-from kit.recording.parts import float_tensors
+from kit.recording.listeners import Call
+from kit.recording.networks import Net
+from kit.recording.participants import float_tensors
 from kit.recording.plain import plain
 
 KEPT_TURNS = 2  # a generator's output may be made in one turn and be judged in the next

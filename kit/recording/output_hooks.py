@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from kit.recording.gradients import gradient_changed
-from kit.recording.parts import TOTALS
-from kit.recording.phases import Forward
+from kit.recording.epoch_ends import Forward
+from kit.recording.norms import gradient_changed
+from kit.recording.participants import TOTALS
 from kit.recording.plain import quietly
 
 MOST = 4096  # passes whose outputs carry a hook at one time

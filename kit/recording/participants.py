@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.recording.audience import Call
-from kit.recording.idle import optimizers_besides
-from kit.recording.nets import Leaves, Net, Stepper
-from kit.recording.reading import tensors_in
+from kit.recording.listeners import Call
+from kit.recording.nested import tensors_in
+from kit.recording.networks import Leaves, Net, Stepper
+from kit.recording.unused_optimizers import optimizers_besides
 from kit.stepgraph.weights import original
 
 MOST_NAMES = 50

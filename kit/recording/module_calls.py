@@ -17,8 +17,8 @@ from torch.compiler import is_compiling
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
-from kit.recording import audience as state
-from kit.recording.audience import Call, here, open_watches, tell
+from kit.recording import listeners as state
+from kit.recording.listeners import Call, here, open_watches, tell
 from kit.recording.offered import listen_to, stop_all, stop_listening
 from kit.recording.plain import is_tracing
 

@@ -31,12 +31,12 @@ import pandas as pd
 import torch
 import torch.distributed
 
-from kit.recording import saved
+from kit.recording import trace_file
+from kit.recording.displayed import NAMES, Shown, split
+from kit.recording.history import COUNTS, MOST_EPOCHS, SINGLE, Epoch
 from kit.recording.observer import Observer
-from kit.recording.shown import NAMES, Shown, split
 from kit.recording.terms import LossView
 from kit.recording.trace import Trace
-from kit.recording.turns import COUNTS, MOST_EPOCHS, SINGLE, Epoch
 
 _SIZES = ("norm", "nonfinite", "zero", "none", "tensors")
 STEPS = (
@@ -72,7 +72,7 @@ class Recorded:
     @classmethod
     def empty(cls, seen: Observer, ended: str) -> Recorded:
         """What is left if the rest could not be put together; the notes say why."""
-        facts = {"version": saved.VERSION, "turns": seen.book.count, "turns_kept": 0, "ended": ended}
+        facts = {"version": trace_file.VERSION, "turns": seen.book.count, "turns_kept": 0, "ended": ended}
         return cls([], [Epoch(1).row()], {**facts, "not_seen": list(seen.notes)}, False, False)
 
     def trace(self, shown: Shown) -> Trace:
@@ -87,7 +87,9 @@ def _tables(seen: Recorded, shown: Shown) -> tuple[pd.DataFrame, pd.DataFrame, l
     notes: list[str] = []
     extra = sorted({name for row in seen.turns for name in row} - set(STEPS))
     steps = pd.DataFrame(seen.turns, columns=[*STEPS, *extra])
-    steps = steps.astype({name: np.float64 for name in steps.columns if name not in (*saved.TEXT, *saved.WHOLE)})
+    steps = steps.astype(
+        {name: np.float64 for name in steps.columns if name not in (*trace_file.TEXT, *trace_file.WHOLE)}
+    )
     steps = steps.astype({"epoch": np.int64, "turn": np.int64, "missing_keys": object})
     epochs = pd.DataFrame(seen.epochs, columns=[name for name in EPOCHS if name not in NAMES])
     if shown.listed > len(epochs) and not len(steps):
@@ -170,7 +172,7 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
     grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
     judged, judged_nets = parts.facts(), [*parts.judged()]
     found: dict[str, Any] = {
-        "version": saved.VERSION,
+        "version": trace_file.VERSION,
         "torch": torch.__version__,
         "rank": torch.distributed.get_rank() if grouped else 0,
         "world": torch.distributed.get_world_size() if grouped else 1,

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from kit.recording.audience import Call
-from kit.recording.movement import Movement
-from kit.recording.nets import Net
-from kit.recording.parts import Parts
-from kit.recording.phases import Block, Forward
-from kit.recording.turns import Book
+from kit.recording.epoch_ends import Block, Forward
+from kit.recording.history import Book
+from kit.recording.listeners import Call
+from kit.recording.networks import Net
+from kit.recording.parameter_change import Movement
+from kit.recording.participants import Parts
 
 
 class Evaluating:

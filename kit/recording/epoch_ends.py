@@ -18,10 +18,10 @@ from typing import Any
 
 from torch import Tensor
 
-from kit.recording.audience import Call
-from kit.recording.nets import Net
-from kit.recording.reading import tensors_in
-from kit.recording.turns import Turn
+from kit.recording.history import Turn
+from kit.recording.listeners import Call
+from kit.recording.nested import tensors_in
+from kit.recording.networks import Net
 
 MOST_UNDECIDED = 256
 RECENT = 4
