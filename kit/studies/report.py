@@ -74,7 +74,9 @@ def _system(study: Study, quick: bool) -> System | None:
 def _step(study: Study, found: Mapping[str, Results]) -> Mapping[str, OneStep]:
     """The batch of the page, probed once: all hypotheses share it, and NaN in one output shares another."""
     first = {the_reports_fix.key: nan_gradients.key}.get(study.key, ranking.key)
-    return {} if study is nan_gradients or first not in found else {"step": found[first].step}
+    return (
+        {"step": found[first].step} if "step" in study.before and first in found and study is not nan_gradients else {}
+    )
 
 
 def _known(study: Study, found: Mapping[str, Results], quick: bool) -> Mapping[str, TrainingHistory]:

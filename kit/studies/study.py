@@ -78,7 +78,15 @@ class Study:
     setting: PanelSetting | None = None
 
     def prepare(self, system: System | None = None, **facts: Any) -> Results:
-        """What is measured before anything is trained; a fact that is passed is not measured again."""
+        """What is measured before anything is trained; a fact that is passed is not measured again.
+
+        Raises:
+            ValueError: a fact that the study does not have.
+        """
+        for name in facts:
+            if name not in self.before:
+                known = ", ".join(self.before) or "none"
+                raise ValueError(f"facts of {self.key!r} should be of {known}. Found {name!r}.")
         system = self.system() if system is None else system
         measured = {name: facts[name] if name in facts else measure(system) for name, measure in self.before.items()}
         return Results(self, system, facts=MappingProxyType(measured))

@@ -81,6 +81,11 @@ def test_a_study_without_a_system_trains_nothing():
         studies.nan_gradients.of(step=None).train()
 
 
+def test_a_fact_that_a_study_does_not_have_is_refused(system):
+    with pytest.raises(ValueError, match="facts of 'nan_gradients' should be of step. Found 'steps'"):
+        studies.nan_gradients.prepare(system, steps=None)
+
+
 def test_a_setup_changes_what_it_names_and_nothing_else(system):
     assert Setup("as it is").run(system).epoch_records == system.run().epoch_records
     history = Setup("less", weights={"lam_K": 0.25}, config={"epochs": 1}).run(system)
