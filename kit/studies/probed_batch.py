@@ -11,8 +11,8 @@ from kit.training import System, predict
 blended_predict = partial(predict, beta=0.3)
 
 
-def one_batch(system: System, *hypotheses: Hypothesis, samples: int = 64) -> OneStep:
+def one_batch(system: System, *hypotheses: Hypothesis) -> OneStep:
     """Every reading of these hypotheses (the report's five, if none is given), tried on one batch of the system's fresh network."""
     return at_one_step(
-        hypotheses or REPORT, system.new_model(), system.new_loss(), system.batch(samples), predict=blended_predict
+        hypotheses or REPORT, system.new_model(), system.new_loss(), system.batch(), predict=blended_predict
     )

@@ -69,6 +69,6 @@ class System:
         """Train a fresh network for all epochs of the config."""
         return self.new_loop().run(progress)
 
-    def batch(self, size: int = 64) -> Batch:
-        """The first ``size`` training scenes, to probe."""
-        return self.train[:size]
+    def batch(self, size: int | None = None) -> Batch:
+        """The first training scenes, to probe: as many as the config trains on at once, unless ``size`` says another number."""
+        return self.train[: self.config.batch_size if size is None else size]

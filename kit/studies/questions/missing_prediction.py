@@ -56,9 +56,9 @@ class ZeroFactors:
     near: pd.DataFrame
 
 
-def study_zero_factors(system: System, *, scales: tuple[float, ...] = SCALES, samples: int = 64) -> ZeroFactors:
+def study_zero_factors(system: System, *, scales: tuple[float, ...] = SCALES) -> ZeroFactors:
     """The covariance term at s times the factors of the fresh network, for each scale s."""
-    batch, loss = system.batch(samples), system.new_loss()
+    batch, loss = system.batch(), system.new_loss()
     with torch.no_grad():
         factors = {key: value for key, value in system.new_model()(batch.inputs).items() if key in _FACTORS}
     rows = []

@@ -41,10 +41,10 @@ _ONE_OUTPUT = HypothesisPreset(
 )
 
 
-def one_batch_with_nan(system: System, *, samples: int = 64) -> OneStep:
+def one_batch_with_nan(system: System) -> OneStep:
     """One batch as it is, with every gradient NaN, and with NaN in the gradient of one output alone."""
     wider = replace(HYPOTHESIS, presets=(*HYPOTHESIS.presets, _ONE_OUTPUT))
-    return one_batch(system, wider, samples=samples)
+    return one_batch(system, wider)
 
 
 def presets(step: OneStep) -> list[Preset]:

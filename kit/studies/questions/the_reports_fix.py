@@ -172,7 +172,7 @@ STUDY = Study(
     claim="FIX: ensure lam_cov is always set to a reasonable value. TEST: re-run the overfit test to verify the fix.",
     words=_words,
     setups=SETUPS,
-    before=MappingProxyType({"step": lambda system: one_batch_with_nan(system, samples=system.config.batch_size)}),
+    before=MappingProxyType({"step": one_batch_with_nan}),
     after=MappingProxyType({"diagnosis": _diagnosis, "overfit": lambda results: overfit_thrice(_faulty(results))}),
     claims=_claims,
     evidence=(
