@@ -2,9 +2,9 @@
 
     import kit
 
-    system = kit.datasets.reference_system()                          # the shipped scenes, a fresh network, the report's weights
+    system = kit.datasets.reference_system()                       # the shipped scenes, a fresh network, the report's weights
     model, loss = system.new_model(), system.new_loss()
-    seen = kit.probe(model, loss, system.batch())                 # any model, any loss with lam_* weights
+    seen = kit.probe(model, loss, system.batch())                  # any model, any loss with lam_* weights
     kit.whatif.total(seen, {"lam_cov": 0.0})                       # no network runs
     kit.Panel(seen)                                                # live in a notebook, live in the exported page
     with kit.watch(model, loss=loss) as run:                       # any training loop, unedited

@@ -26,6 +26,7 @@ SCENES = 96
 TRAINING_SCENES = 64
 _K_MAX, _SNAPSHOTS = 5, 16
 FAULTY_RUN_SEED = 7
+FAULTY_RUN_FAULTS = (NanGradients(), LossCountedOnStepsOnly())
 
 
 def load_scenes() -> Batch:
@@ -75,9 +76,9 @@ def make_faulty_run(**weights: float) -> TrainingHistory:
     ``weights`` replaces some of the loss weights, to see what a fix of the weights does to this run.
     """
     loop = reference_system().with_weights(**weights).new_loop()
-    with all_applied(loop, NanGradients(), LossCountedOnStepsOnly()):
+    with all_applied(loop, *FAULTY_RUN_FAULTS):
         history = loop.run()
-    faults = [NanGradients.key, LossCountedOnStepsOnly.key]
+    faults = [fault.key for fault in FAULTY_RUN_FAULTS]
     return replace(history, settings={**history.settings, "seed": FAULTY_RUN_SEED, "faults": faults})
 
 

@@ -1,4 +1,4 @@
-"""A faulty_system for our own system: the same training again, as it was or with one cause's fix applied alone."""
+"""A system with faults: the same training again, as it was or with one cause's fix applied alone."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,7 +9,6 @@ from typing import Any, ClassVar
 
 from kit.diagnosis import Diagnosis, diagnose
 from kit.faults import FIXES, Fault, FaultySystem, all_applied
-from kit.loss import ZeroWeightWarning
 from kit.recording import Trace, watch
 from kit.training import System, TrainingHistory, TrainingLoop
 
@@ -57,24 +55,23 @@ class Setup:
 
     def run(self, system: System) -> TrainingHistory:
         """Train a fresh network of the system. The loss's warnings of zero weights are not shown: they are on purpose here."""
-        loop = self._loop(system)
-        with all_applied(loop, *self.faults, *map(_Fixed, self.fixes)), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ZeroWeightWarning)
-            return loop.run()
+        return self._changed(system).run()
 
     def watched(self, system: System) -> WatchedRun:
         """The same run under a watch, diagnosed, with the fix of every cause that has a sign tried alone."""
-        loop = self._loop(system)
-        with all_applied(loop, *self.faults, *map(_Fixed, self.fixes)), watch(loop.model, loss=loop.loss) as run:
+        changed = self._changed(system)
+        loop = changed.system.new_loop()
+        with all_applied(loop, *changed.faults), watch(loop.model, loss=loop.loss) as run:
             history = loop.run()
         epochs = [record["epoch"] for record in history.epoch_records]
         run.log(epoch=epochs, train_loss=history.train_loss, val_loss=history.val_loss)
-        again = FaultySystem(system, self.faults, epochs=min(system.config.epochs, _TRIED_EPOCHS))
+        again = replace(changed, epochs=min(changed.epochs, _TRIED_EPOCHS))
         return WatchedRun(history, run.trace, diagnose(run.trace).confirmed_by(again))
 
-    def _loop(self, system: System) -> TrainingLoop:
+    def _changed(self, system: System) -> FaultySystem:
         config = replace(system.config, **self.config)
-        return replace(system.with_weights(**self.weights), config=config).new_loop()
+        changed = replace(system.with_weights(**self.weights), config=config)
+        return FaultySystem(changed, (*self.faults, *map(_Fixed, self.fixes)), epochs=config.epochs)
 
 
 @dataclass(frozen=True)

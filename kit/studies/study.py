@@ -15,6 +15,7 @@ from kit.panel import Panel, Preset, presets_of
 from kit.plots import Evidence, compare_runs_evidence
 from kit.report import Answer, Finding, PanelSetting, Table
 from kit.studies.setup import Setup, WatchedRun
+from kit.studies.symptom import shows_symptom
 from kit.studies.tables import Claim, claims_table, readings_table, runs_frame, runs_sure, symptom_table
 from kit.training import System, TrainingHistory
 
@@ -65,13 +66,13 @@ class Study:
     claim: str
     words: Callable[[Results], Words]
     evidence: tuple[str, ...]
-    setups: Mapping[str, Setup] = field(default_factory=lambda: MappingProxyType({}))
+    setups: Mapping[str, Setup] = field(default_factory=lambda: _NOTHING)
     watched: bool = False
     system: Callable[[], System | None] = lambda: datasets.reference_system()
     before: Mapping[str, Callable[[Any], Any]] = field(default_factory=lambda: _NOTHING)
     after: Mapping[str, Callable[[Results], Any]] = field(default_factory=lambda: _NOTHING)
     claims: Callable[[Results], tuple[Claim, ...]] = lambda results: ()
-    shown: Mapping[str, Callable[[Results], Shown]] = field(default_factory=lambda: MappingProxyType({}))
+    shown: Mapping[str, Callable[[Results], Shown]] = field(default_factory=lambda: _NOTHING)
     panel_title: str = ""
     presets: Callable[[OneStep], Sequence[Preset]] = presets_of
     panel: Callable[[OneStep], Panel] | None = None
@@ -126,7 +127,7 @@ class Results:
     study: Study
     system: System | None = None
     runs: Mapping[str, TrainingHistory] = field(default_factory=lambda: _NO_RUNS)
-    watched: Mapping[str, WatchedRun] = field(default_factory=lambda: MappingProxyType({}))
+    watched: Mapping[str, WatchedRun] = field(default_factory=lambda: _NOTHING)
     facts: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     def __repr__(self) -> str:
@@ -184,6 +185,10 @@ class Results:
         """The runs under the names that are shown."""
         return {self.caption(name): history for name, history in self.runs.items()}
 
+    def showing_symptom(self, *names: str) -> list[str]:
+        """Captions of those of these runs (of all, if none is named) that show the symptom."""
+        return [self.caption(name) for name in names or self.runs if shows_symptom(self.runs[name])]
+
     def show(self, name: str) -> Shown:
         """A figure, table or text of these results.
 
@@ -205,13 +210,12 @@ class Results:
             panel.case = study.setting.case
         return panel
 
-    def finding(self, panel: Panel | PanelSetting | None = None, *, command: str = "", **about: Any) -> Finding:
+    def finding(self, panel: Panel | PanelSetting | None = None, *, command: str = "") -> Finding:
         """The page entry, worded by what was measured.
 
         Args:
             panel: stands among the evidence; where there is none, nothing does.
             command: how to see it again.
-            about: further fields of the finding.
         """
         said = self.study.words(self)
         shown = [panel if name == PANEL else self.show(name) for name in self.study.evidence]
@@ -226,7 +230,8 @@ class Results:
             remains=said.remains,
             sure=said.sure or (runs_sure(self.runs, self.seed) if self.runs else ""),
             summary=said.summary,
-            **{"seed": self.seed, "command": command, **about},
+            seed=self.seed,
+            command=command,
         )
 
 

@@ -70,9 +70,8 @@ STUDY = Study(
     "raises no alarm on a healthy run.",
     words=_words,
     system=lambda: None,
-    before=MappingProxyType(
-        {"bench": lambda _: shipped_runs(), "score": lambda _: score(shipped_runs(), shipped_likelihoods())}
-    ),
+    before=MappingProxyType({"bench": lambda _: shipped_runs()}),
+    after=MappingProxyType({"score": lambda results: score(results.facts["bench"], shipped_likelihoods())}),
     evidence=("confusion", "reliability", "causes"),
     shown=MappingProxyType(
         {

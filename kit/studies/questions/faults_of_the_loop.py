@@ -12,12 +12,12 @@ import pandas as pd
 
 from kit import datasets
 from kit.diagnosis.speech import sure_of
-from kit.faults import Fault, LossCountedOnStepsOnly, LossOutsideLoop, NanGradients, NanLossReadAsZero, WarmUpAtZero
+from kit.faults import Fault, LossCountedOnStepsOnly, LossOutsideLoop, NanLossReadAsZero, WarmUpAtZero
 from kit.plots import displayed_evidence
 from kit.report import Table
 from kit.studies.setup import Setup, WatchedRun
 from kit.studies.study import Results, Study, Words
-from kit.studies.symptom import losses_text, range_text, shows_symptom, symptom_shown
+from kit.studies.symptom import losses_text, range_text, symptom_shown
 from kit.training import RunningLoss, System, TrainingHistory, TrainingLoop
 
 EPOCHS, SCENES, BATCH = 3, 16, 4
@@ -46,7 +46,7 @@ HEALTHY = "no_fault"
 # the three that show both numbers come first, then those that show one of them or none
 SETUPS: Mapping[str, Setup] = MappingProxyType(
     {
-        SKIPPED: Setup("NaN gradients, loss added on taken steps only", (NanGradients(), LossCountedOnStepsOnly())),
+        SKIPPED: Setup("NaN gradients, loss added on taken steps only", datasets.FAULTY_RUN_FAULTS),
         READ_AS_ZERO: Setup("a NaN loss displayed as 0", (NanLossReadAsZero(),)),
         STILL_AND_UNADDED: Setup("learning rate 0, loss never added", (WarmUpAtZero(), LossNeverAdded())),
         STILL: Setup("learning rate 0", (WarmUpAtZero(),)),
@@ -164,7 +164,7 @@ def one_by_one_table(results: Results) -> Table:
 
 def _words(results: Results) -> Words:
     """Confirmed if any fault of the loop shows both numbers."""
-    both = [results.caption(name) for name, run in results.runs.items() if shows_symptom(run)]
+    both = results.showing_symptom()
     train, level, neither = (
         [results.caption(name) for name, run in results.runs.items() if name != HEALTHY and symptom_shown(run) == word]
         for word in ("train only", "validation only", "neither")

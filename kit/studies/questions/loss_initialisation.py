@@ -99,7 +99,7 @@ def _claims(results: Results) -> tuple[Claim, ...]:
 def _words(results: Results) -> Words:
     """Confirmed if a run whose lam_cov is not passed, or is overwritten, shows the symptom."""
     passed, not_passed, search_zero, search_silent = (results.runs[name] for name in SETUPS)
-    explaining = [results.caption(name) for name in (NOT_PASSED, SEARCH_ZERO) if shows_symptom(results.runs[name])]
+    explaining = results.showing_symptom(NOT_PASSED, SEARCH_ZERO)
     answer = [
         f"With lam_cov not passed it is {range_text(column(not_passed, 'lam_cov'))}, and the epoch lines read {losses_text(not_passed)}.",
         f"With search weights that overwrite it, it is {range_text(column(search_zero, 'lam_cov'))}, and they read {losses_text(search_zero)}.",

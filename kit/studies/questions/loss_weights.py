@@ -30,7 +30,7 @@ def _words(results: Results) -> Words:
     """Confirmed if a run without the weight, or without any, shows the symptom."""
     runs = results.runs
     recorded, fixed = results.facts["recorded"], results.facts["fixed"]
-    explaining = [results.caption(name) for name in (NO_COV, ALL_OFF) if shows_symptom(runs[name])]
+    explaining = results.showing_symptom(NO_COV, ALL_OFF)
     answer = [_what_it_reads(results.caption(name), runs[name]) for name in (NO_COV, ALL_OFF)]
     cured = not shows_symptom(fixed)
     answer.append(

@@ -150,7 +150,7 @@ def _words(results: Results) -> Words:
     """Confirmed if a run without R_blend shows the symptom."""
     runs, study = results.runs, results.facts["zero_factors"]
     absent, absent_zero = runs[NO_BLEND], runs[NO_BLEND_ZERO]
-    explaining = [results.caption(name) for name in (NO_BLEND, NO_BLEND_ZERO) if shows_symptom(runs[name])]
+    explaining = results.showing_symptom(NO_BLEND, NO_BLEND_ZERO)
     frozen = is_unchanged(column(absent_zero, "val_loss_nmse"))
     answer = [
         f"Without R_blend and with the network's own factors the epoch lines read {losses_text(absent)}.",

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
-from kit.faults import LossCountedOnStepsOnly, NanGradients, NanLossReadAsZero
+from kit.datasets import FAULTY_RUN_FAULTS
+from kit.faults import NanGradients, NanLossReadAsZero
 from kit.hypotheses import OneStep
 from kit.hypotheses import Preset as HypothesisPreset
 from kit.hypotheses.nan_gradients import HYPOTHESIS, with_nan_gradient
@@ -27,7 +28,7 @@ SETUPS: Mapping[str, Setup] = MappingProxyType(
         ALL: Setup("every gradient NaN", (NanGradients(),)),
         PART: Setup("NaN in one head", (NanGradients(prefix="heads.k_logits"),)),
         NAN_LOSS: Setup("a NaN loss displayed as 0", (NanLossReadAsZero(),)),
-        RECORDED: Setup("every gradient NaN, loss counted on steps only", (NanGradients(), LossCountedOnStepsOnly())),
+        RECORDED: Setup("every gradient NaN, loss counted on steps only", FAULTY_RUN_FAULTS),
     }
 )
 
@@ -111,8 +112,8 @@ def _words(results: Results) -> Words:
     """Confirmed if NaN gradients alone show the symptom; partly if it takes a display that turns NaN, or a skipped step, into 0."""
     runs = results.runs
     every, both = runs[ALL], runs[RECORDED]
-    alone = [results.caption(name) for name in (ALL, PART) if shows_symptom(runs[name])]
-    wider = [results.caption(name) for name in (NAN_LOSS, RECORDED) if shows_symptom(runs[name])]
+    alone = results.showing_symptom(ALL, PART)
+    wider = results.showing_symptom(NAN_LOSS, RECORDED)
     answer = [f"With every gradient NaN the epoch lines read {losses_text(every)}, with {steps_text(every)}."]
     if alone:
         answer.append(f"The symptom appears with NaN gradients alone: {', '.join(alone)}.")

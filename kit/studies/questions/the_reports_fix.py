@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from kit.datasets import FAULTY_RUN_FAULTS as FAULTS
 from kit.diagnosis import Diagnosis, diagnose
-from kit.faults import FaultySystem, LossCountedOnStepsOnly, NanGradients
+from kit.faults import FaultySystem
 from kit.hypotheses import OneStep
 from kit.loss import TRAINER_AFTER_FIX
 from kit.panel import Panel, Preset
@@ -22,7 +23,6 @@ from kit.studies.study import PANEL, Results, Study, Words
 from kit.studies.symptom import column, ends_text, is_cured, losses_text, range_text, steps_text
 from kit.studies.tables import Claim
 
-FAULTS = (NanGradients(), LossCountedOnStepsOnly())  # of the recorded run
 AS_RECORDED, OPTION_1, OPTION_2 = "as_recorded", "option_1", "option_2"
 NAN_GONE, ALL_COUNTED, BOTH = "nan_gone", "all_counted", "nan_gone_all_counted"
 SETUPS: Mapping[str, Setup] = MappingProxyType(

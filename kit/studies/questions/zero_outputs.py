@@ -135,7 +135,7 @@ def _words(results: Results) -> Words:
     runs = results.runs
     _, dead, alive, counted = (runs[name] for name in SETUPS)
     zero, now = results.step.reports[CASE], results.step.reports["as it is"]
-    explaining = [results.caption(name) for name in (DEAD, ALIVE) if shows_symptom(runs[name])]
+    explaining = results.showing_symptom(DEAD, ALIVE)
     compared = "larger" if zero.total > now.total else "not larger"
     answer = [
         f"On one batch the loss of all-zero outputs is {zero.total:.4f}, {compared} than the {now.total:.4f} of the network's own.",
