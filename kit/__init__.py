@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from typing import Any
 
 from kit import datasets, faults, hypotheses, whatif
@@ -27,6 +26,7 @@ from kit.diagnosis import Diagnosis, diagnose
 from kit.loss import UltimateHybridLoss
 from kit.model import HybridModel
 from kit.recording import Trace, watch
+from kit.renamed import warn_renamed
 from kit.stepgraph import ProbeReport, probe
 from kit.training import overfit_test, train
 
@@ -105,7 +105,7 @@ def __getattr__(name: str) -> Any:
     if name in _EARLIER:
         now = _EARLIER[name]
         home, _, its_name = now.rpartition(".")
-        warnings.warn(f"kit.{name} is now {now}; the old name goes in version 0.3.", DeprecationWarning, stacklevel=2)
+        warn_renamed(f"kit.{name}", now)
         return getattr(importlib.import_module(home), its_name)
     raise AttributeError(f"module 'kit' has no attribute {name!r}")
 

@@ -14,7 +14,7 @@ INSTRUMENTS = {"stepgraph", "recording", "whatif", "hypotheses", "diagnosis"}
 VIEWS = {"plots", "panel", "report", "journal"}
 LIVE = {"live"}  # a view that trains: it sees all below it, and no view sees it
 SEE_ALL = {"__init__", "__main__", "studies", "lab", *LIVE}
-SHARED = {"files"}  # knows nothing of the others, so any of them may use it
+SHARED = {"files", "renamed"}  # knows nothing of the others, so any of them may use it
 DRAWING = {"matplotlib", "PIL", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
 
 ORDER_OF_THE_SYSTEM = ("array", "covariance", "model", "loss", "training", "faults", "datasets")

@@ -1,6 +1,5 @@
 """Hypotheses, one file each: the report's five, and causes that the report does not name. README.md shows how to add one."""
 
-import warnings
 from typing import Any
 
 from kit.hypotheses.base import Hypothesis, Preset, RepeatableRun, Symptoms
@@ -9,6 +8,7 @@ from kit.hypotheses.observed import Observed
 from kit.hypotheses.one_step import OneStep, PresetResult, at_one_step
 from kit.hypotheses.policy import POLICY, Policy
 from kit.hypotheses.registry import all_checks, discover
+from kit.renamed import warn_renamed
 
 ALL = discover()
 REPORT = tuple(hypothesis for hypothesis in ALL if hypothesis.rank is not None)
@@ -36,10 +36,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "Reading":
-        warnings.warn(
-            "kit.hypotheses.Reading is now kit.hypotheses.Preset; the old name goes in version 0.3.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        warn_renamed("kit.hypotheses.Reading", "kit.hypotheses.Preset")
         return Preset
     raise AttributeError(f"module 'kit.hypotheses' has no attribute {name!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import pandas as pd
 
 from kit import whatif
 from kit.hypotheses.base import Hypothesis, Preset
+from kit.renamed import warn_renamed
 from kit.stepgraph import ProbeReport, probe
 
 AS_IT_IS = "as it is"
@@ -59,9 +59,7 @@ class OneStep:
     @property
     def trials(self) -> tuple[PresetResult, ...]:
         """The earlier name of ``results``."""
-        warnings.warn(
-            "OneStep.trials is now OneStep.results; the old name goes in version 0.3.", DeprecationWarning, stacklevel=2
-        )
+        warn_renamed("OneStep.trials", "OneStep.results")
         return self.results
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kit.renamed import renamed
 from kit.stepgraph.arguments import batch_refused, check_step, has_parameters, kind
 from kit.stepgraph.border import calling
 from kit.stepgraph.gradients import (
@@ -24,7 +25,6 @@ from kit.stepgraph.gradients import (
 from kit.stepgraph.gram import Gram, gram, norm
 from kit.stepgraph.layers import WHOLE, layer_groups
 from kit.stepgraph.progress import Progress
-from kit.stepgraph.renamed import renamed
 from kit.stepgraph.report import ProbeReport
 from kit.stepgraph.sandbox import Sandbox
 from kit.stepgraph.tree import Fresh

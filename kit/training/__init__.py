@@ -1,8 +1,8 @@
 """Training the system: schedules, hygiene, the loop, the overfit protocol."""
 
-import warnings
 from typing import Any
 
+from kit.renamed import warn_renamed
 from kit.training.config import TrainingConfig
 from kit.training.history import TrainingHistory
 from kit.training.loop import NoStepTakenError, RunningLoss, TrainingLoop, predict, train
@@ -33,10 +33,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "NoStepTaken":
-        warnings.warn(
-            "kit.training.NoStepTaken is now kit.training.NoStepTakenError; the old name goes in version 0.3.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        warn_renamed("kit.training.NoStepTaken", "kit.training.NoStepTakenError")
         return NoStepTakenError
     raise AttributeError(f"module 'kit.training' has no attribute {name!r}")

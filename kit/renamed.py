@@ -1,4 +1,4 @@
-"""An argument under its earlier name: taken for one version, with a warning."""
+"""Names of an earlier version: each still works for one version, with a warning that says the new one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def warn_renamed(earlier: str, now: str) -> None:
+    """Warn the caller of the function that calls this one."""
+    warnings.warn(f"{earlier} is now {now}; the old name goes in version 0.3.", DeprecationWarning, stacklevel=3)
+
+
 def renamed(earlier: str, now: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """``@renamed("loss_fn", "loss")``: the keyword ``loss_fn=`` is taken as ``loss=``."""
 
@@ -19,11 +24,7 @@ def renamed(earlier: str, now: str) -> Callable[[Callable[P, R]], Callable[P, R]
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             if earlier in kwargs and now not in kwargs:
                 name = function.__name__
-                warnings.warn(
-                    f"{name}({earlier}=...) is now {name}({now}=...); the old name goes in version 0.3.",
-                    DeprecationWarning,
-                    stacklevel=2,
-                )
+                warn_renamed(f"{name}({earlier}=...)", f"{name}({now}=...)")
                 kwargs[now] = kwargs.pop(earlier)
             return function(*args, **kwargs)
 
