@@ -132,6 +132,26 @@ def test_load() -> None:
     torch.testing.assert_close(trace(load(R, 0.5)), torch.full((4,), 6.0).double())
 
 
+@pytest.mark.parametrize("snr_db", [None, SNR_DB])
+@pytest.mark.parametrize("scale", [0.0, 1e-12, 1.0, 1e6])
+@pytest.mark.parametrize("delta", [0.0, 1e-3, 1.0])
+def test_effective_in_one_pass_is_its_steps_one_after_the_other(
+    delta: float, scale: float, snr_db: Tensor | None
+) -> None:
+    R = scale * matrices()
+    one, steps = effective(R, snr_db, delta), shrink(load(trace_norm(R), delta), snr_db)
+    torch.testing.assert_close(one, steps, rtol=1e-12, atol=1e-12)
+    assert torch.equal(one, one.mH)
+
+
+def test_conditioning_has_the_gradients_of_differences_twice() -> None:
+    R = matrices().requires_grad_()
+    checks = (trace_norm, lambda R: effective(R, SNR_DB, 0.1))
+    for function in checks:
+        assert torch.autograd.gradcheck(function, (R,), fast_mode=True)
+        assert torch.autograd.gradgradcheck(function, (R,), fast_mode=True)
+
+
 @pytest.mark.parametrize("delta", [0.0, 1e-3, 1.0])
 @pytest.mark.parametrize("alpha0", [1e-3, 0.15])
 def test_operators_agree_with_the_reference(delta: float, alpha0: float) -> None:

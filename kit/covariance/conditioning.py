@@ -1,9 +1,12 @@
 """What is done to a covariance before it is compared: Hermitian part, trace norm, loading, shrinkage, blend.
 
-All functions are batched over ``R [..., N, N]`` complex and differentiable.
+All functions are batched over ``R [..., N, N]`` complex and differentiable. All but the blend are of one form, a herm(R) + c I with two
+numbers a sample, which is what is computed: one pass over the matrices, however many steps a formula has.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +25,34 @@ def identity_like(R: Tensor) -> Tensor:
     return torch.eye(R.shape[-1], dtype=R.dtype, device=R.device)
 
 
+class _HermitianAffine(torch.autograd.Function):
+    """a herm(R) + c I.  With H = g + g^H the gradients are a H / 2, Re<H, R> / 2 and Re tr g."""
+
+    @staticmethod
+    def forward(ctx: Any, R: Tensor, a: Tensor, c: Tensor) -> Tensor:
+        ctx.save_for_backward(R, a)
+        E = (R + R.mH).mul_(0.5 * a[..., None, None])
+        E.diagonal(dim1=-2, dim2=-1).add_(c[..., None])
+        return E
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        R, a = ctx.saved_tensors
+        H = g + g.mH
+        return H * (0.5 * a[..., None, None]), 0.5 * inner(H, R), trace(g)
+
+
+def hermitian_affine(R: Tensor, a: Tensor, c: Tensor) -> Tensor:
+    """a herm(R) + c I for ``R [..., N, N]`` complex, ``a, c [...]`` real: Hermitian to the last bit."""
+    return _HermitianAffine.apply(R, a, c)
+
+
+def inner(P: Tensor, T: Tensor) -> Tensor:
+    """Re<P, T> over the last two axes, ``[..., N, N] -> [...]``."""
+    p, t = (torch.view_as_real(R.resolve_conj()) for R in (P, T))
+    return (p * t).sum((-3, -2, -1))
+
+
 def herm(R: Tensor) -> Tensor:
     """herm(R) = (R + R^H) / 2."""
     return 0.5 * (R + R.mH)
@@ -29,8 +60,12 @@ def herm(R: Tensor) -> Tensor:
 
 def trace_norm(R: Tensor) -> Tensor:
     """TN(R) = herm(R) N / max(tr herm(R), 1e-9): Hermitian, with trace N. TN(0) = 0."""
-    tr = trace(R).clamp_min(_TRACE_FLOOR)
-    return herm(R) * (R.shape[-1] / tr)[..., None, None]
+    a = _to_trace_n(trace(R), R.shape[-1])
+    return hermitian_affine(R, a, torch.zeros_like(a))
+
+
+def _to_trace_n(tr: Tensor, N: int) -> Tensor:
+    return N / tr.clamp_min(_TRACE_FLOOR)
 
 
 def shrinkage_alpha(snr_db: Tensor, alpha0: float = 1e-3) -> Tensor:
@@ -42,9 +77,14 @@ def shrink(R: Tensor, snr_db: Tensor | None, alpha0: float = 1e-3) -> Tensor:
     """(1 - alpha) R + alpha mu I with mu = max(tr R, 1e-9) / N: keeps the trace. ``snr_db = None`` leaves R as it is."""
     if snr_db is None:
         return R
-    alpha = shrinkage_alpha(snr_db, alpha0)[..., None, None].to(R.real.dtype)
-    mu = (trace(R).clamp_min(_TRACE_FLOOR) / R.shape[-1])[..., None, None]
-    return (1 - alpha) * R + (alpha * mu) * identity_like(R)
+    kept, added = _shrunk(trace(R), R.shape[-1], snr_db, alpha0)
+    return kept[..., None, None] * R + added[..., None, None] * identity_like(R)
+
+
+def _shrunk(tr: Tensor, N: int, snr_db: Tensor, alpha0: float) -> tuple[Tensor, Tensor]:
+    """1 - alpha and alpha mu."""
+    alpha = shrinkage_alpha(snr_db, alpha0).to(tr.dtype)
+    return 1 - alpha, alpha * tr.clamp_min(_TRACE_FLOOR) / N
 
 
 def load(R: Tensor, delta: float) -> Tensor:
@@ -57,7 +97,16 @@ def effective(R: Tensor, snr_db: Tensor | None = None, delta: float = 1e-3, alph
 
     ``eff(0, s, delta) = I`` for any delta > 0: zero factors do not disappear, they become white noise.
     """
-    return shrink(load(trace_norm(R), delta), snr_db, alpha0)
+    tr, N = trace(R), R.shape[-1]
+    a = _to_trace_n(tr, N)
+    tr, c = a * tr, torch.zeros_like(a)
+    if delta:
+        again = _to_trace_n(tr + N * delta, N)
+        a, c, tr = again * a, again * delta, again * (tr + N * delta)
+    if snr_db is not None:
+        kept, added = _shrunk(tr, N, snr_db, alpha0)
+        a, c = kept * a, kept * c + added
+    return hermitian_affine(R, a, c)
 
 
 def blend(R_pred: Tensor, R_samp: Tensor | None, beta: float) -> Tensor:

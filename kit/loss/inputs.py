@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kit.array import PlanarArray
-from kit.covariance import effective, herm, shrink, trace_norm
+from kit.covariance import effective
 from kit.loss import checks
 from kit.loss.terms import nmse
 
@@ -96,11 +97,12 @@ class LossInputs:
 
     @cached_property
     def R_pred(self) -> Tensor:
-        """herm(A A^H + rho C C^H), or ``R_pred`` as given."""
+        """A A^H + rho C C^H as one product, or ``R_pred`` as given."""
         if self.prediction.get("R_pred") is not None:
             return self._matrix("R_pred")
         C = self.factor("cov_fact_range", "the predicted covariance")
-        return herm(self.A @ self.A.mH + self.rho * (C @ C.mH))
+        factors = torch.cat([self.A, math.sqrt(self.rho) * C], -1)
+        return factors @ factors.mH
 
     @property
     def is_blended(self) -> bool:
@@ -131,7 +133,7 @@ class LossInputs:
     @cached_property
     def T(self) -> Tensor:
         """The conditioned label: shrunk like the prediction, but never loaded."""
-        return shrink(trace_norm(self.R_true), self.snr_db, self.alpha0)
+        return effective(self.R_true, self.snr_db, 0.0, self.alpha0)
 
     @cached_property
     def nmse_pred(self) -> Tensor:

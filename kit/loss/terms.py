@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ _SPECTRUM_LOADING = 1e-4
 
 def nmse(P: Tensor, T: Tensor) -> Tensor:
     """nmse_b = ||P_b - T_b||^2 / max(||T_b||^2, 1e-12), ``[B, N, N] -> [B]``. nmse(T, T) = 0, nmse(0, T) = 1."""
-    return _energy(P - T) / _energy(T).clamp_min(1e-12)
+    return energy(P - T) / energy(T).clamp_min(1e-12)
 
 
 def ortho(A: Tensor, active: Tensor) -> Tensor:
@@ -86,8 +87,9 @@ def subspace_align(R: Tensor, A_g: Tensor) -> Tensor:
     ridge = _PROJECTOR_RIDGE * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     U = torch.linalg.solve(gram + ridge, A_g.mH)  # [B, K, N], Q = A_g U
     UR, RA = U @ R, R @ A_g
-    outside = R - A_g @ (UR - (UR @ A_g) @ U) - RA @ U  # Pi R Pi
-    return (_energy(outside) / (_energy(R) + 1e-12)).mean()
+    left, right = torch.cat([A_g, RA], -1), torch.cat([UR - (UR @ A_g) @ U, U], -2)
+    outside = torch.baddbmm(R, left, right, alpha=-1)  # Pi R Pi
+    return (energy(outside) / (energy(R) + 1e-12)).mean()
 
 
 def peak_contrast(E: Tensor, a: Tensor, active: Tensor) -> Tensor:
@@ -101,14 +103,26 @@ def peak_contrast(E: Tensor, a: Tensor, active: Tensor) -> Tensor:
     Raises:
         ValueError: E is finite but not positive definite.
     """
-    B, N, K, Q = a.shape
-    loaded = E + _SPECTRUM_LOADING * torch.eye(N, dtype=E.dtype, device=E.device)
-    D = inverse_power(loaded, a.reshape(B, N, K * Q)).clamp_min(1e-12)
-    z = -D.log().reshape(B, K, Q) / PEAK_TEMPERATURE
-    centre = -F.log_softmax(z, dim=-1)[..., Q // 2]
+    D = inverse_power(E, a, active, _SPECTRUM_LOADING).clamp_min(1e-12)
+    z = -D.log() / PEAK_TEMPERATURE
+    centre = -F.log_softmax(z, dim=-1)[..., z.shape[-1] // 2]
     return torch.where(active, centre, torch.zeros_like(centre)).sum() / (active.sum() + 1e-9)
 
 
-def _energy(R: Tensor) -> Tensor:
-    """||R||^2 over the last two axes."""
-    return torch.view_as_real(R.resolve_conj()).square().sum((-3, -2, -1))
+class _Energy(torch.autograd.Function):
+    """||R||^2; its gradient is 2 R."""
+
+    @staticmethod
+    def forward(ctx: Any, R: Tensor) -> Tensor:
+        ctx.save_for_backward(R)
+        return torch.view_as_real(R.resolve_conj()).square().sum((-3, -2, -1))
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        (R,) = ctx.saved_tensors
+        return R * (2 * g[..., None, None])
+
+
+def energy(R: Tensor) -> Tensor:
+    """||R||^2 over the last two axes, ``[..., N, N] -> [...]``."""
+    return _Energy.apply(R)
