@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 # before torch is imported: with as many threads as cores, anything else on the machine slows small tensors tenfold
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -49,6 +50,15 @@ def _no_hook_is_left():
     module = torch.nn.modules.module
     tables = [name for name in vars(module) if name.startswith(("_global_forward_", "_global_backward_"))]
     assert not [name for name in tables if getattr(module, name)]
+    assert torch.overrides._len_torch_function_stack() == 0  # nor may a mode
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_compiled():
+    """What one test compiled would keep watches in later tests of the process from listening."""
+    yield
+    if any(getattr(sys.modules.get("torch._dynamo.eval_frame"), "cached_backends", {}).values()):
+        torch._dynamo.reset()
 
 
 def _missing(what: str) -> None:

@@ -59,6 +59,7 @@ class Recorded:
 
     turns: list[dict[str, Any]]
     epochs: list[dict[str, Any]]
+    terms: list[dict[str, Any]]
     facts: dict[str, Any]
     network_visible: bool
     loss_visible: bool
@@ -67,19 +68,22 @@ class Recorded:
     def of(cls, seen: Observer, ended: str, asked: Mapping[str, float] | None) -> Recorded:
         turns, epochs = seen.rows()
         visible = seen.forwards_seen or not seen.book.count
-        return cls(turns, epochs, _facts(seen, ended, asked, len(turns)), visible, seen.loss_visible)
+        return cls(
+            turns, epochs, seen.graphs.rows(), _facts(seen, ended, asked, len(turns)), visible, seen.loss_visible
+        )
 
     @classmethod
     def empty(cls, seen: Observer, ended: str) -> Recorded:
         """What is left if the rest could not be put together; the notes say why."""
         facts = {"version": trace_file.VERSION, "turns": seen.book.count, "turns_kept": 0, "ended": ended}
-        return cls([], [Epoch(1).row()], {**facts, "not_seen": list(seen.notes)}, False, False)
+        return cls([], [Epoch(1).row()], [], {**facts, "not_seen": list(seen.notes)}, False, False)
 
     def trace(self, shown: Shown) -> Trace:
         steps, epochs, notes = _tables(self, shown)
         displayed = sorted({name for row in shown.rows.values() for name in row})  # NaN is displayed as well
         not_seen = [*self.facts["not_seen"], *notes]
-        return Trace(steps, epochs, {**self.facts, "displayed": displayed, "not_seen": not_seen})
+        facts = {**self.facts, "displayed": displayed, "not_seen": not_seen}
+        return Trace(steps, epochs, facts, trace_file.term_table(self.terms))
 
 
 def _tables(seen: Recorded, shown: Shown) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

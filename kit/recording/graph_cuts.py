@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kit.recording.listeners import Call
 from kit.recording.networks import Net
 from kit.recording.participants import float_tensors
-from kit.recording.plain import plain
+from kit.stepgraph.plain import plain
 
 KEPT_TURNS = 2  # a generator's output may be made in one turn and be judged in the next
 MOST_MADE = 2000

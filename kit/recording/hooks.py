@@ -34,6 +34,7 @@ def listen(listener: Listener) -> None:
                 _install()
             set_open((*open_watches(), listener))
             hear_calls()
+            listener.opened()
         except BaseException:  # an interrupt: nobody will close what did not open
             leave(listener)
             raise
@@ -42,6 +43,7 @@ def listen(listener: Listener) -> None:
 def leave(listener: Listener) -> None:
     with _lock:
         set_open(tuple(other for other in open_watches() if other is not listener))
+        listener.closed()
         if not open_watches():
             _installed.close()
     forget_interrupted()

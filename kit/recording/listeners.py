@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from kit.recording.plain import quietly
 from kit.stepgraph import is_probing
+from kit.stepgraph.plain import quietly
 
 
 @dataclass(eq=False)
@@ -43,6 +43,8 @@ class Listener(Protocol):
     lock: threading.RLock
     given: nn.Module | None
 
+    def opened(self) -> None: ...
+    def closed(self) -> None: ...
     def knows(self, module: nn.Module) -> bool: ...
     def wants_terms(self, module: nn.Module) -> bool: ...
     def wants_flow(self) -> bool: ...

@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from kit.recording import listeners as state
 from kit.recording.listeners import Call, here, open_watches, tell
 from kit.recording.offered import listen_to, stop_all, stop_listening
-from kit.recording.plain import is_tracing
+from kit.stepgraph.plain import is_tracing
 
 _lock = threading.RLock()
 _global: dict[RemovableHandle, Callable[..., None]] = {}

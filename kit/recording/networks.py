@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from kit.recording.plain import is_sharded
+from kit.stepgraph.plain import is_sharded
 from kit.stepgraph.weights import original
 
 SELDOM = 10

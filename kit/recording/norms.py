@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kit.recording.plain import all_plain
+from kit.stepgraph.plain import all_plain
 
 _SAFE = (1e-15, 1e15)  # a norm in single precision
 _SMALL = 40_000  # numbers of which the squares are summed up so; more of them lose too many digits

@@ -19,6 +19,7 @@ from kit.recording.norms import norms_of
 from kit.recording.output_hooks import Hooked, Term, named_terms
 from kit.recording.parameter_change import Movement
 from kit.recording.participants import Parts, float_tensors
+from kit.recording.step_graphs import StepGraphs
 from kit.recording.stepping import Stepping
 from kit.recording.terms import value_of
 
@@ -43,6 +44,7 @@ class Observer(Evaluating, Stepping):
         self.hooked = Hooked(self)
         self.terms_met: dict[str, Term] = {}
         self.cuts = Cuts()
+        self.graphs = StepGraphs(lambda: {id(p) for p in self._looked_at()})
         super().__init__()
         if model is not None:
             self.parts.add_given(model)
@@ -53,6 +55,12 @@ class Observer(Evaluating, Stepping):
 
     def cannot(self, event: str, error: Exception) -> None:
         self.note(f"{event} could not be recorded in full: {type(error).__name__}: {str(error)[:200]}")
+
+    def opened(self) -> None:
+        self.attempt(self.graphs.expect, 1)
+
+    def closed(self) -> None:
+        self.attempt(self.graphs.close)
 
     def knows(self, module: nn.Module) -> bool:
         return self.parts.knows(module)

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from kit.recording.epoch_ends import Forward
 from kit.recording.norms import gradient_changed
 from kit.recording.participants import TOTALS
-from kit.recording.plain import quietly
+from kit.stepgraph.plain import quietly
 
 MOST = 4096  # passes whose outputs carry a hook at one time
 MOST_LEAVES = 64

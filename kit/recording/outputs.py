@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kit.recording.participants import float_tensors
-from kit.recording.plain import all_plain
+from kit.stepgraph.plain import all_plain
 
 
 def is_prediction(value: Any) -> bool:

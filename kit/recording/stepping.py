@@ -19,9 +19,10 @@ from kit.recording.norms import change, copies, gradient_changed, length, sizes
 from kit.recording.output_hooks import Hooked
 from kit.recording.parameter_change import Movement
 from kit.recording.participants import Parts
-from kit.recording.plain import all_plain, plain
 from kit.recording.scaling import reduction_of
+from kit.recording.step_graphs import StepGraphs
 from kit.recording.terms import now_or_later
+from kit.stepgraph.plain import all_plain, plain
 
 MOST_NODES = 20_000  # of a graph that is walked to find what a loop without modules trains
 
@@ -36,6 +37,7 @@ class Stepping:
     movement: Movement
     forwards_seen: bool
     hooked: Hooked
+    graphs: StepGraphs
     note: Callable[[str], None]
     attempt: Callable[..., Any]
     settle_block: Callable[[Net | None, Call | None], bool]
@@ -102,6 +104,8 @@ class Stepping:
         sharded = any(net.sharded for net in self.turn_nets)  # whole parameters stand in now, and get no gradient
         looked = () if sharded else self._looked_at()
         self._before = [(p, g := p.grad, -1 if g is None else g._version) for p in looked]
+        if weights is None:
+            self.attempt(self.graphs.backward_begins, turn.number, roots, turn.scale)
 
     def _find_leaves(self, roots: tuple[Any, ...]) -> None:
         leaves = _leaves(roots)
@@ -142,6 +146,7 @@ class Stepping:
     def backward_ends(self, failed: bool) -> None:
         self.hooked.backward_ended()
         self.in_backward = False
+        self.attempt(self.graphs.backward_ends, self.book.count)
         sharded = [net for net in self.turn_nets if net.sharded]
         if sharded:
             self.parts.refresh(sharded, whole=True, resting=True)
@@ -244,6 +249,7 @@ class Stepping:
             return  # inside the step of an optimizer that wraps this one
         self.current_step = None
         turn = self.book.turn or self._new_turn()
+        self.attempt(self.graphs.expect, turn.number + 1)
         if _overflowed(optimizer):
             return
         turn.steps += 1

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kit.recording.nested import tensors_in
-from kit.recording.plain import plain
+from kit.stepgraph.plain import plain
 
 IGNORED = -100  # torch's own default
 LABELS = ("labels", "label", "targets", "target")

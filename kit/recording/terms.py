@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kit.recording.listeners import Call
 from kit.recording.nested import tensors_in
 from kit.recording.participants import TOTALS, total_of
-from kit.recording.plain import plain
+from kit.stepgraph.plain import plain
 from kit.stepgraph.weights import holder_of, is_weight
 
 PREFIX = "lam"

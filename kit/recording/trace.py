@@ -6,7 +6,7 @@ import copy
 import html
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class Trace:
         steps: one row a turn (a batch, in a plain loop): counts, losses, gradients, outputs, targets, weights and terms of the loss.
         epochs: one row an epoch, index ``epoch`` from 1: displayed losses, counts, means, movement of the parameters.
         facts: what holds for the whole run; ``not_seen`` says in sentences what could not be observed, and why.
+        terms: one row a term of a total and sampled step: ``name``, unweighted ``value``, ``weight`` and the ``weight_name`` it is
+            written with, ``effective_weight`` (d total / d term as the backward pass had it), whether it is ``attached`` to a graph, how
+            many trained ``parameters`` it reaches, its ``source`` line, and where and by what its graph was ``cut``.
 
     Missing is NaN: not measured in that turn, or not visible at all. The tables are copies: changing them changes nothing here.
     """
@@ -39,6 +42,7 @@ class Trace:
     _steps: pd.DataFrame
     _epochs: pd.DataFrame
     _facts: Mapping[str, Any]
+    _terms: pd.DataFrame = field(default_factory=trace_file.term_table)
 
     @property
     def steps(self) -> pd.DataFrame:
@@ -49,6 +53,10 @@ class Trace:
         return self._epochs.copy()
 
     @property
+    def terms(self) -> pd.DataFrame:
+        return self._terms.copy()
+
+    @property
     def facts(self) -> dict[str, Any]:
         return copy.deepcopy(dict(self._facts))
 
@@ -56,7 +64,7 @@ class Trace:
         if not isinstance(other, Trace):
             return NotImplemented
         same = self._steps.equals(other._steps) and self._epochs.equals(other._epochs)
-        return same and dict(self._facts) == dict(other._facts)
+        return same and dict(self._facts) == dict(other._facts) and self._terms.equals(other._terms)
 
     def __repr__(self) -> str:
         facts, epochs = self._facts, self._epochs
@@ -86,7 +94,7 @@ class Trace:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write one .npz file, atomically; equal content gives equal bytes. Raises ValueError for another ending."""
-        return trace_file.save(check_ending(path, ".npz"), self._steps, self._epochs, self._facts)
+        return trace_file.save(check_ending(path, ".npz"), self._steps, self._epochs, self._facts, self._terms)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trace:
@@ -113,7 +121,7 @@ class Trace:
         facts = traces[0].facts
         facts["ranks"] = [trace.facts for trace in traces]
         facts["not_seen"] = list(dict.fromkeys(note for trace in traces for note in trace._facts.get("not_seen", ())))
-        return cls(steps, _merged([trace._epochs for trace in traces]), facts)
+        return cls(steps, _merged([trace._epochs for trace in traces]), facts, traces[0]._terms)
 
 
 def summary(trace: Trace, *, still_open: bool) -> str:

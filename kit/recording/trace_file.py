@@ -9,7 +9,7 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,14 +19,30 @@ import pandas as pd
 from kit.files import MOST_BYTES, check_origin, encoded, parsed_record, printable, write_atomically
 
 FORMAT, VERSION = "kit.Trace", 1
+TERMS: Mapping[str, type] = {  # columns of the table of terms, see ``step_graphs``; a file of version 0.1 has none
+    "step": np.int64, "backward": np.int64, "name": str, "value": np.float64, "weight": np.float64, "weight_name": str, "weight_kind": str,
+    "effective_weight": np.float64, "attached": np.float64, "summands": np.float64, "reduction": str, "source": str, "text": str,
+    "cut": str, "cut_by": str, "parameters": np.float64,
+}  # fmt: skip
+_TEXTS = [name for name, kind in TERMS.items() if kind is str]
+_NUMBERS = [name for name, kind in TERMS.items() if kind is not str]
 TEXT, WHOLE = ("missing_keys",), ("epoch", "turn", "rank")
 _PARTS = {"head": (np.dtype(np.uint8), 1), "steps": (np.dtype(np.float64), 2), "epochs": (np.dtype(np.float64), 2)}
+_LATER = {"terms": (np.dtype(np.float64), 2)}  # not in a file of version 0.1
 _NAMED, _SAID = 5, 300  # members, and letters of another error, that a message holds
 _LARGEST = 2.0**53  # counts above are no whole numbers as floats
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the zip's earliest date: equal content gives equal bytes
 
 
-def save(path: str | os.PathLike, steps: pd.DataFrame, epochs: pd.DataFrame, facts: Mapping[str, Any]) -> Path:
+def term_table(rows: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
+    """One row a term and backward pass that was read."""
+    table = pd.DataFrame(list(rows), columns=[*TERMS])
+    return table.astype({name: object if kind is str else kind for name, kind in TERMS.items()})
+
+
+def save(
+    path: str | os.PathLike, steps: pd.DataFrame, epochs: pd.DataFrame, facts: Mapping[str, Any], terms: pd.DataFrame
+) -> Path:
     epochs = epochs.reset_index()
     text = {name: [None if pd.isna(value) else value for value in steps[name]] for name in TEXT if name in steps}
     tables = {"steps": steps.drop(columns=[*text]), "epochs": epochs}
@@ -37,8 +53,10 @@ def save(path: str | os.PathLike, steps: pd.DataFrame, epochs: pd.DataFrame, fac
         "order": list(steps.columns),
         "text": text,
         "facts": facts,
+        "terms": {name: list(terms[name]) for name in _TEXTS},
     }
     arrays = {name: table.to_numpy(dtype=np.float64) for name, table in tables.items()}
+    arrays["terms"] = terms[_NUMBERS].to_numpy(dtype=np.float64)
     said = encoded(json.dumps(head, allow_nan=False, ensure_ascii=False, sort_keys=True))
     return write_atomically(path, _packed({"head": np.frombuffer(said, dtype=np.uint8), **arrays}))
 
@@ -56,8 +74,8 @@ def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     return whole.getvalue()
 
 
-def load(path: str | os.PathLike) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Steps, epochs and facts. Nothing is unpacked before its size is known, and nothing but the three parts of a trace.
+def load(path: str | os.PathLike) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], pd.DataFrame]:
+    """Steps, epochs, facts and terms. Nothing is unpacked before its size is known, and nothing but the parts of a trace.
 
     Raises:
         ValueError: not a trace, damaged, larger than a trace can be, or written by a newer kit; names the file.
@@ -68,7 +86,7 @@ def load(path: str | os.PathLike) -> tuple[pd.DataFrame, pd.DataFrame, dict[str,
     head = parsed_record(parts.pop("head").tobytes(), name)
     check_origin(head, FORMAT, VERSION, name)
     try:
-        return (*_tables(head, parts), _facts(head["facts"]))
+        return (*_tables(head, parts), _facts(head["facts"]), _terms(head.get("terms"), parts.get("terms")))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{name} should hold the tables of a trace. Found: {type(error).__name__}: {error}."
@@ -85,10 +103,11 @@ def _unpacked(path: str | os.PathLike, name: str) -> dict[str, np.ndarray]:
                 entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
                 if not {*_PARTS} <= set(entries):
                     raise ValueError(f"Found an .npz file with {sorted(entries)[:_NAMED]}.")
-                large = [part for part in _PARTS if entries[part].file_size > MOST_BYTES]
+                kept = [part for part in (*_PARTS, *_LATER) if part in entries]
+                large = [part for part in kept if entries[part].file_size > MOST_BYTES]
                 if large:
                     raise ValueError(f"Found a part {large[0]} of more than {MOST_BYTES >> 20} MiB.")
-                return {part: _array(archive.open(entries[part]), entries[part].file_size, part) for part in _PARTS}
+                return {part: _array(archive.open(entries[part]), entries[part].file_size, part) for part in kept}
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
             why = printable(str(error)[:_SAID])
             raise ValueError(f"{name} should be a complete {FORMAT}. Found a damaged file ({why}).") from error
@@ -102,7 +121,7 @@ def _array(file: IO[bytes], size: int, part: str) -> np.ndarray:
     version = np.lib.format.read_magic(content)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(content)
-    expected, dimensions = _PARTS[part]
+    expected, dimensions = (_PARTS | _LATER)[part]
     data = content.read()
     if dtype != expected or len(shape) != dimensions or math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"Found a part {part} of {dtype}, shape {shape}, in {len(data)} bytes.")
@@ -126,6 +145,20 @@ def _tables(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[
         if missing := [name for name in needed if name not in table]:
             raise ValueError(f"{which} have no {', '.join(missing)}")
     return steps, epochs.set_index("epoch")
+
+
+def _terms(texts: Any, numbers: np.ndarray | None) -> pd.DataFrame:
+    if texts is None and numbers is None:
+        return term_table()
+    if not isinstance(texts, dict) or numbers is None or numbers.shape[1] != len(_NUMBERS):
+        raise ValueError("the table of terms is incomplete")
+    columns = dict(zip(_NUMBERS, numbers.T, strict=True)) | {name: [*map(_text, texts[name])] for name in _TEXTS}
+    if {len(column) for column in columns.values()} != {len(numbers)}:
+        raise ValueError("the columns of the terms are of different lengths")
+    counts = numbers[:, [_NUMBERS.index("step"), _NUMBERS.index("backward")]]
+    if not (np.isfinite(counts).all() and (np.abs(counts) < _LARGEST).all()):
+        raise ValueError("a term is of no step")
+    return term_table(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
 def _names(value: Any) -> list[str]:

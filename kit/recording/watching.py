@@ -14,9 +14,9 @@ from kit.recording import displayed, hooks
 from kit.recording.columns import Recorded
 from kit.recording.displayed import Shown
 from kit.recording.observer import Observer
-from kit.recording.plain import quietly
 from kit.recording.trace import Trace, summary
 from kit.stepgraph.arguments import has_parameters, kind, looks_like_loss
+from kit.stepgraph.plain import quietly
 
 
 class Watch:

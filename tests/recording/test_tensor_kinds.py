@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 
 from kit.diagnosis import diagnose
 from kit.recording import watch
-from kit.recording.plain import plain, quietly
+from kit.stepgraph.plain import plain, quietly
 from tests.recording._left import everything, same
 from tests.recording._loops import batches, data, job, mlp, sgd
 

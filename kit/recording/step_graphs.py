@@ -1,0 +1,126 @@
+"""The step graphs of a run: at sampled steps, which terms its totals had, with which weights, and what came through to each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from kit.stepgraph.plain import plain, quietly
+from kit.stepgraph.tape import Tape
+from kit.stepgraph.terms import Reading, Term
+
+FIRST_STEPS, EVERY, MOST_ROWS = 3, 50, 5000
+
+
+class StepGraphs:
+    """Listens to sampled steps. `parameters` gives the ids of the tensors that are trained."""
+
+    def __init__(self, parameters: Callable[[], Collection[int]]) -> None:
+        self._parameters = parameters
+        self._tape = Tape()
+        self._rows: list[dict[str, Any]] = []
+        self._stride = EVERY
+        self._last = (0, 0)
+        self._waiting: list[tuple[dict[str, Any], list[Any]]] = []
+        self._handles: list[RemovableHandle] = []
+
+    @property
+    def failed(self) -> str | None:
+        return self._tape.failed
+
+    def wants(self, step: int) -> bool:
+        return step <= FIRST_STEPS or step % self._stride == 0
+
+    def expect(self, step: int) -> None:
+        """The next forward pass will belong to this step, as far as can be said before it."""
+        if self.wants(step):
+            self._tape.start()
+        else:
+            self._tape.stop()
+
+    def backward_begins(self, step: int, roots: Sequence[Any], scale: float) -> None:
+        """Read the graph of the total, before its backward pass frees it."""
+        self._forget_hooks()
+        if not self.wants(step) or len(roots) != 1:
+            return
+        total = plain(roots[0]) if isinstance(roots[0], Tensor) else None
+        if total is None or total.numel() != 1 or total.grad_fn is None:
+            return
+        reading = Reading(total)
+        self._last = (step, self._last[1] + 1 if self._last[0] == step else 1)
+        scale = 1.0 if math.isnan(scale) else scale
+        trained = self._parameters()
+        for term, node in zip(reading.graph.terms, reading.nodes, strict=True):
+            row = _row(term, self._last, trained)
+            came: list[Any] = []
+            self._rows.append(row)
+            if node is not None:
+                self._waiting.append((row, came))
+                self._handles.append(node.register_prehook(_listener(came, term, scale)))
+        self._thin()
+
+    def backward_ends(self, step: int) -> None:
+        for row, came in self._waiting:
+            if came:
+                row["effective_weight"] = float(sum(came))
+        self._forget_hooks()
+        if not (self.wants(step) or self.wants(step + 1)):
+            self._tape.pause()
+        elif not self._tape.on:
+            self._tape.start()
+
+    def _forget_hooks(self) -> None:
+        self._waiting = []
+        while self._handles:
+            self._handles.pop().remove()
+
+    def _thin(self) -> None:
+        """A run of a million steps keeps as many rows as one of a thousand: later steps are read less often."""
+        while len(self._rows) > MOST_ROWS and self._stride < 1 << 40:
+            self._stride *= 2
+            self._rows = [row for row in self._rows if row["step"] <= FIRST_STEPS or row["step"] % self._stride == 0]
+
+    def close(self) -> None:
+        self._forget_hooks()
+        self._tape.stop()
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self._rows]
+
+
+def _listener(came: list[Any], term: Term, scale: float) -> Callable[[tuple[Any, ...]], None]:
+    """What arrives at the node of a term is d total / d term; of one number a sample, the sum or the mean of what arrives."""
+
+    def arrived(gradients: tuple[Any, ...]) -> None:
+        with quietly():
+            for gradient in gradients:
+                if isinstance(gradient, Tensor) and (seen := plain(gradient)) is not None:
+                    number = seen.detach().mean() if term.reduction == "sum" else seen.detach().sum()
+                    came.append(number.item() / scale if number.device.type == "cpu" else number / scale)
+
+    return arrived
+
+
+def _row(term: Term, at: tuple[int, int], trained: Collection[int]) -> dict[str, Any]:
+    return {
+        "step": at[0],
+        "backward": at[1],
+        "name": term.name,
+        "value": term.value,
+        "weight": term.weight,
+        "weight_name": term.weight_name,
+        "weight_kind": term.weight_kind,
+        "effective_weight": math.nan,
+        "attached": float(term.attached),
+        "summands": float(term.summands),
+        "reduction": term.reduction,
+        "source": "" if term.place is None else str(term.place),
+        "text": "" if term.place is None else term.place.text,
+        "cut": "" if term.cut is None else str(term.cut),
+        "cut_by": term.cut_by,
+        "parameters": float(len(term.reaches & set(trained))) if trained else math.nan,
+    }

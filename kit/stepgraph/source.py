@@ -1,0 +1,349 @@
+"""Where in the program a value was made, and under which name: file, line, text and operands, from the running frames.
+
+Nothing of the program is evaluated: names are looked up in what frames, instances and plain containers hold.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+import torch
+
+_NOT_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+_INSIDE = ("<frozen ", "<__array_function__")
+MOST_FRAMES = 8
+_MOST_ITEMS = 256
+_NOBODY_ELSES = 3  # references to a snapshot: the frame's, our variable's, and the question's own
+_LONGEST, _TEXT = 60, "kit_text"
+UNKNOWN = object()
+
+_Span = tuple[int, int, int, int]
+Spot = tuple[CodeType, int]  # an instruction: all that is kept of a frame
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of the program."""
+
+    file: str
+    line: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{shown_path(self.file)}:{self.line}"
+
+
+def shown_path(file: str) -> str:
+    """Relative to the working folder where it lies in it; the last part of a cell's or library's name else."""
+    try:
+        return str(Path(file).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return Path(file).name
+
+
+@lru_cache(maxsize=4096)
+def is_users(code: CodeType) -> bool:
+    """Whether it is the program's own, and not torch's or the kit's."""
+    return not code.co_filename.startswith((*_NOT_USERS, *_INSIDE))
+
+
+def user_frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """The program's frames, the innermost first."""
+    while frame is not None:
+        if is_users(frame.f_code):
+            yield frame
+        frame = frame.f_back
+
+
+def spots(frame: FrameType | None) -> tuple[Spot, ...]:
+    found = []
+    for own in user_frames(frame):
+        found.append((own.f_code, own.f_lasti))
+        if len(found) == MOST_FRAMES:
+            break
+    return tuple(found)
+
+
+@dataclass
+class Scope:
+    """What a running function can name, for as long as it is looked at."""
+
+    code: CodeType
+    instruction: int
+    locals: Mapping[str, Any]
+    globals: Mapping[str, Any]
+
+
+@contextmanager
+def scope_of(frame: FrameType) -> Iterator[Scope]:
+    """The variables of a frame. Up to Python 3.12 looking at them makes a dict that would keep their values alive: it is emptied."""
+    held = frame.f_locals
+    scope = Scope(frame.f_code, frame.f_lasti, held, frame.f_globals)
+    try:
+        yield scope
+    finally:
+        scope.locals = {}
+        is_snapshot = type(held) is dict and frame.f_code.co_flags & inspect.CO_NEWLOCALS
+        if is_snapshot and sys.getrefcount(held) <= _NOBODY_ELSES:  # a program that called locals() holds the same dict
+            held.clear()
+
+
+@lru_cache(maxsize=4096)
+def expression(code: CodeType, instruction: int) -> ast.expr | None:
+    """What was being computed, as a syntax tree; None where the source is not at hand."""
+    where = _position(code, instruction)
+    text = None if where is None else _between(code.co_filename, *where)
+    if not text:
+        return None
+    try:
+        parsed = ast.parse(f"({text}\n)", mode="eval").body
+    except (SyntaxError, ValueError):
+        try:
+            statement = ast.parse(text.strip()).body[0]
+        except (SyntaxError, ValueError, IndexError):
+            return None
+        if isinstance(statement, ast.AugAssign):
+            return ast.BinOp(statement.target, statement.op, statement.value)
+        return getattr(statement, "value", None)
+    return parsed
+
+
+@lru_cache(maxsize=4096)
+def place(code: CodeType, instruction: int) -> Place:
+    where = _position(code, instruction)
+    line = code.co_firstlineno if where is None else where[0]
+    return Place(code.co_filename, line, linecache.getline(code.co_filename, line).strip())
+
+
+def _position(code: CodeType, instruction: int) -> tuple[int, int, int, int] | None:
+    for number, found in enumerate(code.co_positions()):
+        if number == instruction // 2:
+            line, end, column, last = found
+            if line is None or end is None or column is None or last is None:
+                return None
+            return line, end, column, last
+    return None
+
+
+def _between(file: str, line: int, end: int, column: int, last: int) -> str:
+    lines = [linecache.getline(file, number).encode() for number in range(line, end + 1)]
+    if not all(lines):
+        return ""
+    lines[-1] = lines[-1][:last]
+    lines[0] = lines[0][column:]
+    return b"".join(lines).decode(errors="replace")
+
+
+def label(tree: ast.expr | None) -> str | None:
+    """A short name for an expression that is one: `kl`, `self.kl`, `losses["kl"]`, `kl.mean()`; a call's is its function's."""
+    match tree:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
+        case ast.Subscript(value=value, slice=ast.Constant(value=int(number))) if inner := label(value):
+            return f"{inner}[{number}]"
+        case ast.Call(func=ast.Attribute(value=value, attr=name)):
+            if name in _ALIKE:
+                return label(value)
+            return None if hasattr(torch.Tensor, name) else name  # `out.log()` is named by nothing yet
+        case ast.Call(func=ast.Name(id=name)):
+            return name
+        case ast.UnaryOp(operand=operand):
+            return label(operand)
+    return None
+
+
+_ALIKE = frozenset({
+    "mean", "sum", "float", "double", "half", "to", "clone", "squeeze", "view", "reshape", "detach", "item", "contiguous", "cpu", "cuda",
+    "nan_to_num", "clamp",
+})  # fmt: skip
+
+
+def text_of(tree: ast.expr | None) -> str:
+    if tree is None:
+        return ""
+    known: str | None = vars(tree).get(_TEXT)
+    if known is None:
+        text = " ".join(ast.unparse(tree).split())
+        known = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        setattr(tree, _TEXT, known)  # trees are kept by instruction, see ``expression``
+    return known
+
+
+def value_in(tree: ast.expr | None, scope: Scope) -> Any:
+    """What an expression of names, attributes and constant keys stands for, without running any code of the program."""
+    match tree:
+        case ast.Constant(value=value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            return -number
+        case ast.Name(id=name):
+            return scope.locals.get(name, scope.globals.get(name, UNKNOWN))
+        case ast.Attribute(value=inner, attr=name):
+            return _attribute(value_in(inner, scope), name)
+        case ast.Subscript(value=inner, slice=key):
+            held, at = value_in(inner, scope), value_in(key, scope)
+            if (
+                getattr(type(held), "__getitem__", None) in (dict.__getitem__, list.__getitem__, tuple.__getitem__)
+                and at is not UNKNOWN
+            ):
+                try:
+                    return held[at]
+                except (KeyError, IndexError, TypeError):
+                    return UNKNOWN
+    return UNKNOWN
+
+
+def _attribute(held: Any, name: str) -> Any:
+    if held is UNKNOWN:
+        return UNKNOWN
+    if isinstance(held, ModuleType):
+        return vars(held).get(name, UNKNOWN)
+    own = getattr(held, "__dict__", None)
+    if not isinstance(own, dict):
+        return UNKNOWN
+    for stored in (own, own.get("_parameters"), own.get("_buffers"), own.get("_modules")):
+        if isinstance(stored, dict) and name in stored:
+            return stored[name]
+    for kind in type(held).__mro__:
+        if name in vars(kind):
+            found = vars(kind)[name]
+            return UNKNOWN if hasattr(type(found), "__get__") else found
+    return UNKNOWN
+
+
+def written(tree: ast.expr | None, scope: Scope) -> str:
+    """The text of an expression, with what its keys stand for: `w[name]` in a loop is `w['kl']`."""
+    if isinstance(tree, ast.Subscript) and not isinstance(tree.slice, ast.Constant):
+        key = value_in(tree.slice, scope)
+        if isinstance(key, str | int):
+            return f"{text_of(tree.value)}[{key!r}]"
+    return text_of(tree)
+
+
+def key_of(value: Any, scope: Scope) -> str | None:
+    """The key under which a dict among the variables holds this very object."""
+    for held in scope.locals.values():
+        if isinstance(held, dict) and len(held) <= _MOST_ITEMS:
+            for key, item in dict.items(held):
+                if item is value and isinstance(key, str):
+                    return key
+    return None
+
+
+def parts_of(tree: ast.expr | None) -> Iterator[ast.expr]:
+    """Names, attributes and entries that an expression is written with."""
+    if tree is not None:
+        yield from (node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute | ast.Subscript))
+
+
+def is_loop_variable(name: str, code: CodeType) -> bool:
+    """Whether a `for` of this function gives the name its value."""
+    lines = [line for _, _, line in code.co_lines() if line is not None]
+    if not lines:
+        return False
+    loops = _read(code.co_filename).loops.get(name, ())
+    return any(min(lines) <= line <= max(lines) for line in loops)
+
+
+@dataclass
+class _File:
+    """What is asked of a source file: the names that statements give, the values that functions return, the variables of loops."""
+
+    names: dict[_Span, str | None]
+    returned: set[_Span]
+    loops: dict[str, list[int]]
+
+    @classmethod
+    def of(cls, text: str) -> _File:
+        found = cls({}, set(), {})
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError):
+            return found
+        for node in ast.walk(tree):
+            found._look(node)
+        return found
+
+    def _look(self, node: ast.AST) -> None:
+        match node:
+            case ast.Assign(targets=[target, *_], value=value) | ast.NamedExpr(target=target, value=value):
+                self._named(value, label(target))
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                self._named(value, label(target))
+            case ast.AugAssign(target=target):
+                self.names[_span(node)] = label(target)
+            case ast.keyword(arg=str(name), value=value):
+                self._named(value, name)
+            case ast.Dict(keys=keys, values=values):
+                for key, value in zip(keys, values, strict=True):
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        self._named(value, key.value)
+            case ast.Return(value=ast.expr() as value) | ast.Lambda(body=value):
+                self.returned.update(_spans(value))
+            case ast.For(target=target) | ast.comprehension(target=target):
+                for inner in ast.walk(target):
+                    if isinstance(inner, ast.Name):
+                        self.loops.setdefault(inner.id, []).append(inner.lineno)
+
+    def _named(self, value: ast.expr, name: str | None) -> None:
+        for span in _spans(value):
+            self.names.setdefault(span, name)
+
+
+@lru_cache(maxsize=256)
+def _file(lines: tuple[str, ...]) -> _File:
+    return _File.of("".join(lines))
+
+
+def _read(file: str) -> _File:
+    return _file(tuple(linecache.getlines(file)))
+
+
+def assigned(code: CodeType, instruction: int) -> tuple[str | None, bool]:
+    """The name that the statement gives this very value, and whether the value is what its function returns."""
+    where = _position(code, instruction)
+    if where is None:
+        return None, False
+    line, end, column, last = where
+    found, span = _read(code.co_filename), (line, end, column, last)
+    return found.names.get(span), span in found.returned
+
+
+def _spans(tree: ast.expr) -> Iterator[_Span]:
+    """Of the value itself, and of what only a sign or a reduction stands around."""
+    yield _span(tree)
+    match tree:
+        case ast.UnaryOp(operand=inner):
+            yield from _spans(inner)
+        case ast.Call(func=ast.Attribute(value=inner, attr=name)) if name in _ALIKE:
+            yield from _spans(inner)
+
+
+def _span(tree: Any) -> _Span:
+    return tree.lineno, tree.end_lineno, tree.col_offset, tree.end_col_offset
+
+
+def given_name(chain: tuple[Spot, ...]) -> str | None:
+    """The variable, key or function that a value got its name from, outwards through the functions that returned it."""
+    function = None
+    for code, instruction in chain:
+        name, returned = assigned(code, instruction)
+        if name is not None:
+            return name
+        if not returned:
+            return function
+        if code.co_name not in ("<lambda>", "forward", "__call__", "<module>"):
+            function = function or code.co_name
+    return function

@@ -1,0 +1,348 @@
+"""What is computed while a step runs: a note on every node of its graph, and on every small value that has no graph.
+
+A note lies in the metadata of the node, so it lives as long as the graph and holds nothing of it. It says which operation, where in the
+program, and, of values of at most one dimension, which operands and which value.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode, _len_torch_function_stack, _pop_mode, _push_mode
+from torch.utils._device import DeviceContext
+
+from kit.stepgraph import source
+from kit.stepgraph.plain import plain, quietly
+from kit.stepgraph.source import Place, Scope, Spot
+
+KEY = "kit.note"
+_SMALL = 1 << 16
+_MOST_FREE = 4096
+_MOST_CUTS = 64
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Operand:
+    """`kind`: "graph", "tensor" (without a graph) or "number"; `written`: its text; `name`: the name it goes by."""
+
+    kind: str
+    number: Any = float("nan")
+    written: str = ""
+    name: str | None = None
+    note: Note | None = None
+    where: str = ""  # "variable", "attribute", "entry", "constant", or "" for an expression
+    sum_so_far: str | None = None  # the variable that the sum itself is called, if this is what was added up before
+
+    @property
+    def is_named(self) -> bool:
+        return self.name is not None and self.where in ("variable", "attribute", "entry")
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Note:
+    """One operation. `size`: how many numbers it gave; `total`: their sum, nan where it was not looked at (a network's own arrays)."""
+
+    operation: str
+    chain: tuple[Spot, ...]
+    size: int = -1
+    total: Any = float("nan")
+    operands: tuple[Operand, ...] = ()
+    cut: Cut | None = None
+
+    @property
+    def place(self) -> Place | None:
+        return source.place(*self.chain[0]) if self.chain else None
+
+    @property
+    def name(self) -> str | None:
+        return source.given_name(self.chain)
+
+    @property
+    def text(self) -> str:
+        return source.text_of(source.expression(*self.chain[0])) if self.chain else ""
+
+
+@dataclass(slots=True)
+class Cut:
+    """Where a value lost its graph, and by what: "detach", "no_grad", "item", "integer", ..."""
+
+    how: str
+    chain: tuple[Spot, ...]
+    above: Any = None  # the node whose graph ends here, until the step is read
+
+    @property
+    def place(self) -> Place | None:
+        return source.place(*self.chain[0]) if self.chain else None
+
+
+@dataclass
+class Used:
+    """How a parameter was used first in a step."""
+
+    grad: bool
+    spot: tuple[Spot, ...] = field(default=())
+
+
+class Tape(TorchFunctionMode):
+    """Notes what is computed, in the thread that starts it, between `start` and `stop`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on, self._inside = False, 0
+        self.failed: str | None = None
+        self.used: dict[int, Used] = {}
+        self.cuts: list[Cut] = []
+        self._free: dict[int, tuple[weakref.ref, Note]] = {}
+        self._numbers: list[tuple[float, Cut]] = []
+        self._thread = threading.get_ident()
+
+    def start(self) -> None:
+        """Listen anew. The tape lies below every mode of the program, so that none of its `with` blocks takes it off."""
+        self.clear()
+        self.on = threading.get_ident() == self._thread and not _is_compiling_something()
+        if not self.on or self._inside or self._lies():
+            return
+        above = [_pop_mode() for _ in range(_len_torch_function_stack())]
+        if above and isinstance(above[-1], DeviceContext):  # it insists on being the lowest
+            _push_mode(above.pop())
+        _push_mode(self)
+        for mode in reversed(above):
+            _push_mode(mode)
+
+    def pause(self) -> None:
+        self.on = False
+        self.clear()
+
+    def stop(self) -> None:
+        """Take the tape off. While one of its own calls runs torch holds it, and it only listens no more."""
+        self.pause()
+        if self._inside or threading.get_ident() != self._thread or not self._lies():
+            return
+        above = []
+        while (mode := _pop_mode()) is not self:
+            above.append(mode)
+        for mode in reversed(above):
+            _push_mode(mode)
+
+    def clear(self) -> None:
+        self.used, self.cuts, self._free, self._numbers = {}, [], {}, []
+
+    def _lies(self) -> bool:
+        return any(torch._C._get_function_stack_at(place) is self for place in range(_len_torch_function_stack()))
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._inside += 1  # torch holds the tape off the stack meanwhile, and puts it back
+        try:
+            out = func(*args, **(kwargs or {}))
+        finally:
+            self._inside -= 1
+        if self.on:
+            try:
+                with quietly():
+                    self._saw(func, args, out)
+            except Exception as error:  # noqa: BLE001 - this runs inside the program's own computation
+                self.failed = f"{type(error).__name__}: {str(error)[:200]}"
+        return out
+
+    def _saw(self, func: Any, args: tuple, out: Any) -> None:
+        if isinstance(out, Tensor):
+            self._saw_tensor(func, args, out)
+        elif isinstance(out, float) and args and isinstance(args[0], Tensor) and args[0].requires_grad:
+            self._numbers = [*self._numbers[-255:], (out, Cut("item", source.spots(_caller())))]
+        elif isinstance(out, tuple | list):
+            for part in out:
+                if isinstance(part, Tensor):
+                    self._saw_tensor(func, args, part)
+
+    def _saw_tensor(self, func: Any, args: tuple, out: Tensor) -> None:
+        node = out.grad_fn
+        if node is None and (out.is_leaf and out.requires_grad):
+            return  # a parameter that was handed through
+        given = list(_tensors(args))
+        grad = torch.is_grad_enabled()
+        chain: tuple[Spot, ...] | None = None
+        for tensor in given:
+            if tensor.is_leaf and tensor.requires_grad and id(tensor) not in self.used:
+                chain = chain or source.spots(_caller())
+                self.used[id(tensor)] = Used(grad, chain)
+        if node is not None:
+            kept: dict[Any, Any] = node.metadata  # type: ignore[assignment]  # a dict, whatever torch's stubs say
+            kept.setdefault(KEY, None)
+            if kept[KEY] is None:
+                kept[KEY] = self._note(func, args, out, chain)
+            return
+        attached = next((tensor for tensor in given if tensor.requires_grad), None)
+        inherited = next((note.cut for t in given if (note := self.free(t)) is not None and note.cut), None)
+        small = out.dim() <= 1
+        if attached is None and inherited is None and not small:
+            return
+        note = self._note(func, args, out, chain)
+        if attached is not None:
+            how = _name(func) if grad else "no_grad"
+            note.cut = Cut(how if out.is_floating_point() or not grad else "integer", note.chain, attached.grad_fn)
+            if len(self.cuts) < _MOST_CUTS:
+                self.cuts.append(note.cut)
+        else:
+            note.cut = inherited
+        if len(self._free) < _MOST_FREE:
+            self._free[id(out)] = weakref.ref(out), note
+
+    def free(self, tensor: Tensor) -> Note | None:
+        """What was noted of a tensor without a graph."""
+        found = self._free.get(id(tensor))
+        return found[1] if found is not None and found[0]() is tensor else None
+
+    def _note(self, func: Any, args: tuple, out: Tensor, chain: tuple[Spot, ...] | None) -> Note:
+        frame = _caller()
+        chain = chain or source.spots(frame)
+        note = Note(_name(func), chain)
+        if out.dim() <= 1 and out.numel() <= _SMALL and not out.is_complex() and out.dtype is not torch.bool:
+            note.size, note.total = out.numel(), _number(out)
+            note.operands = self._operands(note.operation, args, frame)
+        return note
+
+    def _operands(self, operation: str, args: tuple, frame: FrameType) -> tuple[Operand, ...]:
+        flat = args[0] if args and isinstance(args[0], list | tuple) else args[:2]
+        if len(flat) > 64:
+            return ()
+        own = next(source.user_frames(frame), None)
+        if own is None:
+            return tuple(self._operand(value, None, None) for value in flat)
+        with source.scope_of(own) as scope:
+            trees = _trees(operation, flat, scope)
+            found = tuple(self._operand(value, tree, scope) for value, tree in zip(flat, trees, strict=True))
+        if found and operation in ("add", "add_"):
+            target, _ = source.assigned(own.f_code, own.f_lasti)
+            if target is not None and found[0].name == target:
+                found[0].name, found[0].sum_so_far = None, target
+        return found
+
+    def _operand(self, value: Any, tree: source.ast.expr | None, scope: Scope | None) -> Operand:
+        literal = isinstance(tree, source.ast.UnaryOp) and isinstance(tree.operand, source.ast.Constant)
+        where = "constant" if literal else _WHERE.get(type(tree).__name__, "")
+        found = Operand("other", where=where, name=source.label(tree))
+        if scope is not None and tree is not None:
+            found.written = source.written(tree, scope)
+        if isinstance(value, Tensor):
+            if scope is not None and (tree is None or _is_loop_variable(tree, scope)):
+                found.name = source.key_of(value, scope) or found.name
+                found.where = found.where or ("entry" if found.name else "")
+            found.kind = "graph" if value.requires_grad else "tensor"
+            if value.dim() == 0:
+                found.number = _number(value)
+            elif value.dim() == 1 and value.numel() <= _VECTOR and (seen := plain(value)) is not None:
+                found.number = seen.detach().double().cpu().tolist()
+            found.note = self.free(value) if value.grad_fn is None else note_of(value.grad_fn)
+        elif isinstance(value, int | float):
+            found.kind, found.number = "number", float(value)
+            if scope is not None and (was := self._was_tensor(value, tree, scope)) is not None:
+                number, cut = was
+                found.note = Note("item", cut.chain, 1, number, cut=cut)
+        return found
+
+    def _was_tensor(self, value: float, tree: source.ast.expr | None, scope: Scope) -> tuple[float, Cut] | None:
+        """The number that was read out of a graph, and where, as far as it or what it is written with is known by identity."""
+        values = [value, *(source.value_in(part, scope) for part in source.parts_of(tree))]
+        for number, cut in self._numbers:
+            if any(number is known for known in values):
+                return number, cut
+        return None
+
+
+_WHERE = {"Name": "variable", "Attribute": "attribute", "Subscript": "entry", "Constant": "constant"}
+_VECTOR = 64
+
+
+def _is_loop_variable(tree: source.ast.expr, scope: Scope) -> bool:
+    return isinstance(tree, source.ast.Name) and source.is_loop_variable(tree.id, scope.code)
+
+
+def _trees(operation: str, values: Sequence[Any], scope: Scope) -> list[Any]:
+    """The syntax trees of the operands, each where its value is; None where the expression does not say."""
+    tree = source.expression(scope.code, scope.instruction)
+    match tree:
+        case source.ast.BinOp(left=left, right=right) if len(values) == 2:
+            return [right, left] if _swapped(values, left, right, scope) else [left, right]
+        case source.ast.Call(func=source.ast.Attribute(value=own, attr=called), args=given) if called == operation:
+            if len(values) > 1 and len(given) == len(values):  # torch.add(a, b)
+                return list(given)
+            if len(given) == 1 and isinstance(given[0], source.ast.List | source.ast.Tuple):  # torch.stack([a, b])
+                return list(given[0].elts) if len(given[0].elts) == len(values) else [None] * len(values)
+            if len(values) == len(given) + 1 and not isinstance(source.value_in(own, scope), ModuleType):  # a.add(b)
+                return [own, *given]
+        case source.ast.UnaryOp(operand=operand) if len(values) == 1:
+            return [operand]
+    return [None] * len(values)
+
+
+def _swapped(values: Sequence[Any], left: Any, right: Any, scope: Scope) -> bool:
+    """`0.3 * kl` is computed by kl: the tensor comes first, whatever the text says."""
+    first, second = values
+    if isinstance(second, Tensor):
+        return source.value_in(left, scope) is second or source.value_in(right, scope) is first
+    if source.value_in(left, scope) is first or isinstance(right, source.ast.Constant):
+        return False
+    if source.value_in(right, scope) is first or isinstance(left, source.ast.Constant):
+        return True
+    for tree, answer in ((left, True), (right, False)):
+        found = source.value_in(tree, scope)
+        if isinstance(found, int | float) and found == second:
+            return answer
+    return _names_weight(source.text_of(left)) and not _names_weight(source.text_of(right))
+
+
+def _names_weight(text: str) -> bool:
+    return any(
+        part in text.lower() for part in ("lam", "weight", "alpha", "beta", "gamma", "coef", "scale", "w_", "_w")
+    )
+
+
+def note_of(node: Any) -> Note | None:
+    """What was noted of a node of the graph."""
+    found = node.metadata.get(KEY)
+    return found if isinstance(found, Note) else None
+
+
+def _is_compiling_something() -> bool:
+    """A compiled function would be compiled anew, since a mode appeared around it. The table is not public, and may go."""
+    backends = getattr(sys.modules.get("torch._dynamo.eval_frame"), "cached_backends", {})
+    return any(backend is not None for backend in backends.values())
+
+
+def _caller() -> FrameType:
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _tensors(args: Any) -> Iterator[Tensor]:
+    for value in args:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from (item for item in value if isinstance(item, Tensor))
+
+
+def _name(func: Any) -> str:
+    name = getattr(func, "__name__", "")
+    if name == "__get__":
+        return str(getattr(getattr(func, "__self__", None), "__name__", name))
+    return name
+
+
+def _number(out: Tensor) -> Any:
+    """The sum of the numbers, nan if they cannot be looked at; on an accelerator a tensor, so that nobody waits."""
+    seen = plain(out)
+    if seen is None:
+        return float("nan")
+    total = seen.detach().sum() if seen.dim() else seen.detach()
+    return total.item() if total.device.type == "cpu" else total.clone()

@@ -1,0 +1,465 @@
+"""The terms of a total, read from its graph: which numbers are added, with which weights, from which lines of the program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeGuard
+
+import numpy as np
+from torch import Tensor
+
+from kit.stepgraph.source import Place, expression, label
+from kit.stepgraph.tape import Note, Operand, note_of
+
+_MOST_NODES = 200_000
+_MOST_SUMMANDS = 20_000
+_SMALL = 64  # numbers in a vector of terms, or in a parameter that may be a trained weight
+_FREE = {  # operations on values without a graph, as the nodes of a graph are called
+    "add": "Add", "add_": "Add", "__radd__": "Add", "sub": "Sub", "sub_": "Sub", "rsub": "Rsub", "__rsub__": "Rsub",
+    "mul": "Mul", "mul_": "Mul", "div": "Div", "div_": "Div", "neg": "Neg",
+}  # fmt: skip
+_SAME = frozenset({  # the same value in another form
+    "ToCopy", "Clone", "View", "UnsafeView", "ReshapeAlias", "Alias", "Unsqueeze", "Squeeze", "Expand", "NanToNum", "AsStrided",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Term:
+    """One number that is added into the total.
+
+    Attributes:
+        name: variable, key or attribute that holds it; else the function or the operation that made it.
+        value: as it was, unweighted; nan: not observed.
+        weight: product of what it is multiplied by in the sum, as it was in force; nan: not observed.
+        weight_name: the text of that, as ``lam_kl`` or ``self.w['kl']``; "" where nothing is written.
+        weight_kind: "none", "constant", "variable", "attribute", "entry", "expression", "tensor" or "trained".
+        attached: whether it has a graph.
+        reduction: "mean" or "sum", where one number a sample is weighted first and then added up; else "".
+        summands: how many additions of one line are counted as this one term.
+        place: its line. cut, cut_by: where it lost its graph, and by which operation.
+        reaches: ids of the leaf tensors that its graph ends in.
+        effective: d total / d term in the real backward pass; nan: none came by.
+    """
+
+    name: str
+    value: float
+    weight: float
+    weight_name: str = ""
+    weight_kind: str = "none"
+    attached: bool = True
+    reduction: str = ""
+    summands: int = 1
+    place: Place | None = None
+    cut: Place | None = None
+    cut_by: str = ""
+    reaches: frozenset[int] = frozenset()
+    effective: float = math.nan
+
+
+@dataclass(frozen=True)
+class StepGraph:
+    """total = factor (constant + sum_i weight_i term_i).
+
+    ``factor``: what the whole sum is multiplied by (accumulation, a gradient scaler); ``constant``: plain numbers in it.
+    """
+
+    terms: tuple[Term, ...]
+    total: float
+    factor: float = 1.0
+    constant: float = 0.0
+
+    def __getitem__(self, name: str) -> Term:
+        for term in self.terms:
+            if term.name == name:
+                return term
+        raise KeyError(f"{name!r} should be one of the terms: {', '.join(term.name for term in self.terms)}.")
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """What stands before a summand. ``each``: the numbers of ``vector``, one an element, for a vector of terms."""
+
+    weight: float = 1.0
+    written: tuple[Operand | None, ...] = ()
+    each: np.ndarray | None = None
+    vector: Operand | None = None
+    reduction: str = ""
+
+    def times(self, weight: float, operand: Operand | None = None) -> _Factors:
+        return replace(self, weight=self.weight * weight, written=(*self.written, operand) if operand else self.written)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value on the way down: its node (None: no graph), what was noted of it, how it was written, its dimensions."""
+
+    node: Any
+    operand: Operand | None
+    factors: _Factors
+    dims: int
+
+    @property
+    def note(self) -> Note | None:
+        return note_of(self.node) if self.node is not None else None if self.operand is None else self.operand.note
+
+    @property
+    def kind(self) -> str:
+        """`Add` of an AddBackward0; of a value without a graph, what was noted."""
+        if self.node is not None:
+            name = str(self.node.name())
+            return name[: name.rindex("Backward")] if "Backward" in name else name
+        note = self.note
+        if note is None or (note.cut is not None and note.cut.chain == note.chain):
+            return ""
+        return _FREE.get(note.operation, "")
+
+    def below(self) -> list[_Value]:
+        """Its operands. What has neither a graph nor a note is a _Value without both."""
+        operands = () if self.note is None else self.note.operands
+        if self.node is None:
+            return [replace(self, operand=operand) for operand in operands]
+        children = [child for child, _ in self.node.next_functions]
+        noted = [*operands, *([None] * len(children))][: len(children)]
+        return [replace(self, node=child, operand=part) for child, part in zip(children, noted, strict=True)]
+
+
+def read(total: Tensor) -> StepGraph:
+    """The terms of a total, as they stand before its backward pass.
+
+    Raises:
+        ValueError: the total is not one number, or has no graph.
+    """
+    return Reading(total).graph
+
+
+class Reading:
+    """Walks from a total downwards, as far as what it meets is a sum.
+
+    graph: what was read. nodes: of each term the node that stands for it; None without a graph.
+    """
+
+    def __init__(self, total: Tensor) -> None:
+        if total.numel() != 1 or total.grad_fn is None:
+            raise ValueError(
+                f"total should be one number with a graph. Found shape {list(total.shape)}, {total.grad_fn}."
+            )
+        self._leaves: dict[Any, frozenset[int]] = {}
+        self._shapes: dict[int, tuple[int, int]] = {}  # dimensions and numbers
+        self._factor: float | None = None  # until the first addition
+        self._constant = 0.0
+        self._summands: list[_Value] = []
+        todo = [_Value(total.grad_fn, None, _Factors(), 0)]
+        while todo and len(self._summands) < _MOST_SUMMANDS:
+            value = todo.pop()
+            parts = self._parts(value)
+            if parts is None:
+                self._summands.append(value)
+            else:
+                todo.extend(reversed(parts))
+        found = [_Found(value, *self._term(value), _text(value)) for value in self._summands]
+        terms, self.nodes = _grouped(found)
+        self.graph = StepGraph(terms, total.item(), 1.0 if self._factor is None else self._factor, self._constant)
+
+    def _added(self, value: _Value) -> _Factors:
+        """What stands before each part of a sum; what stands before the first one belongs to the total, and to no term."""
+        if self._factor is not None:
+            return value.factors
+        self._factor = value.factors.weight
+        return replace(value.factors, weight=1.0, written=())
+
+    def _parts(self, value: _Value) -> list[_Value] | None:
+        """What the value is made of; None if it is a term."""
+        handled: Callable[[_Value, list[_Value]], list[_Value] | None] | None = {
+            "Add": self._sum, "Sub": self._sum, "Rsub": self._sum, "Neg": _negated, "Mul": self._product, "Div": self._product,
+            "Stack": self._stacked, "Cat": self._stacked, "Sum": _reduced, "Mean": _reduced, "Dot": _dotted, "Select": _selected,
+        }.get(value.kind)  # fmt: skip
+        if handled is not None:
+            below = value.below()
+            return handled(value, below) if below else None
+        if value.kind in _SAME and value.node is not None:
+            inner = value.below()[0]
+            sizes = getattr(value.node, "_saved_self_sym_sizes", None)
+            return [
+                replace(inner, operand=value.operand or inner.operand, dims=value.dims if sizes is None else len(sizes))
+            ]
+        return None
+
+    def _sum(self, value: _Value, below: list[_Value]) -> list[_Value] | None:
+        if value.dims > 1 or value.factors.each is not None:
+            return None
+        graphs = [part for part in below if not (part.node is None and _is_constant(part.operand))]
+        if len(graphs) == 1 and _is_named(value):
+            return None  # `dice = 1 - overlap` is the term, and not its parts
+        factors = self._added(value)
+        second = float(getattr(value.node, "_saved_alpha", 1) or 1) * (-1 if value.kind == "Sub" else 1)
+        signs = (-1.0, second) if value.kind == "Rsub" else (1.0, second)
+        parts = []
+        for part, sign in zip(below, signs, strict=False):
+            operand = part.operand
+            if part.node is None and _is_constant(operand):
+                self._constant += sign * factors.weight * float(operand.number)
+            else:
+                if operand is not None and operand.kind == "number" and operand.note is not None and operand.note.total:
+                    sign *= operand.number / operand.note.total  # `0.5 * kl_value`, of which only the product was added
+                parts.append(replace(part, factors=factors.times(sign)))
+        return parts
+
+    def _product(self, value: _Value, below: list[_Value]) -> list[_Value] | None:
+        if len(below) != 2:
+            return None
+        first, second = below
+        if first.node is not None and second.node is not None:
+            return self._trained(value, first, second)
+        term, weight = (second, first) if second.node is not None or _is_number(first.operand) else (first, second)
+        if value.kind == "Div" and weight is first:
+            return None
+        numbers = _numbers(value.node, weight.operand, "_saved_other" if weight is second else "_saved_self")
+        if numbers is None:
+            return None
+        if value.kind == "Div":
+            numbers = 1 / numbers if np.all(numbers) else np.full_like(numbers, np.nan)
+        if numbers.ndim == 0:
+            literal = weight.operand is not None and weight.operand.where == "constant"
+            if value.operand is not None and _is_named(value) and not _is_named(term) and not _is_sum(term.node):
+                if literal and numbers != 0:
+                    return None  # `kl = -0.5 * (...).sum()` is the term
+                term = replace(term, operand=replace(value.operand, note=term.note))
+            return [replace(term, factors=term.factors.times(float(numbers), weight.operand or _plain(float(numbers))))]
+        return _weighted(term, numbers, weight.operand)
+
+    def _trained(self, value: _Value, first: _Value, second: _Value) -> list[_Value] | None:
+        """A product of two graphs is a weighted term, if one of them ends in a few numbers of its own."""
+        ends = [self.leaves(part.node) for part in (first, second)]
+        few = [bool(end) and all(self._is_small(leaf) for leaf in end) for end in ends]
+        sizes = [sum(self._shapes[leaf][1] for leaf in end) for end in ends]
+        if not any(few) or ends[0] & ends[1] or (all(few) and sizes[0] == sizes[1]):
+            return None
+        at = few.index(True) if not all(few) else sizes.index(min(sizes))
+        weight, term = (first, second)[at], (second, first)[at]
+        if value.kind == "Div" and at == 0:
+            return None
+        operand = replace(weight.operand or Operand("graph"), where="trained")
+        numbers = _numbers(None, operand, "")
+        if numbers is None:
+            numbers = np.array(math.nan)
+        numbers = numbers if value.kind == "Mul" else 1 / numbers
+        if numbers.ndim:
+            return _weighted(term, numbers, operand)
+        return [replace(term, factors=term.factors.times(float(numbers), operand))]
+
+    def _is_small(self, leaf: int) -> bool:
+        dims, numbers = self._shapes[leaf]
+        return dims <= 1 and numbers <= _SMALL
+
+    def _stacked(self, value: _Value, below: list[_Value]) -> list[_Value] | None:
+        if value.dims != 1 or not value.factors.reduction or len(below) > _MOST_SUMMANDS:
+            return None
+        if value.kind == "Cat" and value.note is not None and value.note.size != len(below):
+            return None
+        each = np.ones(len(below)) if value.factors.each is None else value.factors.each
+        if len(each) != len(below):
+            return None
+        vector, factors = value.factors.vector, self._added(value)
+        share = 1 / len(below) if factors.reduction == "mean" else 1.0
+        parts = []
+        for number, (part, own) in enumerate(zip(below, map(float, each), strict=True)):
+            entry = None if vector is None else replace(vector, written=f"{vector.written or 'weights'}[{number}]")
+            own_factors = replace(factors.times(share * own, entry), each=None, vector=None, reduction="")
+            parts.append(replace(part, dims=0, factors=own_factors))
+        return parts
+
+    def leaves(self, node: Any) -> frozenset[int]:
+        """Ids of the leaf tensors that a graph ends in."""
+        if node not in self._leaves:
+            found, seen, todo = set(), {node}, [node]
+            while todo and len(seen) < _MOST_NODES:
+                here = todo.pop()
+                variable = getattr(here, "variable", None)
+                if isinstance(variable, Tensor):
+                    found.add(id(variable))
+                    self._shapes[id(variable)] = variable.dim(), variable.numel()
+                new = [parent for parent, _ in here.next_functions if parent is not None and parent not in seen]
+                seen.update(new)
+                todo.extend(new)
+            self._leaves[node] = frozenset(found)
+        return self._leaves[node]
+
+    def _term(self, value: _Value) -> tuple[Any, Term]:
+        """The term, and what those that are one have in common: where they were made, and how they are called."""
+        note, factors = value.note, value.factors
+        written = [part for part in factors.written if part is not None]
+        kinds = [part.where or ("tensor" if part.kind == "tensor" else "expression") for part in written]
+        cut = None if note is None else note.cut
+        name = _name(value)
+        term = Term(
+            name=name,
+            value=_size(value),
+            weight=factors.weight,
+            weight_name=" * ".join(part.written for part in written if part.written),
+            weight_kind="trained" if "trained" in kinds else kinds[-1] if kinds else "none",
+            attached=value.node is not None,
+            reduction=factors.reduction if value.dims == 1 else "",
+            place=None if note is None else note.place,
+            cut=None if cut is None else cut.place,
+            cut_by="" if cut is None else cut.how,
+            reaches=frozenset() if value.node is None else self.leaves(value.node),
+        )
+        return (id(value), "") if note is None else (note.chain, name), term
+
+
+def _negated(value: _Value, below: list[_Value]) -> list[_Value] | None:
+    if _is_named(value) and not _is_sum(below[0].node):
+        return None
+    return [replace(below[0], factors=value.factors.times(-1.0))]
+
+
+def _reduced(value: _Value, below: list[_Value]) -> list[_Value] | None:
+    """A sum or mean is looked into if what it adds up is a sum of terms itself, and no output of a network."""
+    inner = below[0]
+    sizes = getattr(value.node, "_saved_self_sym_sizes", None)
+    dims = len(sizes) if sizes is not None else 1
+    if dims == 0:
+        return [replace(inner, dims=0)]
+    if value.dims != 0 or dims != 1 or not _is_sum(inner.node):
+        return None
+    return [replace(inner, dims=1, factors=replace(value.factors, reduction=value.kind.lower()))]
+
+
+def _is_sum(node: Any) -> bool:
+    """Down through scalings: an addition, or a stack."""
+    while node is not None:
+        kind = _Value(node, None, _Factors(), 1).kind
+        if kind in ("Add", "Sub", "Rsub", "Stack", "Cat"):
+            return True
+        if not (kind in ("Neg", "Mul", "Div") or kind in _SAME):
+            return False
+        graphs = [child for child, _ in node.next_functions if child is not None]
+        if len(graphs) > 1:
+            return any(_is_sum(child) for child in graphs)
+        node = graphs[0] if graphs else None
+    return False
+
+
+def _dotted(value: _Value, below: list[_Value]) -> list[_Value] | None:
+    term, weight = below if below[1].node is None else below[::-1]
+    if weight.node is not None:
+        return None
+    numbers = _numbers(value.node, weight.operand, "_saved_tensor" if weight is below[1] else "_saved_self")
+    if numbers is None or numbers.ndim != 1:
+        return None
+    return _weighted(replace(term, dims=1, factors=replace(value.factors, reduction="sum")), numbers, weight.operand)
+
+
+def _weighted(term: _Value, numbers: np.ndarray, operand: Operand | None) -> list[_Value] | None:
+    """A vector of terms by a vector of weights; any other vector is weights of samples, and the product is one term."""
+    if term.kind not in ("Stack", "Cat") or term.factors.each is not None or len(term.below()) != len(numbers):
+        return None
+    return [replace(term, factors=replace(term.factors, each=numbers, vector=operand or Operand("tensor")))]
+
+
+def _selected(value: _Value, below: list[_Value]) -> list[_Value] | None:
+    stack = below[0]
+    if value.dims or stack.kind != "Stack":
+        return None
+    return [stack.below()[int(value.node._saved_index) % len(stack.below())]]
+
+
+def _is_named(value: _Value) -> bool:
+    return value.operand is not None and value.operand.is_named
+
+
+def _is_number(operand: Operand | None) -> bool:
+    return operand is not None and operand.kind == "number" and operand.note is None
+
+
+def _is_constant(operand: Operand | None) -> TypeGuard[Operand]:
+    """A number that was never part of a graph, or the tensor of zeros that a sum was begun with."""
+    if operand is None or operand.kind not in ("number", "tensor") or isinstance(operand.number, list):
+        return False
+    return operand.note is None or operand.note.cut is None if operand.kind == "number" else _is_start(operand)
+
+
+def _is_start(operand: Operand) -> bool:
+    return operand.number == 0 and (operand.note is None or operand.note.cut is None)
+
+
+def _plain(number: float) -> Operand:
+    return Operand("number", number, f"{number:g}", None, None, "constant")
+
+
+def _numbers(node: Any, operand: Operand | None, saved_as: str) -> np.ndarray | None:
+    """What a product multiplies by: one number, or those of a vector."""
+    if operand is not None and not np.isnan(operand.number).any():
+        return np.asarray(operand.number, dtype=np.float64)
+    saved = getattr(node, saved_as, None)
+    if isinstance(saved, Tensor):
+        if saved.requires_grad or saved.numel() > _SMALL:
+            return None
+        saved = saved.detach().double().cpu().squeeze().numpy()
+    return None if saved is None else np.asarray(saved, dtype=np.float64)
+
+
+def _name(value: _Value) -> str:
+    operand, note = value.operand, value.note
+    if operand is not None and operand.is_named:
+        return str(operand.name)
+    given = None if note is None else note.name
+    if given is not None and (operand is None or given != operand.sum_so_far):
+        return given
+    return (operand is not None and operand.name) or _text(value)
+
+
+def _text(value: _Value) -> str:
+    """What a term without a name is called: the function, or the expression."""
+    operand, note = value.operand, value.note
+    if operand is not None and operand.sum_so_far is None and operand.written:
+        return operand.written
+    if note is None or not note.chain:
+        return value.kind or "unnamed"
+    return label(expression(*note.chain[0])) or note.text or note.operation
+
+
+def _size(value: _Value) -> float:
+    note, operand = value.note, value.operand
+    if note is not None:
+        total = float(note.total)
+        return total / note.size if value.factors.reduction == "mean" and value.dims == 1 else total
+    return math.nan if operand is None or isinstance(operand.number, list) else float(operand.number)
+
+
+@dataclass(frozen=True)
+class _Found:
+    value: _Value
+    key: Any
+    term: Term
+    text: str
+
+
+def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], tuple[Any, ...]]:
+    """Summands of one line under one name are one term: a regulariser over all parameters. Namesakes are told apart by their text."""
+    groups: dict[Any, list[_Found]] = {}
+    for one in found:
+        groups.setdefault((one.key, one.term.weight_name, one.term.attached), []).append(one)
+    names = [group[0].term.name for group in groups.values()]
+    terms: list[Term] = []
+    for group in groups.values():
+        term = group[0].term if len(group) == 1 else _together([one.term for one in group])
+        name = group[0].text if names.count(term.name) > 1 else term.name
+        taken, number, own = {term.name for term in terms}, 2, name
+        while own in taken:
+            own, number = f"{name} ({number})", number + 1
+        terms.append(replace(term, name=own))
+    return tuple(terms), tuple(group[0].value.node for group in groups.values())
+
+
+def _together(terms: Sequence[Term]) -> Term:
+    same = len({term.weight for term in terms}) == 1
+    return replace(
+        terms[0],
+        value=sum(term.value if same else term.weight * term.value for term in terms),
+        weight=terms[0].weight if same else 1.0,
+        summands=len(terms),
+        reaches=frozenset().union(*(term.reaches for term in terms)),
+    )

@@ -1,0 +1,241 @@
+"""A watch keeps the terms of any unedited loop: names, weights, what came through, and where a graph was lost."""
+
+import gc
+import math
+import weakref
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode, _len_torch_function_stack
+
+from kit.recording import Trace, watch
+from kit.recording.step_graphs import EVERY, MOST_ROWS, StepGraphs
+from tests.recording._loops import mlp
+
+
+def batch(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(8, 4, generator=generator), torch.randn(8, 3, generator=generator)
+
+
+def train(model, steps=6, divisor=1, scaler=None, after=lambda: None):
+    """Three terms in local variables: one whose weight grows from 0, and one that is detached."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for step in range(steps):
+        x, y = batch(step)
+        out = model(x)
+        beta = min(1.0, step / 4)
+        rec = F.mse_loss(out, y)
+        size = out.square().mean()
+        aux = out.abs().mean().detach()
+        loss = (rec + beta * size + 0.1 * aux) / divisor
+        optimizer.zero_grad()
+        if scaler is None:
+            loss.backward()
+            optimizer.step()
+        else:
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        after()
+
+
+def weights_of(model):
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def test_a_loop_with_local_variables_has_a_table_of_terms():
+    with watch() as run:
+        train(mlp())
+    terms = run.trace.terms
+    assert list(terms.name[:3]) == ["rec", "size", "aux"]
+    assert list(terms[terms.name == "size"].weight) == pytest.approx([0.0, 0.25, 0.5])
+    assert set(terms[terms.name == "size"].weight_name) == {"beta"}
+    lost = terms[terms.name == "aux"]
+    assert (lost.attached == 0).all() and set(lost.cut_by) == {"detach"}
+    assert set(lost.text) == {"aux = out.abs().mean().detach()"}
+
+
+@pytest.mark.parametrize("divisor", [1, 4])
+def test_effective_weights_are_those_of_the_backward_pass(divisor):
+    with watch() as run:
+        train(mlp(), divisor=divisor)
+    terms = run.trace.terms.query("attached == 1")
+    assert list(terms.effective_weight) == pytest.approx(list(terms.weight / divisor))
+
+
+def test_a_gradient_scaler_is_no_weight():
+    with watch() as run:
+        train(mlp(), divisor=2, scaler=torch.amp.GradScaler("cpu", init_scale=1024.0))
+    terms = run.trace.terms.query("attached == 1")
+    assert list(terms.effective_weight) == pytest.approx(list(terms.weight / 2))
+
+
+def test_training_is_bitwise_as_without_a_watch():
+    alone, watched = mlp(dropout=0.5), mlp(dropout=0.5)
+    torch.manual_seed(3)
+    train(alone)
+    torch.manual_seed(3)
+    with watch():
+        train(watched)
+    assert all(map(torch.equal, weights_of(alone), weights_of(watched)))
+
+
+def test_each_total_of_a_step_has_its_own_rows():
+    generator, critic = nn.Linear(4, 3), nn.Linear(3, 1)
+    optimizers = [torch.optim.SGD(part.parameters(), lr=0.1) for part in (critic, generator)]
+    with watch() as run:
+        x, y = batch()
+        fake = critic(generator(x).detach()).mean()
+        real = critic(y).mean()
+        optimizers[0].zero_grad()
+        (fake - real).backward()
+        optimizers[0].step()
+        adversarial = -critic(generator(x)).mean()
+        distance = F.l1_loss(generator(x), y)
+        optimizers[1].zero_grad()
+        (adversarial + 100 * distance).backward()
+        optimizers[1].step()
+    terms = run.trace.terms
+    assert list(terms.name) == ["fake", "real", "adversarial", "distance"]
+    assert list(terms.weight) == [1, -1, 1, 100]
+
+
+def test_how_many_parameters_a_term_reaches_is_counted():
+    trunk, head, other = nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(4, 3)
+    model = nn.ModuleList([trunk, head, other])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch() as run:
+        x, y = batch()
+        hidden = trunk(x)
+        main = F.mse_loss(head(hidden), y)
+        side = F.mse_loss(other(hidden.detach()), y)
+        (main + side).backward()
+        optimizer.step()
+    assert list(run.trace.terms.parameters) == [4, 2]
+
+
+def test_later_steps_are_read_less_often_and_rows_stay_bounded():
+    graphs = StepGraphs(frozenset)
+    for step in range(1, 200_000):
+        if graphs.wants(step):
+            graphs._rows.extend({"step": step} for _ in range(20))
+            graphs._thin()
+    assert len(graphs.rows()) <= MOST_ROWS
+    assert graphs.wants(3) and not graphs.wants(EVERY + 1)
+    assert max(row["step"] for row in graphs.rows()) > 190_000
+
+
+class Mode(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("outer", [True, False])
+def test_modes_of_the_program_come_and_go_beside_the_tape(outer):
+    if outer:
+        with Mode(), torch.device("cpu"), watch() as run:
+            train(mlp(), steps=2)
+    else:
+        with watch() as run:
+            with torch.device("cpu"):
+                model = mlp()
+            with Mode():
+                train(model, steps=1)
+            with Mode(), torch.device("cpu"):
+                train(model, steps=1)
+    assert set(run.trace.terms.name) == {"rec", "size", "aux"}
+    assert _len_torch_function_stack() == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_run_that_is_broken_off_leaves_nothing(error, step):
+    seen = []
+
+    def broken():
+        seen.append(step)
+        if len(seen) == step:
+            raise error
+
+    with pytest.raises(error), watch() as run:
+        train(mlp(), after=broken)
+    assert _len_torch_function_stack() == 0
+    assert set(run.trace.terms.step) == set(range(1, step + 1))
+
+
+def test_a_backward_pass_that_raises_leaves_no_hook():
+    model = mlp()
+    x, y = batch()
+    with watch() as run:
+        out = model(x)
+        hook = out.register_hook(lambda grad: 1 / 0)
+        loss = F.mse_loss(out, y) + 0.5 * out.abs().mean()
+        with pytest.raises(ZeroDivisionError):
+            loss.backward(retain_graph=True)
+    assert list(run.trace.terms.weight) == [1.0, 0.5]
+    hook.remove()
+    loss.backward()  # what was heard of the first pass is not added to by another
+    assert list(run.trace.terms.effective_weight) == [1.0, 0.5]
+
+
+def test_variables_of_the_program_do_not_live_longer():
+    def step():
+        x, y = batch()
+        out = model(x)
+        rec = F.mse_loss(out, y)
+        loss = rec + 0.5 * out.abs().mean()
+        kept.extend(map(weakref.ref, (out, rec, loss)))
+        loss.backward()
+        del out, rec, loss
+        gc.collect()
+        return [ref for ref in kept if ref() is not None]
+
+    model, kept = mlp(), []
+    with watch():
+        assert step() == []
+
+
+def test_a_dict_that_the_program_got_from_locals_keeps_its_entries():
+    def step():
+        x, y = batch()
+        mine = locals()
+        out = model(x)
+        loss = F.mse_loss(out, y) + 0.5 * out.abs().mean()
+        loss.backward()
+        return mine
+
+    model = mlp()
+    with watch():
+        assert {"x", "y"} <= set(step())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, also without a watch
+def test_a_compiled_function_is_not_compiled_again():
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    model = mlp()
+    fast = torch.compile(lambda out, y: F.mse_loss(out, y) + 0.1 * out.abs().mean(), backend=backend)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with watch():
+        for step in range(5):
+            x, y = batch(step)
+            optimizer.zero_grad()
+            fast(model(x), y).backward()
+            optimizer.step()
+    assert len(compiled) == 1
+
+
+def test_the_table_is_saved_and_read(tmp_path):
+    with watch() as run:
+        train(mlp())
+    trace = run.trace
+    again = Trace.load(trace.save(tmp_path / "run.npz"))
+    assert again == trace
+    assert again.terms.equals(trace.terms) and math.isnan(again.terms.effective_weight[2])
