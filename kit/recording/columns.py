@@ -201,8 +201,21 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
     }
     if view is not None:
         found |= view.found
+    found |= _read_in_the_graph(seen, found)
     found["not_seen"] = list(dict.fromkeys([*_not_seen(seen), *seen.notes]))
     return _plain(found)
+
+
+def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What the step graphs add to what the calls of the loss showed."""
+    graphs, view, added = seen.graphs, seen.measuring.view, {}
+    if cut := graphs.without_graph():
+        added["terms_without_graph"] = list(dict.fromkeys([*known.get("terms_without_graph", ()), *cut]))
+    if view is not None and view.called and not known.get("ignored_weights") and graphs.rows():
+        ignored = [name for name in view.never_read() if not graphs.names_weight(name)]
+        if ignored:
+            added["ignored_weights"] = ignored
+    return added
 
 
 def _handed_over(seen: Observer, asked: Mapping[str, float]) -> dict[str, Any]:

@@ -54,13 +54,13 @@ class StepGraphs:
         self._last = (step, self._last[1] + 1 if self._last[0] == step else 1)
         scale = 1.0 if math.isnan(scale) else scale
         trained = self._parameters()
-        for term, node in zip(reading.graph.terms, reading.nodes, strict=True):
+        for term, node, count in zip(reading.graph.terms, reading.nodes, reading.counts, strict=True):
             row = _row(term, self._last, trained)
             came: list[Any] = []
             self._rows.append(row)
             if node is not None:
                 self._waiting.append((row, came))
-                self._handles.append(node.register_prehook(_listener(came, term, scale)))
+                self._handles.append(node.register_prehook(_listener(came, term, scale * count)))
         self._thin()
 
     def backward_ends(self, step: int) -> None:
@@ -87,6 +87,15 @@ class StepGraphs:
     def close(self) -> None:
         self._forget_hooks()
         self._tape.stop()
+
+    def without_graph(self) -> list[str]:
+        """Terms with a weight whose graph was cut in every step that was read."""
+        cut = {row["name"] for row in self._rows if row["cut"] and row["weight"] != 0}
+        return sorted(cut - {row["name"] for row in self._rows if row["attached"]})
+
+    def names_weight(self, name: str) -> bool:
+        """Whether some sum was written with this weight."""
+        return any(name in row["weight_name"] for row in self._rows)
 
     def rows(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self._rows]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
+import itertools
 import math
 import types
 from collections.abc import Iterator, Mapping
@@ -21,6 +23,7 @@ PREFIX = "lam"
 _SLACK = 1e-4  # of the total: single precision, terms that partly cancel
 _SURE_CALLS = 2  # one call may add up by chance
 _NOTHING = object()
+_BY_ANY_NAME = {"getattr", "vars", "__dict__", "named_buffers", "buffers", "state_dict"}
 
 
 class LossView:
@@ -53,6 +56,19 @@ class LossView:
     def listed(self) -> Any:
         """Weights by the names of the terms, multiplied outside of the loss, if it keeps such a mapping."""
         return _stored(self.holder, "weight_dict")
+
+    def never_read(self) -> list[str]:
+        """Weights that are not 0 and that no method of the loss names, so that they change nothing in it.
+
+        None of them, if a method may look them up otherwise: by a computed name, or since it hands the loss itself on.
+        """
+        kind = type(self.holder)
+        methods = [inspect.getattr_static(kind, name) for name in dir(kind) if name != "__init__"]
+        codes = [code for method in methods for code in _codes(method)]
+        named = {name for code in codes for name in code.co_names}
+        if not isinstance(self.holder, nn.Module) or named & _BY_ANY_NAME or any(map(_hands_itself_on, codes)):
+            return []
+        return [name for name, value in self.weights().items() if value and name not in named]
 
     def weights(self) -> dict[str, float]:
         return {name: value for name in self.names if (value := self._value(name)) is not None}
@@ -134,6 +150,35 @@ class LossView:
                 self.found.pop(fact, None)
             else:
                 self.found[fact] = concluded[place]
+
+
+def _codes(method: Any) -> Iterator[types.CodeType]:
+    """Of a function of the program, with the functions inside of it."""
+    if isinstance(method, property):
+        for part in (method.fget, method.fset):
+            yield from _codes(part)
+        return
+    function = getattr(method, "__func__", method)
+    if not isinstance(function, types.FunctionType) or function.__module__.startswith("torch."):
+        return
+    todo = [function.__code__]
+    while todo:
+        yield (code := todo.pop())
+        todo += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
+
+
+def _hands_itself_on(code: types.CodeType) -> bool:
+    """Whether `self` is used for more than its attributes."""
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("EXTENDED_ARG", "CACHE")]
+    for step, following in itertools.pairwise(steps):
+        loads = step.opname.startswith("LOAD_") and (step.argval == "self" or "self" in _several(step.argval))
+        if loads and not following.opname.endswith(("_ATTR", "_METHOD")):
+            return True
+    return False
+
+
+def _several(value: Any) -> tuple:
+    return value if isinstance(value, tuple) else ()
 
 
 def _sums_that_fit(

@@ -86,6 +86,7 @@ class _Factors:
     each: np.ndarray | None = None
     vector: Operand | None = None
     reduction: str = ""
+    count: float = 1.0  # of samples, pixels or the like that the term is divided by: no weight, but part of its value
 
     def times(self, weight: float, operand: Operand | None = None) -> _Factors:
         return replace(self, weight=self.weight * weight, written=(*self.written, operand) if operand else self.written)
@@ -137,7 +138,8 @@ def read(total: Tensor) -> StepGraph:
 class Reading:
     """Walks from a total downwards, as far as what it meets is a sum.
 
-    graph: what was read. nodes: of each term the node that stands for it; None without a graph.
+    graph: what was read. nodes: of each term the node that stands for it, None without a graph; counts: what its value was divided by
+    behind that node.
     """
 
     def __init__(self, total: Tensor) -> None:
@@ -159,7 +161,9 @@ class Reading:
             else:
                 todo.extend(reversed(parts))
         found = [_Found(value, *self._term(value), _text(value)) for value in self._summands]
-        terms, self.nodes = _grouped(found)
+        terms, firsts = _grouped(found)
+        self.nodes = tuple(value.node for value in firsts)
+        self.counts = tuple(value.factors.count for value in firsts)
         self.graph = StepGraph(terms, total.item(), 1.0 if self._factor is None else self._factor, self._constant)
 
     def _added(self, value: _Value) -> _Factors:
@@ -226,6 +230,8 @@ class Reading:
                 if literal and numbers != 0:
                     return None  # `kl = -0.5 * (...).sum()` is the term
                 term = replace(term, operand=replace(value.operand, note=term.note))
+            if _is_count(weight.operand):
+                return [replace(term, factors=replace(term.factors, count=term.factors.count * float(numbers)))]
             return [replace(term, factors=term.factors.times(float(numbers), weight.operand or _plain(float(numbers))))]
         return _weighted(term, numbers, weight.operand)
 
@@ -370,6 +376,15 @@ def _is_named(value: _Value) -> bool:
     return value.operand is not None and value.operand.is_named
 
 
+_COUNTS = frozenset({"sum", "mean", "clamp", "clamp_min", "count_nonzero", "numel"})
+
+
+def _is_count(operand: Operand | None) -> bool:
+    """`/ mask.sum().clamp(min=1)`: a number that this batch was counted for."""
+    note = None if operand is None or operand.kind != "tensor" or operand.where else operand.note
+    return note is not None and note.operation in _COUNTS
+
+
 def _is_number(operand: Operand | None) -> bool:
     return operand is not None and operand.kind == "number" and operand.note is None
 
@@ -424,7 +439,7 @@ def _text(value: _Value) -> str:
 def _size(value: _Value) -> float:
     note, operand = value.note, value.operand
     if note is not None:
-        total = float(note.total)
+        total = float(note.total) * value.factors.count
         return total / note.size if value.factors.reduction == "mean" and value.dims == 1 else total
     return math.nan if operand is None or isinstance(operand.number, list) else float(operand.number)
 
@@ -437,7 +452,7 @@ class _Found:
     text: str
 
 
-def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], tuple[Any, ...]]:
+def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], tuple[_Value, ...]]:
     """Summands of one line under one name are one term: a regulariser over all parameters. Namesakes are told apart by their text."""
     groups: dict[Any, list[_Found]] = {}
     for one in found:
@@ -451,7 +466,7 @@ def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], tuple[Any, ...]
         while own in taken:
             own, number = f"{name} ({number})", number + 1
         terms.append(replace(term, name=own))
-    return tuple(terms), tuple(group[0].value.node for group in groups.values())
+    return tuple(terms), tuple(group[0].value for group in groups.values())
 
 
 def _together(terms: Sequence[Term]) -> Term:

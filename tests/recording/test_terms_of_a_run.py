@@ -103,6 +103,74 @@ def test_each_total_of_a_step_has_its_own_rows():
     assert list(terms.weight) == [1, -1, 1, 100]
 
 
+def test_what_a_term_is_divided_by_is_no_weight():
+    model, lam = mlp(), 3.0
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch() as run:
+        x, y = batch()
+        mask = (y[:, 0] > 0).float()
+        out = model(x)
+        masked = lam * ((out - y).abs().mean(-1) * mask).sum() / mask.sum().clamp(min=1)
+        (masked + 0.5 * out.square().mean()).backward()
+        optimizer.step()
+    terms = run.trace.terms
+    assert list(terms.weight) == list(terms.effective_weight) == [3.0, 0.5]
+    assert terms.value[0] == pytest.approx(masked.item() / 3)
+
+
+class Weighted(nn.Module):
+    def __init__(self, lam_fit=1.0, lam_size=0.5):
+        super().__init__()
+        self.lam_fit, self.lam_size = lam_fit, lam_size
+
+    def forward(self, out, y):
+        return self.lam_fit * F.mse_loss(out, y) + self.lam_size * out.square().mean()
+
+
+class Forgetful(Weighted):
+    def forward(self, out, y):
+        return self.lam_fit * F.mse_loss(out, y)
+
+
+class Parts(Forgetful):
+    def forward(self, out, y):
+        return {"fit": F.mse_loss(out, y), "size": out.square().mean()}
+
+
+class ByName(Weighted):
+    def forward(self, out, y):
+        parts = {"fit": F.mse_loss(out, y), "size": out.square().mean()}
+        return sum(getattr(self, f"lam_{name}") * value for name, value in parts.items())
+
+
+class Cut(Weighted):
+    def forward(self, out, y):
+        return self.lam_fit * F.mse_loss(out.detach(), y) + self.lam_size * out.square().mean()
+
+
+@pytest.mark.parametrize(
+    ("kind", "total", "ignored", "cut"),
+    [
+        (Weighted, lambda loss, found: found, None, None),
+        (Forgetful, lambda loss, found: found, ["lam_size"], None),
+        (Parts, lambda loss, found: loss.lam_fit * found["fit"] + loss.lam_size * found["size"], None, None),
+        (ByName, lambda loss, found: found, None, None),
+        (Cut, lambda loss, found: found, None, ["mse_loss"]),
+    ],
+)
+def test_a_weight_that_nothing_names_and_a_term_without_graph_are_facts(kind, total, ignored, cut):
+    model, loss = mlp(), kind()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch(model, loss=loss) as run:
+        for step in range(3):
+            x, y = batch(step)
+            optimizer.zero_grad()
+            total(loss, loss(model(x), y)).backward()
+            optimizer.step()
+    facts = run.trace.facts
+    assert facts.get("ignored_weights") == ignored and facts.get("terms_without_graph") == cut
+
+
 def test_how_many_parameters_a_term_reaches_is_counted():
     trunk, head, other = nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(4, 3)
     model = nn.ModuleList([trunk, head, other])
