@@ -89,9 +89,13 @@ class StepGraphs:
         self._tape.stop()
 
     def without_graph(self) -> list[str]:
-        """Terms with a weight whose graph was cut in every step that was read."""
-        cut = {row["name"] for row in self._rows if row["cut"] and row["weight"] != 0}
-        return sorted(cut - {row["name"] for row in self._rows if row["attached"]})
+        """Weighted terms that never had a graph: it was cut, or their value changes and so is no constant."""
+        values: dict[str, set[float]] = {}
+        for row in self._rows:
+            if not row["attached"] and row["weight"] != 0:
+                values.setdefault(row["name"], set()).update([float(row["value"])] + [math.inf] * bool(row["cut"]))
+        alive = {row["name"] for row in self._rows if row["attached"]}
+        return sorted(name for name, found in values.items() if len(found) > 1 and name not in alive)
 
     def names_weight(self, name: str) -> bool:
         """Whether some sum was written with this weight."""

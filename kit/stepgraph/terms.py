@@ -316,7 +316,7 @@ class Reading:
 
 
 def _negated(value: _Value, below: list[_Value]) -> list[_Value] | None:
-    if _is_named(value) and not _is_sum(below[0].node):
+    if (_is_named(value) or value.operand is None) and not _is_sum(below[0].node):
         return None
     return [replace(below[0], factors=value.factors.times(-1.0))]
 
@@ -396,8 +396,12 @@ def _is_constant(operand: Operand | None) -> TypeGuard[Operand]:
     return operand.note is None or operand.note.cut is None if operand.kind == "number" else _is_start(operand)
 
 
+_FACTORIES = frozenset({"zeros", "tensor", "as_tensor", "full", "zeros_like", "new_zeros", "new_tensor"})
+
+
 def _is_start(operand: Operand) -> bool:
-    return operand.number == 0 and (operand.note is None or operand.note.cut is None)
+    made = operand.note is None or operand.note.operation in _FACTORIES
+    return made and operand.number == 0 and (operand.sum_so_far is not None or not operand.is_named)
 
 
 def _plain(number: float) -> Operand:
@@ -407,7 +411,8 @@ def _plain(number: float) -> Operand:
 def _numbers(node: Any, operand: Operand | None, saved_as: str) -> np.ndarray | None:
     """What a product multiplies by: one number, or those of a vector."""
     if operand is not None and not np.isnan(operand.number).any():
-        return np.asarray(operand.number, dtype=np.float64)
+        numbers = np.asarray(operand.number, dtype=np.float64)
+        return numbers.reshape(()) if numbers.size == 1 else numbers
     saved = getattr(node, saved_as, None)
     if isinstance(saved, Tensor):
         if saved.requires_grad or saved.numel() > _SMALL:
@@ -441,7 +446,7 @@ def _size(value: _Value) -> float:
     if note is not None:
         total = float(note.total) * value.factors.count
         return total / note.size if value.factors.reduction == "mean" and value.dims == 1 else total
-    return math.nan if operand is None or isinstance(operand.number, list) else float(operand.number)
+    return math.nan if operand is None else float(np.sum(operand.number))
 
 
 @dataclass(frozen=True)

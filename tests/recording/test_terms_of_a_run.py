@@ -156,6 +156,13 @@ class Cut(Weighted):
         (Parts, lambda loss, found: loss.lam_fit * found["fit"] + loss.lam_size * found["size"], None, None),
         (ByName, lambda loss, found: found, None, None),
         (Cut, lambda loss, found: found, None, ["mse_loss"]),
+        (
+            Weighted,
+            lambda loss, found: found + 2 * torch.tensor(found.tolist()),
+            None,
+            ["tensor"],
+        ),
+        (Weighted, lambda loss, found: found + torch.tensor(0.5), None, None),
     ],
 )
 def test_a_weight_that_nothing_names_and_a_term_without_graph_are_facts(kind, total, ignored, cut):

@@ -5,6 +5,7 @@ person would call its terms: name -> (weight, has a graph), or name -> weight wh
 from __future__ import annotations
 
 import functools
+import math
 import operator
 
 import torch
@@ -348,3 +349,28 @@ def divided_by_what_was_counted():
     each = (out - y).abs().mean(-1)
     rest = out.pow(2).mean()
     return lam_class * (each * mask).sum() / mask.sum().clamp(min=1) + rest
+
+
+@way(main=1.0, boxes=(2.0, False))
+def term_that_matched_nothing():
+    out = net(x)
+    main = F.mse_loss(out, y)
+    boxes = torch.zeros(())
+    return main + 2 * boxes
+
+
+@way(0.5, first=math.exp(1.85), second=math.exp(1.05), s_first=1.0, s_second=1.0)
+def uncertainty_weights_of_one_number_each():
+    s_first, s_second = nn.Parameter(torch.tensor([-1.85])), nn.Parameter(torch.tensor([-1.05]))
+    out = net(x)
+    first = F.mse_loss(out, y)
+    second = out.abs().mean()
+    loss = torch.exp(-s_first) * first + torch.exp(-s_second) * second + (s_first + s_second)
+    return 0.5 * loss
+
+
+@way(negative=1.0)
+def negative_of_one_term():
+    out = net(x)
+    negative = -F.logsigmoid(out[:, 0] - out[:, 1]).mean()
+    return negative
