@@ -274,6 +274,7 @@ def _not_seen(seen: Observer) -> list[str]:
         )
     if totals["backwards"] and not seen.parts.steppers:
         said.append("No optimizer was seen: none of torch.optim took a step, so it is not known what it holds.")
+    said += seen.graphs.not_seen()
     if seen.parts.compiled:
         said.append("A compiled module was called: what runs inside of it is not seen, only its inputs and outputs.")
     if len(seen.threads) > 1:

@@ -28,9 +28,16 @@ class StepGraphs:
         self._waiting: list[tuple[dict[str, Any], list[Any]]] = []
         self._handles: list[RemovableHandle] = []
 
-    @property
-    def failed(self) -> str | None:
-        return self._tape.failed
+    def not_seen(self) -> list[str]:
+        """Why terms or their names are missing, in sentences."""
+        said = []
+        if self._tape.refused:
+            said.append(
+                "Names and lines of the terms were not read: a function was compiled in this process, and would be compiled anew."
+            )
+        if self._tape.failed:
+            said.append(f"Names and lines of some terms were not read: {self._tape.failed}")
+        return said
 
     def wants(self, step: int) -> bool:
         return step <= FIRST_STEPS or step % self._stride == 0

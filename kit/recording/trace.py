@@ -21,6 +21,7 @@ _SUMMED = (
     "scaler_skips", "turns",
 )  # fmt: skip
 _COUNTED = {"batches": "batches", "backwards": "backward passes", "steps": "optimizer steps"}
+_SHOWN_TERMS = 12
 _LARGEST = ("lr", "drift", "eval_drift")
 
 
@@ -83,6 +84,7 @@ class Trace:
         for name in ("train_loss", "val_loss", "loss_mean"):
             if epochs[name].notna().any():
                 lines.append(f"  {_change(epochs, name)}")
+        lines += [f"  {line}" for line in _said_of_terms(self._terms)]
         return printable("\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())]))
 
     def _repr_html_(self) -> str:
@@ -137,8 +139,36 @@ def summary(trace: Trace, *, still_open: bool) -> str:
         if losses
         else "  displayed losses not seen: run.log(epoch=..., train_loss=..., val_loss=...)",
     ]
+    lines += [f"  {line}" for line in _said_of_terms(trace._terms)]
     lines += [f"  {sentence}" for sentence in facts["not_seen"][:2]]
     return printable("\n".join([*lines, "  why it reads as it does: kit.diagnose(run.trace).explain()"]))
+
+
+def _said_of_terms(terms: pd.DataFrame) -> list[str]:
+    """The sum in the last step that was read: each term with its weight, and what is wrong with it."""
+    if terms.empty:
+        return []
+    last = terms[terms["step"] == terms["step"].iloc[-1]]
+    lines = [f"terms of the total in step {last['step'].iloc[0]}:"]
+    for row in last.head(_SHOWN_TERMS).itertuples(index=False):
+        lines.append(f"  {row.name} = {row.value:.4g}, weight {_weight(row)}, {row.source or 'no source'}{_fault(row)}")
+    if len(last) > _SHOWN_TERMS:
+        lines.append(f"  and {len(last) - _SHOWN_TERMS} more, see trace.terms")
+    return lines
+
+
+def _weight(row: Any) -> str:
+    number = f"{row.weight:.4g}"
+    return number if row.weight_name in ("", number) else f"{row.weight_name} = {number}"
+
+
+def _fault(row: Any) -> str:
+    if not row.attached:
+        where = f": cut by {row.cut_by} in {row.cut}" if row.cut else ""
+        return f"; without a graph, so it trains nothing{where}"
+    if row.parameters == 0:
+        return "; reaches no trained parameter"
+    return "; its weight is 0, so it trains nothing" if row.weight == 0 else ""
 
 
 def _change(epochs: pd.DataFrame, name: str) -> str:

@@ -98,6 +98,7 @@ class Tape(TorchFunctionMode):
         super().__init__()
         self.on, self._inside = False, 0
         self.failed: str | None = None
+        self.refused = False
         self.used: dict[int, Used] = {}
         self.cuts: list[Cut] = []
         self._free: dict[int, tuple[weakref.ref, Note]] = {}
@@ -107,7 +108,8 @@ class Tape(TorchFunctionMode):
     def start(self) -> None:
         """Listen anew. The tape lies below every mode of the program, so that none of its `with` blocks takes it off."""
         self.clear()
-        self.on = threading.get_ident() == self._thread and not _is_compiling_something()
+        self.refused = _is_compiling_something()
+        self.on = threading.get_ident() == self._thread and not self.refused
         if not self.on or self._inside or self._lies():
             return
         above = [_pop_mode() for _ in range(_len_torch_function_stack())]

@@ -58,6 +58,17 @@ def test_a_loop_with_local_variables_has_a_table_of_terms():
     assert set(lost.text) == {"aux = out.abs().mean().detach()"}
 
 
+def test_a_trace_prints_its_sum_and_what_is_wrong_with_it():
+    with watch() as run:
+        train(mlp(), steps=3)
+    lines = str(run.trace).splitlines()
+    place = lines.index("  terms of the total in step 3:")
+    said = [line.strip() for line in lines[place + 1 : place + 4]]
+    assert "weight 1, " in said[0] and said[0].endswith(str(run.trace.terms.source[0]))
+    assert "weight beta = 0.5, " in said[1]
+    assert "weight 0.1, " in said[2] and "; without a graph, so it trains nothing: cut by detach in " in said[2]
+
+
 @pytest.mark.parametrize("divisor", [1, 4])
 def test_effective_weights_are_those_of_the_backward_pass(divisor):
     with watch() as run:
@@ -298,13 +309,14 @@ def test_a_compiled_function_is_not_compiled_again():
     model = mlp()
     fast = torch.compile(lambda out, y: F.mse_loss(out, y) + 0.1 * out.abs().mean(), backend=backend)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    with watch():
+    with watch() as run:
         for step in range(5):
             x, y = batch(step)
             optimizer.zero_grad()
             fast(model(x), y).backward()
             optimizer.step()
     assert len(compiled) == 1
+    assert any("compiled anew" in sentence for sentence in run.trace.facts["not_seen"])
 
 
 def test_the_table_is_saved_and_read(tmp_path):
