@@ -27,7 +27,7 @@ class Plain(nn.Module):
 
     def forward(self, p, t):
         L = terms_of(p, t)
-        return self.w_rec * L["a"] + self.beta * L["b"]
+        return (self.w_rec * L["a"] + self.beta * L["b"]).exp()  # no sum, so the graph shows none either
 
 
 def returning(change):
@@ -202,7 +202,7 @@ PROBED = {
         probe(loss=plain_loss),
         kit.stepgraph.DecompositionError,
         (
-            "loss should have weights that can be set, as attributes lam_* of loss. Found none in",
+            "loss should be a sum of terms, or have weights that can be set, as attributes lam_*. Found none in",
             "plain_loss. Pass the unweighted terms and their weights: terms=lambda prediction, target: {",
             'weights={"fit": 1.0, "size": 0.1}',
             'weights={"loss": 1.0}',
@@ -211,7 +211,10 @@ PROBED = {
     "weights under other names": (
         probe(loss=Plain()),
         kit.stepgraph.DecompositionError,
-        ("Found none in a Plain. Did you mean weights beta, w_rec?", 'weights={"beta": "beta", "w_rec": "w_rec"}'),
+        (
+            "Found none in a Plain; its graph shows no sum. Did you mean weights beta, w_rec?",
+            'weights={"beta": "beta", "w_rec": "w_rec"}',
+        ),
     ),
     "terms without weights": (
         probe(loss=Plain(), terms=terms_of),

@@ -93,7 +93,7 @@ class Case:
         named: Mapping[str, str] | None = None,
         checked: bool = False,
     ) -> None:
-        self.loss, self.holder, self._box, self._checked = original(loss), holder_of(loss), box, checked
+        self.loss, self.holder, self._box, self.is_checked = original(loss), holder_of(loss), box, checked
         self.named = named
         self._placed, self.note = False, ""
         self._place: str | int | None = None
@@ -180,7 +180,7 @@ class Case:
         `frozen`: weight names that keep their value, since the loss cannot evaluate them. Settings of the sliders that
         the loss refuses are told in the notes.
         """
-        if self._checked:
+        if self.is_checked:
             return True
         self.compare(terms, {}, self.actual)
         now = dict(zip(terms.weight_names, terms.weights, strict=True))

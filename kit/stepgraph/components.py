@@ -9,6 +9,7 @@ Ways, from the surest to the most general; each is verified before it is believe
     float_subclass  L_i = d total / d lam_i, weights replaced by floats that carry a tensor
     tiny_probe      L_i = f(lam_i = 1, others 1e-30) - L_0
     zero_one_probe  L_i = f(lam_i = 1, others 0) - L_0
+    step_graph      the summands in the graph of one evaluation
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from kit.stepgraph.arguments import kind
 from kit.stepgraph.sandbox import Sandbox
 from kit.stepgraph.weights import PREFIX, REFUSALS, holder_of, is_weight, other_numbers, set_weight, trained_weights
 
-_ORDER = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe")
+_ORDER = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe", "step_graph")
+_SETS_WEIGHTS = _ORDER[1:-1]
 
 
 class DecompositionError(ValueError):
@@ -92,8 +94,8 @@ def decompose(
         reasons: dict[str, Refused] = {}
         for way in _ORDER if like is None else (like.way,):
             try:
-                if way != "exposed":
-                    box.replay()
+                box.replay()
+                if way in _SETS_WEIGHTS:
                     _settable(case)
                 return _named(way, case, getattr(ways, way)(case))
             except Refused as reason:
@@ -163,15 +165,15 @@ def _message(case: Case, reasons: Mapping[str, Refused]) -> str:
         found = f"none in {kind(case.loss)}" + (f", but trained: {', '.join(learned)}" if learned else "")
         own = type(case.holder).__module__.startswith("torch.")  # label_smoothing and the like weigh no term
         numbers = {} if own else other_numbers(case.holder)
+        shown = reasons.get("step_graph", "its graph was not read")
         guess = ", ".join(f'"{name}": "{name}"' for name in numbers)
         return (
-            f"loss should have weights that can be set, as attributes lam_* of loss. Found {found}. "
+            f"loss should be a sum of terms, or have weights that can be set, as attributes lam_*. Found {found}; {shown}. "
             + (f"Did you mean weights {', '.join(numbers)}? Then pass weights={{{guess}}}. " if numbers else "")
             + "Pass the unweighted terms and their weights: "
             'terms=lambda prediction, target: {"fit": ..., "size": ...}, weights={"fit": 1.0, "size": 0.1}; '
             "for a loss of one term terms=lambda prediction, target: "
-            '{"loss": loss(prediction, target)}, weights={"loss": 1.0}. Not looked into: variables of a function, '
-            "keywords of a functools.partial, weights in a dict or list."
+            '{"loss": loss(prediction, target)}, weights={"loss": 1.0}.'
         )
     bent = [str(reason) for reason in reasons.values() if not reason.affine]
     said = dict.fromkeys(bent[:1] or [str(reason) for way, reason in reasons.items() if way != "exposed"])

@@ -92,10 +92,13 @@ class Used:
 
 
 class Tape(TorchFunctionMode):
-    """Notes what is computed, in the thread that starts it, between `start` and `stop`."""
+    """Notes what is computed, in the thread that starts it, between `start` and `stop`; with `keep`, also the small results by node."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = False) -> None:
         super().__init__()
+        self.kept: dict[Any, Tensor] | None = (
+            {} if keep else None
+        )  # copies, since an operation in place changes its operand
         self.on, self._inside = False, 0
         self.failed: str | None = None
         self.refused = False
@@ -179,7 +182,9 @@ class Tape(TorchFunctionMode):
             kept: dict[Any, Any] = node.metadata  # type: ignore[assignment]  # a dict, whatever torch's stubs say
             kept.setdefault(KEY, None)
             if kept[KEY] is None:
-                kept[KEY] = self._note(func, args, out, chain)
+                kept[KEY] = made = self._note(func, args, out, chain)
+                if self.kept is not None and made.size >= 0:
+                    self.kept[node] = out.clone()
             return
         attached = next((tensor for tensor in given if tensor.requires_grad), None)
         inherited = next((note.cut for t in given if (note := self.free(t)) is not None and note.cut), None)

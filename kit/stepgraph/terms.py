@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from kit.stepgraph.source import Place, expression, label
@@ -139,10 +140,11 @@ class Reading:
     """Walks from a total downwards, as far as what it meets is a sum.
 
     graph: what was read. nodes: of each term the node that stands for it, None without a graph; counts: what its value was divided by
-    behind that node.
+    behind that node. trained_weights: with False a product of two graphs is always a term.
     """
 
-    def __init__(self, total: Tensor) -> None:
+    def __init__(self, total: Tensor, *, trained_weights: bool = True) -> None:
+        self._trains_weights = trained_weights
         if total.numel() != 1 or total.grad_fn is None:
             raise ValueError(
                 f"total should be one number with a graph. Found shape {list(total.shape)}, {total.grad_fn}."
@@ -161,10 +163,31 @@ class Reading:
             else:
                 todo.extend(reversed(parts))
         found = [_Found(value, *self._term(value), _text(value)) for value in self._summands]
-        terms, firsts = _grouped(found)
-        self.nodes = tuple(value.node for value in firsts)
-        self.counts = tuple(value.factors.count for value in firsts)
+        terms, self._groups = _grouped(found)
+        self.nodes = tuple(group[0].node for group in self._groups)
+        self.counts = tuple(group[0].factors.count for group in self._groups)
         self.graph = StepGraph(terms, total.item(), 1.0 if self._factor is None else self._factor, self._constant)
+
+    def tensors(self, kept: Mapping[Any, Tensor]) -> list[Tensor]:
+        """The unweighted terms with their graph; ``kept`` has the small results of the step by their nodes, see ``Tape``.
+
+        Raises:
+            KeyError: the result of a node was not kept.
+        """
+        found = []
+        for term, group in zip(self.graph.terms, self._groups, strict=True):
+            if not term.attached:
+                found.append(torch.tensor(term.value))
+                continue
+            parts = []
+            for value in group:
+                part = kept[value.node]
+                part = part.mean() if value.factors.reduction == "mean" and value.dims == 1 else part.sum()
+                parts.append(
+                    part * (value.factors.count * (value.factors.weight / term.weight if term.weight else 1.0))
+                )
+            found.append(parts[0] if len(parts) == 1 else torch.stack(parts).sum())
+        return found
 
     def _added(self, value: _Value) -> _Factors:
         """What stands before each part of a sum; what stands before the first one belongs to the total, and to no term."""
@@ -215,7 +238,7 @@ class Reading:
             return None
         first, second = below
         if first.node is not None and second.node is not None:
-            return self._trained(value, first, second)
+            return self._trained(value, first, second) if self._trains_weights else None
         term, weight = (second, first) if second.node is not None or _is_number(first.operand) else (first, second)
         if value.kind == "Div" and weight is first:
             return None
@@ -457,7 +480,7 @@ class _Found:
     text: str
 
 
-def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], tuple[_Value, ...]]:
+def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], list[list[_Value]]]:
     """Summands of one line under one name are one term: a regulariser over all parameters. Namesakes are told apart by their text."""
     groups: dict[Any, list[_Found]] = {}
     for one in found:
@@ -471,7 +494,7 @@ def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], tuple[_Value, .
         while own in taken:
             own, number = f"{name} ({number})", number + 1
         terms.append(replace(term, name=own))
-    return tuple(terms), tuple(group[0].value for group in groups.values())
+    return tuple(terms), [[one.value for one in group] for group in groups.values()]
 
 
 def _together(terms: Sequence[Term]) -> Term:

@@ -13,6 +13,9 @@ from kit.stepgraph.affine import CLEAN, DUST, ROUNDING, TINY, Case, Refused, Ter
 from kit.stepgraph.arguments import kind
 from kit.stepgraph.border import calling
 from kit.stepgraph.returned import scalar
+from kit.stepgraph.slider import UPPER
+from kit.stepgraph.tape import Tape
+from kit.stepgraph.terms import Reading, StepGraph
 from kit.stepgraph.traced_weight import TracedWeight
 from kit.stepgraph.weights import PREFIX, REFUSALS, is_weight, other_numbers, weight_names_of
 
@@ -149,6 +152,62 @@ def _no_curvature(case: Case, names: list[str], slopes: tuple[Tensor | None, ...
     for name, bend in zip(names, torch.autograd.grad(mixed, leaves, retain_graph=True, allow_unused=True), strict=True):
         if bend is not None and torch.isfinite(bend) and bend.abs().item() > case.tolerance * scale:
             raise Refused(f"the total is not affine in {name}: its second derivative is not 0", affine=False)
+
+
+def step_graph(case: Case) -> Terms:
+    """The summands of the total as its graph has them, for weights that are no attributes, or attributes that are no weights."""
+    reading, kept = _read(case, {})
+    terms = reading.graph.terms
+    if len(terms) < 2:
+        raise Refused("its graph shows no sum")
+    try:
+        values = reading.tensors(kept)
+    except KeyError as error:
+        raise Refused("a term of its graph was made by an operation that cannot be followed") from error
+    found, own = Terms.none(), case.weights
+    for term, value in zip(terms, values, strict=True):
+        written = term.weight_name.rpartition(".")[2]
+        weight = written if written.isidentifier() and written not in found.weight_names else term.name
+        found.add(
+            _term(case, weight) if weight in own else term.name, weight, reading.graph.factor * term.weight, value
+        )
+    case.rest(found, settable=False)
+    others = [name for name in own if name not in found.weight_names]
+    if len(others) < len(own):
+        case.verify(found, frozen=[name for name in found.weight_names if name not in own])
+    for name in () if case.is_checked else others:
+        found.notes.append(_setting(case, name, reading.graph))
+    return found
+
+
+def _read(case: Case, weights: Mapping[str, float]) -> tuple[Reading, Mapping[Any, Tensor]]:
+    tape = Tape(keep=True)
+    tape.start()
+    try:
+        total = case.total(weights)
+        if total.grad_fn is None:
+            raise Refused("the total has no graph")
+        return Reading(total, trained_weights=False), tape.kept or {}
+    finally:
+        tape.stop()
+
+
+def _setting(case: Case, name: str, graph: StepGraph) -> str:
+    """What an attribute lam_* is that weighs no term as it stands. Refused if the weights of the sum change with it."""
+    values = {}
+    for value in (0.0, UPPER):
+        try:
+            other = _read(case, {name: value})[0].graph
+        except REFUSALS:
+            continue
+        if [graph.factor * t.weight for t in graph.terms] != [other.factor * t.weight for t in other.terms]:
+            raise Refused(f"the weights of the sum depend on {name}, which is none of them as it stands", affine=False)
+        values[value] = other.total
+    if not values:
+        raise Refused(f"{name} weighs no term as it stands, and the loss refuses to be tried with another value")
+    if set(values.values()) == {graph.total}:
+        return f"{name} has no effect on the total."
+    return f"{name} is no weight of the sum, but a setting inside of a term; it is held as it is."
 
 
 def tiny_probe(case: Case) -> Terms:

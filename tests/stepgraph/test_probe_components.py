@@ -112,9 +112,13 @@ def test_a_normalised_total_that_exposes_its_terms_is_refused(step):
         decompose(Loss(), *step)
 
 
-def test_weights_fixed_at_construction_are_refused_with_the_reason(step):
-    with pytest.raises(DecompositionError, match="fixed at construction"):
-        decompose(cases.Fixed(), *step)
+def test_weights_fixed_at_construction_are_those_of_the_graph(step):
+    found = decompose(cases.Fixed(), *step)
+    assert found.way == "step_graph"
+    assert any("has no effect on the total" in note for note in found.notes)
+    assert sum(w * v.item() for w, v in zip(found.weights, found.values, strict=True)) == pytest.approx(
+        cases.Fixed()(*step).item(), rel=1e-12
+    )
 
 
 def test_fixed_weights_with_exposed_terms_are_noted(step):
@@ -243,7 +247,7 @@ def test_wrong_arguments_are_refused(step, kwargs, error, text):
 
 
 def test_a_loss_without_weights_and_a_frozen_one_say_what_was_tried(step):
-    with pytest.raises(DecompositionError, match="should have weights .* lam_.* Found none"):
+    with pytest.raises(DecompositionError, match="have weights .* lam_.* Found none"):
         decompose(lambda p, t: cases.terms(p, t)["a"], *step)
 
     @dataclasses.dataclass(frozen=True)
@@ -265,9 +269,9 @@ def test_a_loss_without_weights_is_told_once_and_what_to_do(step):
         with pytest.raises(DecompositionError) as caught:
             decompose(plain, *step)
         text = str(caught.value)
-        assert text.startswith("loss should have weights that can be set") and "float_subclass" not in text
+        assert text.startswith("loss should be a sum of terms, or have weights") and "float_subclass" not in text
         assert str(caught.value.__cause__).count("no numeric attribute lam_*") == 1
-        for hint in ("functools.partial", "in a dict", "as attributes lam_* of loss", "terms=", "weights="):
+        for hint in ("its graph shows no sum", "as attributes lam_*", "terms=", "weights="):
             assert hint in text
 
 
