@@ -203,7 +203,7 @@ PROBED = {
         kit.stepgraph.DecompositionError,
         (
             "loss should be a sum of terms, or have weights that can be set, as attributes lam_*. Found none in",
-            "plain_loss. Pass the unweighted terms and their weights: terms=lambda prediction, target: {",
+            "plain_loss; its graph shows no sum. Pass the unweighted terms and their weights: terms=lambda prediction, target: {",
             'weights={"fit": 1.0, "size": 0.1}',
             'weights={"loss": 1.0}',
         ),
