@@ -205,14 +205,21 @@ def value_in(tree: ast.expr | None, scope: Scope) -> Any:
     return UNKNOWN
 
 
+def attributes_of(held: Any) -> dict[str, Any]:
+    """What an object stores, without asking its class, which may be code of the program."""
+    try:
+        own = object.__getattribute__(held, "__dict__")
+    except (AttributeError, TypeError):
+        return {}
+    return own if isinstance(own, dict) else {}
+
+
 def _attribute(held: Any, name: str) -> Any:
     if held is UNKNOWN:
         return UNKNOWN
     if isinstance(held, ModuleType):
         return vars(held).get(name, UNKNOWN)
-    own = getattr(held, "__dict__", None)
-    if not isinstance(own, dict):
-        return UNKNOWN
+    own = attributes_of(held)
     for stored in (own, own.get("_parameters"), own.get("_buffers"), own.get("_modules")):
         if isinstance(stored, dict) and name in stored:
             return stored[name]

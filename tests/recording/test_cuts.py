@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -190,6 +192,31 @@ def test_an_optimizer_that_never_steps():
             body.step()
     assert run.trace.facts["idle_optimizers"] == []
     del older
+
+
+class Trainer:
+    """Holds its optimizers as trainers do."""
+
+    def __init__(self, model):
+        self.model, self.optimizers = model, {"body": [sgd(model.body)], "head": [sgd(model.head)]}
+
+    def __getattribute__(self, name):
+        if name == "__dict__":
+            raise AssertionError("this is code of the program")
+        return object.__getattribute__(self, name)
+
+    def fit(self):
+        for x, y in [*batches()] * 3:
+            F.cross_entropy(self.model(x), y).backward()
+            self.optimizers["head"][0].step()
+
+
+def test_an_optimizer_that_never_steps_is_found_in_an_object(monkeypatch):
+    monkeypatch.setattr(gc, "get_objects", lambda *_: pytest.fail("all living objects were looked through"))
+    trainer = Trainer(Net())
+    with watch() as run:
+        trainer.fit()
+    assert run.trace.facts["idle_optimizers"] == ["SGD"]
 
 
 def test_nan_on_its_way_is_seen_though_a_hook_cleans_the_gradients():
