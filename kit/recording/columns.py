@@ -35,6 +35,7 @@ from kit.recording import trace_file
 from kit.recording.displayed import NAMES, Shown, split
 from kit.recording.history import COUNTS, MOST_EPOCHS, SINGLE, Epoch
 from kit.recording.observer import Observer
+from kit.recording.participants import MOST_NAMES
 from kit.recording.terms import LossView
 from kit.recording.trace import Trace
 
@@ -208,7 +209,13 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
 
 def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, list[str]]:
     """What the step graphs add to what the calls of the loss showed."""
-    graphs, view, added = seen.graphs, seen.measuring.view, {}
+    graphs, view = seen.graphs, seen.measuring.view
+    added: dict[str, list[str]] = {}
+    unreached = graphs.unreached()
+    if unreached is not None:
+        added["unreached_parameters"] = [f"{name}: {why}" if why else name for name, why in unreached.items()][
+            :MOST_NAMES
+        ]
     if cut := graphs.without_graph():
         added["terms_without_graph"] = list(dict.fromkeys([*known.get("terms_without_graph", ()), *cut]))
     if view is not None and view.called and not known.get("ignored_weights") and graphs.rows():

@@ -44,7 +44,7 @@ class Observer(Evaluating, Stepping):
         self.hooked = Hooked(self)
         self.terms_met: dict[str, Term] = {}
         self.cuts = Cuts()
-        self.graphs = StepGraphs(lambda: {id(p) for p in self._looked_at()})
+        self.graphs = StepGraphs(self._names_of_trained)
         super().__init__()
         if model is not None:
             self.parts.add_given(model)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from kit.stepgraph.plain import plain, quietly
+from kit.stepgraph.source import place
 from kit.stepgraph.tape import Tape
 from kit.stepgraph.terms import Reading, Term
 
@@ -17,10 +18,12 @@ FIRST_STEPS, EVERY, MOST_ROWS = 3, 50, 5000
 
 
 class StepGraphs:
-    """Listens to sampled steps. `parameters` gives the ids of the tensors that are trained."""
+    """Listens to sampled steps. `parameters` gives the names of the tensors that are trained, by id."""
 
-    def __init__(self, parameters: Callable[[], Collection[int]]) -> None:
+    def __init__(self, parameters: Callable[[], Mapping[int, str]]) -> None:
         self._parameters = parameters
+        self._unreached: dict[str, str] | None = None  # in every step before the one in `_missing`
+        self._missing: tuple[int, dict[str, str]] | None = None
         self._tape = Tape()
         self._rows: list[dict[str, Any]] = []
         self._stride = EVERY
@@ -61,6 +64,7 @@ class StepGraphs:
         self._last = (step, self._last[1] + 1 if self._last[0] == step else 1)
         scale = 1.0 if math.isnan(scale) else scale
         trained = self._parameters()
+        self._look_for_unreached(reading, trained)
         for term, node, count in zip(reading.graph.terms, reading.nodes, reading.counts, strict=True):
             row = _row(term, self._last, trained)
             came: list[Any] = []
@@ -69,6 +73,34 @@ class StepGraphs:
                 self._waiting.append((row, came))
                 self._handles.append(node.register_prehook(_listener(came, term, scale * count)))
         self._thin()
+
+    def _look_for_unreached(self, reading: Reading, trained: Mapping[int, str]) -> None:
+        """Parameters that no total of this step reaches."""
+        step, reached = self._last[0], frozenset().union(*(term.reaches for term in reading.graph.terms))
+        missing = {name: self._why(reading, key) for key, name in trained.items() if key not in reached}
+        if self._missing is not None and self._missing[0] == step:
+            missing = {name: why for name, why in missing.items() if name in self._missing[1]}
+        else:
+            self._unreached = self.unreached()
+        self._missing = step, missing
+
+    def _why(self, reading: Reading, key: int) -> str:
+        used = self._tape.used.get(key)
+        if used is None:
+            return "not used in this step" if self._tape.on else ""
+        if not used.grad:
+            return f"used under no_grad in {place(*used.spot[0])}" if used.spot else "used under no_grad"
+        for cut in self._tape.cuts:
+            if cut.above is not None and key in reading.leaves(cut.above):
+                return f"cut by {cut.how} in {cut.place}"
+        return ""
+
+    def unreached(self) -> dict[str, str] | None:
+        """Parameters that no total reached in any step that was read, and why, as far as it was seen. None: nothing was read."""
+        if self._missing is None:
+            return None
+        now = self._missing[1]
+        return now if self._unreached is None else {name: why for name, why in now.items() if name in self._unreached}
 
     def backward_ends(self, step: int) -> None:
         for row, came in self._waiting:

@@ -82,6 +82,12 @@ class Stepping:
         found = {id(p): p for net in self.turn_nets for p in net.tensors}
         return list(found.values()) or [leaf for ref in self._leaves if (leaf := ref()) is not None]
 
+    def _names_of_trained(self) -> dict[int, str]:
+        """Of what ran in this turn; with several networks the name begins with the network's class."""
+        nets = [net for net in self.turn_nets if net.tensors] or [self.parts.leaves]
+        named = [(net.kind if len(nets) > 1 else "", name, p) for net in nets for name, p in net.trainable]
+        return {id(p): f"{kind}.{name}".lstrip(".") for kind, name, p in named}
+
     def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None:
         turn = self.book.turn
         self._provisional = False

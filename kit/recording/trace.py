@@ -84,7 +84,7 @@ class Trace:
         for name in ("train_loss", "val_loss", "loss_mean"):
             if epochs[name].notna().any():
                 lines.append(f"  {_change(epochs, name)}")
-        lines += [f"  {line}" for line in _said_of_terms(self._terms)]
+        lines += [f"  {line}" for line in _said_of_terms(self._terms, facts)]
         return printable("\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())]))
 
     def _repr_html_(self) -> str:
@@ -139,13 +139,13 @@ def summary(trace: Trace, *, still_open: bool) -> str:
         if losses
         else "  displayed losses not seen: run.log(epoch=..., train_loss=..., val_loss=...)",
     ]
-    lines += [f"  {line}" for line in _said_of_terms(trace._terms)]
+    lines += [f"  {line}" for line in _said_of_terms(trace._terms, facts)]
     lines += [f"  {sentence}" for sentence in facts["not_seen"][:2]]
     return printable("\n".join([*lines, "  why it reads as it does: kit.diagnose(run.trace).explain()"]))
 
 
-def _said_of_terms(terms: pd.DataFrame) -> list[str]:
-    """The sum in the last step that was read: each term with its weight, and what is wrong with it."""
+def _said_of_terms(terms: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
+    """The sum in the last step that was read: each term with its weight, and what is wrong with it; parameters that it misses."""
     if terms.empty:
         return []
     last = terms[terms["step"] == terms["step"].iloc[-1]]
@@ -154,6 +154,10 @@ def _said_of_terms(terms: pd.DataFrame) -> list[str]:
         lines.append(f"  {row.name} = {row.value:.4g}, weight {_weight(row)}, {row.source or 'no source'}{_fault(row)}")
     if len(last) > _SHOWN_TERMS:
         lines.append(f"  and {len(last) - _SHOWN_TERMS} more, see trace.terms")
+    missed = facts.get("unreached_parameters") or []
+    lines += [f"no term reaches {name}" for name in missed[:_SHOWN_TERMS]]
+    if len(missed) > _SHOWN_TERMS:
+        lines.append(f"nor {len(missed) - _SHOWN_TERMS} more, see facts['unreached_parameters']")
     return lines
 
 

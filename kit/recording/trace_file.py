@@ -229,7 +229,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
                 "terms",
             ),
             *("weights_known", "weights_unknown", "terms_without_graph", "ignored_weights", "terms_without_weight"),
-            *("not_seen", "displayed"),
+            *("not_seen", "displayed", "unreached_parameters"),
         ),
         _are_texts,
     ),

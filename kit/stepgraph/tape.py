@@ -10,7 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -88,7 +88,7 @@ class Used:
     """How a parameter was used first in a step."""
 
     grad: bool
-    spot: tuple[Spot, ...] = field(default=())
+    spot: tuple[Spot, ...]
 
 
 class Tape(TorchFunctionMode):

@@ -203,8 +203,59 @@ def test_how_many_parameters_a_term_reaches_is_counted():
     assert list(run.trace.terms.parameters) == [4, 2]
 
 
+class Parted(nn.Module):
+    """Four parts: one as it should be, one that is detached, one under no_grad, one that is not called."""
+
+    def __init__(self):
+        super().__init__()
+        self.good, self.cut, self.frozen, self.unused = (nn.Linear(4, 3) for _ in range(4))
+
+    def forward(self, x):
+        side = self.cut(x).detach()
+        with torch.no_grad():
+            still = self.frozen(x)
+        return self.good(x) + side + still
+
+
+def test_parameters_that_no_term_reaches_are_named_with_the_reason():
+    model = Parted()
+    with watch(model) as run:
+        train(model, steps=3)
+    said = dict(entry.split(": ", 1) for entry in run.trace.facts["unreached_parameters"])
+    here = "tests/recording/test_terms_of_a_run.py"
+    assert set(said) == {f"{part}.{name}" for part in ("cut", "frozen", "unused") for name in ("weight", "bias")}
+    assert said["cut.weight"].startswith(f"cut by detach in {here}:")
+    assert said["frozen.bias"].startswith(f"used under no_grad in {here}:")
+    assert said["unused.weight"] == "not used in this step"
+    assert "  no term reaches unused.bias: not used in this step" in str(run.trace)
+
+
+def test_a_part_that_one_total_of_several_reaches_is_reached():
+    model = nn.ModuleList([nn.Linear(4, 3), nn.Linear(4, 3)])
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = model
+
+        def forward(self, x):
+            return [part(x) for part in self.parts]
+
+    both = Both()
+    optimizer = torch.optim.SGD(both.parameters(), lr=0.1)
+    with watch(both) as run:
+        for step in range(3):
+            x, y = batch(step)
+            first, second = both(x)
+            optimizer.zero_grad()
+            F.mse_loss(first, y).backward()
+            F.mse_loss(second, y).backward()
+            optimizer.step()
+    assert run.trace.facts["unreached_parameters"] == []
+
+
 def test_later_steps_are_read_less_often_and_rows_stay_bounded():
-    graphs = StepGraphs(frozenset)
+    graphs = StepGraphs(dict)
     for step in range(1, 200_000):
         if graphs.wants(step):
             graphs._rows.extend({"step": step} for _ in range(20))
