@@ -14,6 +14,7 @@ import torch
 
 from tests._lacking import lacking
 from tests._workers import Pieces, rank
+from tests.browser._axe import axe_source
 
 CHROMIUM_ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -82,3 +83,9 @@ def browser():
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """Source of axe-core, fetched once."""
+    return axe_source(tmp_path_factory.mktemp("axe"))

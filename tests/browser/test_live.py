@@ -9,7 +9,7 @@ import re
 import nbformat
 import pytest
 
-from tests.browser._axe import axe_source, violations
+from tests.browser._axe import violations
 from tests.browser._keeping import compare_and_export, keep, read_offline
 from tests.browser._kernel import in_kernel, until, until_in_kernel
 from tests.browser._lab import READY, RUN_ALL, running_lab
@@ -74,7 +74,7 @@ def save(page, path):
     return json.loads(path.read_text(encoding="utf-8")), path.stat().st_size
 
 
-def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_path):
+def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, axe, tmp_path):
     from playwright.sync_api import expect
 
     page, path, folder = notebook
@@ -158,7 +158,6 @@ def test_train_drag_break_read_pause_keep_compare_export(notebook, browser, tmp_
     root.locator(SLIDER.format("lam_cov").removeprefix(".kit-live ")).press("Home")
     until_in_kernel(page, "panel.session.weights['lam_cov'] == 0")
     keep(page, "without the weight")
-    axe = axe_source(tmp_path)
     exported = compare_and_export(page, folder)
     assert violations(painted(page), axe, ".kit-journal") == []
     read_offline(browser, exported, axe, tmp_path)
@@ -231,8 +230,7 @@ def test_an_interrupted_kernel_and_a_closed_tab_lose_nothing(notebook):
     expect(page.locator(".kit-live .kit-live-state").first).to_have_text("ready", timeout=30_000)
 
 
-def test_axe_finds_nothing_on_the_panel_in_lab(notebook, tmp_path):
+def test_axe_finds_nothing_on_the_panel_in_lab(notebook, axe):
     page, _, _ = notebook
-    source = axe_source(tmp_path)
     page.locator(".kit-live details summary").first.click()
-    assert violations(painted(page), source, ".kit-live") == []
+    assert violations(painted(page), axe, ".kit-live") == []

@@ -73,8 +73,16 @@ def told(**changes):
 
 @pytest.fixture
 def live(visit):
-    page = visit(fragment(), wait_for=".kit-live-state")
+    return lively(visit(fragment(), wait_for=".kit-live-state"))
 
+
+@pytest.fixture
+def alone(visit):
+    """In a tab whose time may be stopped."""
+    return lively(visit(fragment(), wait_for=".kit-live-state", own=True))
+
+
+def lively(page):
     def tell(**message):
         page.evaluate("told => window.tell(told)", message)
         return painted(page)
@@ -153,22 +161,22 @@ def test_a_slider_acts_twice_and_says_so(live):
     assert text(live, ".kit-live-status") == "That was not done: no."
 
 
-def test_while_dragging_a_message_at_most_every_tenth_of_a_second(live):
-    live.tell(**told())
-    live.sent()
-    stopped(live)
+def test_while_dragging_a_message_at_most_every_tenth_of_a_second(alone):
+    alone.tell(**told())
+    alone.sent()
+    stopped(alone)
     move = """value => { const slider = document.querySelector('.kit-row[data-weight="lam_cov"] input[type=range]');
       slider.value = value; slider.dispatchEvent(new Event('input')) }"""
     for i in range(60):
-        live.evaluate(move, 0.3 + i / 100)
-        live.clock.run_for(10)
-    slider = live.locator('.kit-row[data-weight="lam_cov"] input[type=range]')
+        alone.evaluate(move, 0.3 + i / 100)
+        alone.clock.run_for(10)
+    slider = alone.locator('.kit-row[data-weight="lam_cov"] input[type=range]')
     slider.evaluate("slider => slider.dispatchEvent(new Event('change'))")
-    sent = live.sent()
+    sent = alone.sent()
     assert 5 <= len(sent) <= 8, "60 moves in 0.6 seconds"
     assert [m["done"] for m in sent] == [False] * (len(sent) - 1) + [True]
-    box = live.locator('.kit-row[data-weight="lam_cov"] input.kit-box')
-    live.clock.run_for(100)  # the frame that is drawn
+    box = alone.locator('.kit-row[data-weight="lam_cov"] input.kit-box')
+    alone.clock.run_for(100)  # the frame that is drawn
     assert sent[-1]["weights"] == {"lam_cov": float(box.input_value())}
     values = [message["weights"]["lam_cov"] for message in sent]
     assert values == sorted(values) and values[-1] > 3 * values[0]
@@ -259,19 +267,19 @@ def test_the_curves_are_drawn_and_read_at_any_batch(live):
     assert values.first.text_content() == "0.9000"
 
 
-def test_an_error_is_an_alarm_and_the_diagnosis_is_spoken_politely(live):
-    stopped(live)
+def test_an_error_is_an_alarm_and_the_diagnosis_is_spoken_politely(alone):
+    stopped(alone)
     failed = {**told(), "status": "Stopped before batch 41: ValueError: no.", "failed": True}
-    live.evaluate("told => window.tell(told)", failed)
-    live.clock.run_for(100)
-    assert "kit-alarm" in live.locator(".kit-live-status").get_attribute("class")
-    aloud = live.locator('.kit-live [aria-live="polite"]')
+    alone.evaluate("told => window.tell(told)", failed)
+    alone.clock.run_for(100)
+    assert "kit-alarm" in alone.locator(".kit-live-status").get_attribute("class")
+    aloud = alone.locator('.kit-live [aria-live="polite"]')
     assert aloud.text_content() == "", "not at once"
     for number in range(5):
-        live.evaluate("told => window.tell(told)", {**told(), "type": "more", "curves": {}, "line": f"line {number}"})
-        live.clock.run_for(500)
-    assert text(live, ".kit-live-line") == "line 4" and aloud.text_content() == ""
-    live.clock.run_for(4000)
+        alone.evaluate("told => window.tell(told)", {**told(), "type": "more", "curves": {}, "line": f"line {number}"})
+        alone.clock.run_for(500)
+    assert text(alone, ".kit-live-line") == "line 4" and aloud.text_content() == ""
+    alone.clock.run_for(4000)
     assert aloud.text_content() == "line 4", "the newest, once"
 
 
@@ -320,7 +328,7 @@ def test_nothing_sticks_out_in_any_width_and_theme(visit, width, scheme):
 
 
 def test_where_less_motion_is_asked_for_the_curves_move_seldom(visit):
-    page = visit(fragment(), wait_for=".kit-live-state", reduced_motion="reduce")
+    page = visit(fragment(), wait_for=".kit-live-state", reduced_motion="reduce", own=True)
     stopped(page)
     page.evaluate("told => window.tell(told)", told(state="running"))
     label = "() => document.querySelector('canvas.kit-live-canvas').getAttribute('aria-label')"

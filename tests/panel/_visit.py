@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import contextlib
 
 import pytest
 
+from tests.browser._offline import offline_tab
 from tests.panel._panel_page import write_page
 
 
 @pytest.fixture
 def visit(browser, tmp_path):
     """visit(*fragments) -> page; on leaving, nothing was requested and nothing was said on the console."""
-    seen = SimpleNamespace(requests=[], errors=[])
-    contexts = []
+    tabs = []
+    with contextlib.ExitStack() as left:
 
-    def go(*fragments, wait_for=".kit-total", **options):
-        context = browser.new_context(offline=True, **{"viewport": {"width": 1200, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: seen.requests.append(request.url))
-        page.on("console", lambda message: seen.errors.append(message.text))
-        page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        page.goto(write_page(tmp_path / "page.html", *fragments).as_uri())
-        page.wait_for_selector(wait_for)
-        return page
+        def go(*fragments, wait_for=".kit-total", **options):
+            tab = left.enter_context(offline_tab(browser, **options))
+            tabs.append(tab)
+            tab.page.goto(write_page(tmp_path / "page.html", *fragments).as_uri())
+            tab.page.wait_for_selector(wait_for)
+            return tab.page
 
-    yield go
-    for context in contexts:
-        context.close()
-    assert seen.errors == []
-    assert all(url.startswith(("file:", "data:image/png;base64,")) for url in seen.requests)
-    assert all(url.endswith("page.html") for url in seen.requests if url.startswith("file:"))
+        yield go
+        for tab in tabs:
+            assert tab.said == []
+            assert all(url.startswith(("file:", "data:image/png;base64,")) for url in tab.requests)
+            assert all(url.endswith("page.html") for url in tab.requests if url.startswith("file:"))

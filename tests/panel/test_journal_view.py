@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -11,7 +12,8 @@ from kit.live import SystemSession
 from kit.live.widget import LivePanel
 from kit.panel import JournalView, stylesheet
 from kit.panel.assets import journal_source
-from tests.browser._axe import axe_source, violations
+from tests.browser._axe import violations
+from tests.browser._offline import offline_tab
 from tests.browser._paint import painted
 from tests.journal._findings import small
 from tests.panel._panel_cases import HOSTILE
@@ -47,28 +49,24 @@ def state_of(view):
 @pytest.fixture
 def show(browser, tmp_path):
     """show(view, **options) -> page with the view's list; `act(page, view)` hands on what was pressed."""
-    contexts = []
+    with contextlib.ExitStack() as left:
 
-    def go(view, **options):
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        module = journal_source().replace("export default { render: renderJournal };", "")
-        state = json.dumps(state_of(view)).replace("<", "\\u003c")
-        path = tmp_path / "list.html"
-        path.write_text(
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>t</title><style>{stylesheet()}</style><body><main><h1>t</h1><h2>u</h2></main>"
-            f'<script type="module">{module}{MODEL.replace("STATE", state)}</script></body></html>',
-            encoding="utf-8",
-        )
-        page.goto(path.as_uri())
-        page.wait_for_selector(".kit-journal")
-        return page
+        def go(view, **options):
+            page = left.enter_context(offline_tab(browser, **options)).page
+            module = journal_source().replace("export default { render: renderJournal };", "")
+            state = json.dumps(state_of(view)).replace("<", "\\u003c")
+            path = tmp_path / "list.html"
+            path.write_text(
+                f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+                f"<title>t</title><style>{stylesheet()}</style><body><main><h1>t</h1><h2>u</h2></main>"
+                f'<script type="module">{module}{MODEL.replace("STATE", state)}</script></body></html>',
+                encoding="utf-8",
+            )
+            page.goto(path.as_uri())
+            page.wait_for_selector(".kit-journal")
+            return page
 
-    yield go
-    for context in contexts:
-        context.close()
+        yield go
 
 
 def act(page, view):
@@ -232,11 +230,11 @@ def test_what_is_being_typed_is_not_lost_when_another_notebook_keeps_something(j
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1000])
-def test_wcag_finds_nothing(journal, show, tmp_path_factory, scheme, width):
+def test_wcag_finds_nothing(journal, show, axe, scheme, width):
     page = show(journal.view(small(), small()), color_scheme=scheme, viewport={"width": width, "height": 800})
     if scheme == "dark":
         page.evaluate("() => { document.body.style.background = '#14171b'; document.body.style.color = '#fff' }")
-    assert violations(page, axe_source(tmp_path_factory.mktemp("axe"))) == []
+    assert violations(page, axe) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
