@@ -113,7 +113,9 @@ def test_the_whole_job(notebook, lab, browser):
     page, panel = notebook, PanelOnPage(notebook)
     panel.root.scroll_into_view_if_needed()
     expect(panel.total).to_contain_text("total = ")
-    assert "After a restart, run this cell again." in panel.root.locator(".kit-again").inner_text()
+    expect(panel.root.locator(".kit-again")).to_contain_text(
+        "After a restart, run this cell again.", use_inner_text=True
+    )
     before_total, before_gradient = panel.number(panel.total), panel.number(panel.gradient)
     assert before_total > 1
 
