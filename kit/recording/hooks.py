@@ -56,6 +56,7 @@ def _install() -> None:
         _installed.callback(register_optimizer_step_pre_hook(_before_step).remove)
         _installed.callback(register_optimizer_step_post_hook(_after_step).remove)
         _replace(torch.autograd, "backward", _backward)
+        _replace(torch, "compile", _compile)
         _replace(scaler, "scale", _scale)
         _replace(scaler, "step", _scaler_step)
         # the hooks tell a compiled module from its inner one, so this warning of torch about them is not for the user
@@ -102,6 +103,15 @@ def _backward(original: Callable) -> Callable:
             tell("backward_ends", failed)
 
     return backward
+
+
+def _compile(original: Callable) -> Callable:
+    @functools.wraps(original)
+    def compile(*args: Any, **kwargs: Any) -> Any:
+        tell("compiles")
+        return original(*args, **kwargs)
+
+    return compile
 
 
 def _before_step(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:

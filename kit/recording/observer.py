@@ -59,6 +59,9 @@ class Observer(Evaluating, Stepping):
     def opened(self) -> None:
         self.attempt(self.graphs.expect, 1)
 
+    def compiles(self) -> None:
+        self.attempt(self.graphs.compiles)
+
     def closed(self) -> None:
         self.attempt(self.graphs.close)
 

@@ -52,6 +52,11 @@ class StepGraphs:
         else:
             self._tape.stop()
 
+    def compiles(self) -> None:
+        """A function is compiled from here on: nothing of ours may stand round its first call."""
+        self._tape.stop()
+        self._tape.refused = True
+
     def backward_begins(self, step: int, roots: Sequence[Any], scale: float) -> None:
         """Read the graph of the total, before its backward pass frees it."""
         self._forget_hooks()

@@ -96,9 +96,8 @@ class Tape(TorchFunctionMode):
 
     def __init__(self, *, keep: bool = False) -> None:
         super().__init__()
-        self.kept: dict[Any, Tensor] | None = (
-            {} if keep else None
-        )  # copies, since an operation in place changes its operand
+        # copies, since an operation in place changes its operand
+        self.kept: dict[Any, Tensor] | None = {} if keep else None
         self.on, self._inside = False, 0
         self.failed: str | None = None
         self.refused = False
@@ -175,7 +174,10 @@ class Tape(TorchFunctionMode):
         grad = torch.is_grad_enabled()
         chain: tuple[Spot, ...] | None = None
         for tensor in given:
-            if tensor.is_leaf and tensor.requires_grad and id(tensor) not in self.used:
+            if not (tensor.is_leaf and tensor.requires_grad):
+                continue
+            known = self.used.get(id(tensor))
+            if known is None or (grad and not known.grad):  # an evaluation may have come before
                 chain = chain or source.spots(_caller())
                 self.used[id(tensor)] = Used(grad, chain)
         if node is not None:
@@ -195,7 +197,7 @@ class Tape(TorchFunctionMode):
         if attached is not None:
             how = _name(func) if grad else "no_grad"
             note.cut = Cut(how if out.is_floating_point() or not grad else "integer", note.chain, attached.grad_fn)
-            if len(self.cuts) < _MOST_CUTS:
+            if attached.grad_fn is not None and len(self.cuts) < _MOST_CUTS:
                 self.cuts.append(note.cut)
         else:
             note.cut = inherited

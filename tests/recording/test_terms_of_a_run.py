@@ -350,24 +350,40 @@ def test_a_dict_that_the_program_got_from_locals_keeps_its_entries():
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, also without a watch
-def test_a_compiled_function_is_not_compiled_again():
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_compiled_function_is_not_compiled_again(inside):
     compiled = []
 
     def backend(graph, inputs):
-        compiled.append(graph)
+        compiled.append(_len_torch_function_stack())
         return graph.forward
 
-    model = mlp()
-    fast = torch.compile(lambda out, y: F.mse_loss(out, y) + 0.1 * out.abs().mean(), backend=backend)
+    def total(out, y):
+        return F.mse_loss(out, y) + 0.1 * out.abs().mean()
+
+    model, fast = mlp(), None
+    if not inside:
+        fast = torch.compile(total, backend=backend)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     with watch() as run:
+        fast = fast or torch.compile(total, backend=backend)
         for step in range(5):
             x, y = batch(step)
             optimizer.zero_grad()
             fast(model(x), y).backward()
             optimizer.step()
-    assert len(compiled) == 1
+    assert compiled == [0]
     assert any("compiled anew" in sentence for sentence in run.trace.facts["not_seen"])
+
+
+def test_an_evaluation_before_the_step_is_no_reason():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+    with watch(model) as run:
+        with torch.no_grad():
+            model(batch()[0])
+        hidden = model[0](batch()[0]).detach()
+        F.mse_loss(model[1](hidden), batch()[1]).backward()
+    assert all("cut by detach" in entry for entry in run.trace.facts["unreached_parameters"])
 
 
 def test_the_table_is_saved_and_read(tmp_path):
