@@ -211,7 +211,7 @@ def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, li
     """What the step graphs add to what the calls of the loss showed."""
     graphs, view = seen.graphs, seen.measuring.view
     added: dict[str, list[str]] = {}
-    unreached = graphs.unreached()
+    unreached = graphs.unreached(seen.parts.never_fed())
     if unreached is not None:
         added["unreached_parameters"] = [f"{name}: {why}" if why else name for name, why in unreached.items()][
             :MOST_NAMES
@@ -219,7 +219,8 @@ def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, li
     if cut := graphs.without_graph():
         added["terms_without_graph"] = list(dict.fromkeys([*known.get("terms_without_graph", ()), *cut]))
     if view is not None and view.called and not known.get("ignored_weights") and graphs.rows():
-        ignored = [name for name in view.never_read() if not graphs.names_weight(name)]
+        now = view.weights()
+        ignored = [n for n in view.never_read() if not graphs.names_weight(n) and not graphs.has_weight(now[n])]
         if ignored:
             added["ignored_weights"] = ignored
     return added

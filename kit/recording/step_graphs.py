@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -22,8 +23,8 @@ class StepGraphs:
 
     def __init__(self, parameters: Callable[[], Mapping[int, str]]) -> None:
         self._parameters = parameters
-        self._unreached: dict[str, str] | None = None  # in every step before the one in `_missing`
-        self._missing: tuple[int, dict[str, str]] | None = None
+        self._unreached: dict[int, tuple[str, str]] | None = None  # in every step before the one in `_missing`
+        self._missing: tuple[int, dict[int, tuple[str, str]]] | None = None
         self._tape = Tape()
         self._rows: list[dict[str, Any]] = []
         self._stride = EVERY
@@ -43,7 +44,7 @@ class StepGraphs:
         return said
 
     def wants(self, step: int) -> bool:
-        return step <= FIRST_STEPS or step % self._stride == 0
+        return step <= FIRST_STEPS or step % self._stride <= 1  # two in a row: of a generator and its critic both
 
     def expect(self, step: int) -> None:
         """The next forward pass will belong to this step, as far as can be said before it."""
@@ -82,11 +83,11 @@ class StepGraphs:
     def _look_for_unreached(self, reading: Reading, trained: Mapping[int, str]) -> None:
         """Parameters that no total of this step reaches."""
         step, reached = self._last[0], frozenset().union(*(term.reaches for term in reading.graph.terms))
-        missing = {name: self._why(reading, key) for key, name in trained.items() if key not in reached}
+        missing = {key: (name, self._why(reading, key)) for key, name in trained.items() if key not in reached}
         if self._missing is not None and self._missing[0] == step:
-            missing = {name: why for name, why in missing.items() if name in self._missing[1]}
-        else:
-            self._unreached = self.unreached()
+            missing = {key: said for key, said in missing.items() if key in self._missing[1]}
+        elif self._missing is not None:
+            self._unreached = self._in_all()
         self._missing = step, missing
 
     def _why(self, reading: Reading, key: int) -> str:
@@ -95,17 +96,24 @@ class StepGraphs:
             return "not used in this step" if self._tape.on else ""
         if not used.grad:
             return f"used under no_grad in {place(*used.spot[0])}" if used.spot else "used under no_grad"
-        for cut in self._tape.cuts:
-            if cut.above is not None and key in reading.leaves(cut.above):
+        for cut, above in self._tape.cuts():
+            if key in reading.leaves(above):
                 return f"cut by {cut.how} in {cut.place}"
         return ""
 
-    def unreached(self) -> dict[str, str] | None:
-        """Parameters that no total reached in any step that was read, and why, as far as it was seen. None: nothing was read."""
+    def unreached(self, never_fed: Collection[int]) -> dict[str, str] | None:
+        """Parameters that no total reached in any step that was read, and that never had a gradient; and why, as far as it was seen.
+
+        None: nothing was read.
+        """
         if self._missing is None:
             return None
-        now = self._missing[1]
-        return now if self._unreached is None else {name: why for name, why in now.items() if name in self._unreached}
+        found = self._in_all()
+        return {name: why for key, (name, why) in found.items() if key in never_fed}
+
+    def _in_all(self) -> dict[int, tuple[str, str]]:
+        now = {} if self._missing is None else self._missing[1]
+        return now if self._unreached is None else {key: said for key, said in now.items() if key in self._unreached}
 
     def backward_ends(self, step: int) -> None:
         for row, came in self._waiting:
@@ -126,24 +134,24 @@ class StepGraphs:
         """A run of a million steps keeps as many rows as one of a thousand: later steps are read less often."""
         while len(self._rows) > MOST_ROWS and self._stride < 1 << 40:
             self._stride *= 2
-            self._rows = [row for row in self._rows if row["step"] <= FIRST_STEPS or row["step"] % self._stride == 0]
+            self._rows = [row for row in self._rows if row["step"] <= FIRST_STEPS or row["step"] % self._stride <= 1]
 
     def close(self) -> None:
         self._forget_hooks()
         self._tape.stop()
 
     def without_graph(self) -> list[str]:
-        """Weighted terms that never had a graph: it was cut, or their value changes and so is no constant."""
-        values: dict[str, set[float]] = {}
-        for row in self._rows:
-            if not row["attached"] and row["weight"] != 0:
-                values.setdefault(row["name"], set()).update([float(row["value"])] + [math.inf] * bool(row["cut"]))
-        alive = {row["name"] for row in self._rows if row["attached"]}
-        return sorted(name for name, found in values.items() if len(found) > 1 and name not in alive)
+        """Terms with a weight whose graph was cut in every step that was read."""
+        cut = {row["name"] for row in self._rows if row["cut"] and row["weight"] != 0}
+        return sorted(cut - {row["name"] for row in self._rows if row["attached"]})
 
     def names_weight(self, name: str) -> bool:
         """Whether some sum was written with this weight."""
-        return any(name in row["weight_name"] for row in self._rows)
+        return any(name in re.findall(r"\w+", row["weight_name"]) for row in self._rows)
+
+    def has_weight(self, value: float) -> bool:
+        """Whether some term was weighed with this number, whatever it was called there."""
+        return any(math.isclose(abs(row["weight"]), abs(value), rel_tol=1e-5) for row in self._rows)
 
     def rows(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self._rows]

@@ -86,7 +86,12 @@ class Stepping:
         """Of what ran in this turn; with several networks the name begins with the network's class."""
         nets = [net for net in self.turn_nets if net.tensors] or [self.parts.leaves]
         named = [(net.kind if len(nets) > 1 else "", name, p) for net in nets for name, p in net.trainable]
-        return {id(p): f"{kind}.{name}".lstrip(".") for kind, name, p in named}
+        held = {
+            id(p): f"{stepper.kind}.{n}"
+            for stepper in self.parts.steppers.values()
+            for n, p in enumerate(stepper.parameters)
+        }
+        return held | {id(p): f"{kind}.{name}".lstrip(".") for kind, name, p in named}
 
     def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None:
         turn = self.book.turn

@@ -9,13 +9,13 @@ import ast
 import inspect
 import linecache
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,6 +23,8 @@ _NOT_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 _INSIDE = ("<frozen ", "<__array_function__")
 MOST_FRAMES = 8
 _MOST_ITEMS = 256
+_MOST_KEPT = 8192
+_T = TypeVar("_T")
 _NOBODY_ELSES = 3  # references to a snapshot: the frame's, our variable's, and the question's own
 _LONGEST, _TEXT = 60, "kit_text"
 UNKNOWN = object()
@@ -51,7 +53,24 @@ def shown_path(file: str) -> str:
         return Path(file).name
 
 
-@lru_cache(maxsize=4096)
+def _kept(function: Callable[..., _T]) -> Callable[..., _T]:
+    """The answer for a code object, by its identity: codes of two files may be equal, and comparing large ones takes long."""
+    cache: dict[tuple, tuple[CodeType, _T]] = {}
+
+    @wraps(function)
+    def asked(code: CodeType, *rest: Any) -> _T:
+        key = (id(code), *rest)
+        found = cache.get(key)
+        if found is None or found[0] is not code:
+            if len(cache) >= _MOST_KEPT:
+                cache.clear()
+            found = cache[key] = code, function(code, *rest)
+        return found[1]
+
+    return asked
+
+
+@_kept
 def is_users(code: CodeType) -> bool:
     """Whether it is the program's own, and not torch's or the kit's."""
     return not code.co_filename.startswith((*_NOT_USERS, *_INSIDE))
@@ -98,7 +117,7 @@ def scope_of(frame: FrameType) -> Iterator[Scope]:
             held.clear()
 
 
-@lru_cache(maxsize=4096)
+@_kept
 def expression(code: CodeType, instruction: int) -> ast.expr | None:
     """What was being computed, as a syntax tree; None where the source is not at hand."""
     where = _position(code, instruction)
@@ -118,7 +137,7 @@ def expression(code: CodeType, instruction: int) -> ast.expr | None:
     return parsed
 
 
-@lru_cache(maxsize=4096)
+@_kept
 def place(code: CodeType, instruction: int) -> Place:
     where = _position(code, instruction)
     line = code.co_firstlineno if where is None else where[0]
@@ -126,13 +145,14 @@ def place(code: CodeType, instruction: int) -> Place:
 
 
 def _position(code: CodeType, instruction: int) -> tuple[int, int, int, int] | None:
-    for number, found in enumerate(code.co_positions()):
-        if number == instruction // 2:
-            line, end, column, last = found
-            if line is None or end is None or column is None or last is None:
-                return None
-            return line, end, column, last
-    return None
+    found = _positions(code)[instruction // 2]
+    line, end, column, last = found
+    return None if line is None or end is None or column is None or last is None else (line, end, column, last)
+
+
+@_kept
+def _positions(code: CodeType) -> list[tuple[int | None, int | None, int | None, int | None]]:
+    return [*code.co_positions()]
 
 
 def _between(file: str, line: int, end: int, column: int, last: int) -> str:
@@ -255,13 +275,12 @@ def parts_of(tree: ast.expr | None) -> Iterator[ast.expr]:
         yield from (node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute | ast.Subscript))
 
 
-def is_loop_variable(name: str, code: CodeType) -> bool:
+@_kept
+def is_loop_variable(code: CodeType, name: str) -> bool:
     """Whether a `for` of this function gives the name its value."""
     lines = [line for _, _, line in code.co_lines() if line is not None]
-    if not lines:
-        return False
     loops = _read(code.co_filename).loops.get(name, ())
-    return any(min(lines) <= line <= max(lines) for line in loops)
+    return bool(lines) and any(min(lines) <= line <= max(lines) for line in loops)
 
 
 @dataclass
@@ -318,6 +337,7 @@ def _read(file: str) -> _File:
     return _file(tuple(linecache.getlines(file)))
 
 
+@_kept
 def assigned(code: CodeType, instruction: int) -> tuple[str | None, bool]:
     """The name that the statement gives this very value, and whether the value is what its function returns."""
     where = _position(code, instruction)

@@ -25,8 +25,13 @@ from kit.stepgraph.source import Place, Scope, Spot
 
 KEY = "kit.note"
 _SMALL = 1 << 16
+_SCALING = "grad_scaler.py"  # of torch, and a part of the sum as people see it
 _MOST_FREE = 4096
 _MOST_CUTS = 64
+_MAKES_NEW = frozenset({  # of another tensor's form, with values of their own: nothing was cut
+    "new_zeros", "new_ones", "new_full", "new_tensor", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like", "rand_like",
+    "randn_like", "randint_like",
+})  # fmt: skip
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -56,6 +61,7 @@ class Note:
     total: Any = float("nan")
     operands: tuple[Operand, ...] = ()
     cut: Cut | None = None
+    is_inner: bool = False  # part of a function of torch that is written in Python
 
     @property
     def place(self) -> Place | None:
@@ -76,7 +82,6 @@ class Cut:
 
     how: str
     chain: tuple[Spot, ...]
-    above: Any = None  # the node whose graph ends here, until the step is read
 
     @property
     def place(self) -> Place | None:
@@ -102,7 +107,7 @@ class Tape(TorchFunctionMode):
         self.failed: str | None = None
         self.refused = False
         self.used: dict[int, Used] = {}
-        self.cuts: list[Cut] = []
+        self._cuts: dict[tuple[Spot, ...], tuple[Cut, Any]] = {}  # with the node it ends at: one a line, or graphs would pile up
         self._free: dict[int, tuple[weakref.ref, Note]] = {}
         self._numbers: list[tuple[float, Cut]] = []
         self._thread = threading.get_ident()
@@ -137,12 +142,13 @@ class Tape(TorchFunctionMode):
             _push_mode(mode)
 
     def clear(self) -> None:
-        self.used, self.cuts, self._free, self._numbers = {}, [], {}, []
+        self.used, self._cuts, self._free, self._numbers = {}, {}, {}, []
 
     def _lies(self) -> bool:
         return any(torch._C._get_function_stack_at(place) is self for place in range(_len_torch_function_stack()))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = args[0].detach().clone() if self.on and _is_small_in_place(func, args) else None
         self._inside += 1  # torch holds the tape off the stack meanwhile, and puts it back
         try:
             out = func(*args, **(kwargs or {}))
@@ -151,7 +157,7 @@ class Tape(TorchFunctionMode):
         if self.on:
             try:
                 with quietly():
-                    self._saw(func, args, out)
+                    self._saw(func, args if before is None else (before, *args[1:]), out)
             except Exception as error:  # noqa: BLE001 - this runs inside the program's own computation
                 self.failed = f"{type(error).__name__}: {str(error)[:200]}"
         return out
@@ -162,8 +168,10 @@ class Tape(TorchFunctionMode):
         elif isinstance(out, float) and args and isinstance(args[0], Tensor) and args[0].requires_grad:
             self._numbers = [*self._numbers[-255:], (out, Cut("item", source.spots(_caller())))]
         elif isinstance(out, tuple | list):
-            for part in out:
-                if isinstance(part, Tensor):
+            parts = [part for part in out if isinstance(part, Tensor)]
+            attached = any(part.requires_grad for part in parts)
+            for part in parts:  # one node for all of them, and the indices of a maximum are no cut of it
+                if not attached:
                     self._saw_tensor(func, args, part)
 
     def _saw_tensor(self, func: Any, args: tuple, out: Tensor) -> None:
@@ -196,13 +204,21 @@ class Tape(TorchFunctionMode):
         note = self._note(func, args, out, chain)
         if attached is not None:
             how = _name(func) if grad else "no_grad"
-            note.cut = Cut(how if out.is_floating_point() or not grad else "integer", note.chain, attached.grad_fn)
-            if attached.grad_fn is not None and len(self.cuts) < _MOST_CUTS:
-                self.cuts.append(note.cut)
+            if how in _MAKES_NEW:
+                return
+            note.cut = Cut(how if out.is_floating_point() or not grad else "integer", note.chain)
+            if attached.grad_fn is not None and len(self._cuts) < _MOST_CUTS:
+                self._cuts.setdefault(note.chain, (note.cut, attached.grad_fn))
         else:
             note.cut = inherited
+        if len(self._free) >= _MOST_FREE:
+            self._free = {key: entry for key, entry in self._free.items() if entry[0]() is not None}
         if len(self._free) < _MOST_FREE:
             self._free[id(out)] = weakref.ref(out), note
+
+    def cuts(self) -> list[tuple[Cut, Any]]:
+        """Where a graph ended in this step, with the node it ended at; the first of each line."""
+        return [*self._cuts.values()]
 
     def free(self, tensor: Tensor) -> Note | None:
         """What was noted of a tensor without a graph."""
@@ -212,7 +228,9 @@ class Tape(TorchFunctionMode):
     def _note(self, func: Any, args: tuple, out: Tensor, chain: tuple[Spot, ...] | None) -> Note:
         frame = _caller()
         chain = chain or source.spots(frame)
-        note = Note(_name(func), chain)
+        note = Note(
+            _name(func), chain, is_inner=not source.is_users(frame.f_code) and _SCALING not in frame.f_code.co_filename
+        )
         if out.dim() <= 1 and out.numel() <= _SMALL and not out.is_complex() and out.dtype is not torch.bool:
             note.size, note.total = out.numel(), _number(out)
             note.operands = self._operands(note.operation, args, frame)
@@ -271,7 +289,7 @@ _VECTOR = 64
 
 
 def _is_loop_variable(tree: source.ast.expr, scope: Scope) -> bool:
-    return isinstance(tree, source.ast.Name) and source.is_loop_variable(tree.id, scope.code)
+    return isinstance(tree, source.ast.Name) and source.is_loop_variable(scope.code, tree.id)
 
 
 def _trees(operation: str, values: Sequence[Any], scope: Scope) -> list[Any]:
@@ -331,6 +349,15 @@ def _caller() -> FrameType:
     while frame.f_code.co_filename == __file__ and frame.f_back is not None:
         frame = frame.f_back
     return frame
+
+
+def _is_small_in_place(func: Any, args: tuple) -> bool:
+    """`total += term` of a number without a graph: after the call its operand is not what it was."""
+    name = getattr(func, "__name__", "")
+    if not (name in ("add_", "sub_", "mul_", "div_", "__iadd__") and args and isinstance(args[0], Tensor)):
+        return False
+    with quietly():
+        return args[0].numel() == 1 and not args[0].requires_grad and plain(args[0]) is not None
 
 
 def _tensors(args: Any) -> Iterator[Tensor]:

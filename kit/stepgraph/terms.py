@@ -17,10 +17,17 @@ from kit.stepgraph.tape import Note, Operand, note_of
 _MOST_NODES = 200_000
 _MOST_SUMMANDS = 20_000
 _SMALL = 64  # numbers in a vector of terms, or in a parameter that may be a trained weight
-_FREE = {  # operations on values without a graph, as the nodes of a graph are called
-    "add": "Add", "add_": "Add", "__radd__": "Add", "sub": "Sub", "sub_": "Sub", "rsub": "Rsub", "__rsub__": "Rsub",
-    "mul": "Mul", "mul_": "Mul", "div": "Div", "div_": "Div", "neg": "Neg",
+_OPERATIONS = {  # of the program, by the node of the graph that each makes; a node of another is inside of a function
+    "Add": ("add", "add_", "__add__", "__radd__", "__iadd__"), "Sub": ("sub", "sub_", "subtract", "__sub__", "__isub__"),
+    "Rsub": ("rsub", "__rsub__"), "Neg": ("neg", "negative", "__neg__"), "Mul": ("mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"),
+    "Div": ("div", "div_", "divide", "true_divide", "__truediv__", "__rtruediv__", "__itruediv__"), "Sum": ("sum",), "Mean": ("mean",),
+    "Stack": ("stack",), "Cat": ("cat", "concat", "concatenate", "hstack"), "Dot": ("dot", "inner", "vdot", "matmul", "__matmul__"),
+    "Select": ("select", "__getitem__"),
 }  # fmt: skip
+_FREE = {operation: kind for kind, operations in _OPERATIONS.items() for operation in operations}
+_OF_A_NETWORK = frozenset({  # what gives one number a sample without adding anything up: an output, and no term
+    "Squeeze", "Select", "Slice", "Addmm", "View", "UnsafeView", "ReshapeAlias", "Unbind", "Split", "T", "Mv", "Index",
+})  # fmt: skip
 _SAME = frozenset({  # the same value in another form
     "ToCopy", "Clone", "View", "UnsafeView", "ReshapeAlias", "Alias", "Unsqueeze", "Squeeze", "Expand", "NanToNum", "AsStrided",
 })  # fmt: skip
@@ -123,6 +130,7 @@ class _Value:
         if self.node is None:
             return [replace(self, operand=operand) for operand in operands]
         children = [child for child, _ in self.node.next_functions]
+        children += [None] * (len(operands) - len(children) if self.kind == "Rsub" else 0)  # the number in `1 - x`
         noted = [*operands, *([None] * len(children))][: len(children)]
         return [replace(self, node=child, operand=part) for child, part in zip(children, noted, strict=True)]
 
@@ -149,7 +157,9 @@ class Reading:
             raise ValueError(
                 f"total should be one number with a graph. Found shape {list(total.shape)}, {total.grad_fn}."
             )
-        self._leaves: dict[Any, frozenset[int]] = {}
+        self._bits: dict[Any, int] = {}  # of a node, the leaves below it, by their place in `_ends`
+        self._ends: list[int] = []
+        self._noted = note_of(total.grad_fn) is not None
         self._shapes: dict[int, tuple[int, int]] = {}  # dimensions and numbers
         self._factor: float | None = None  # until the first addition
         self._constant = 0.0
@@ -198,15 +208,22 @@ class Reading:
 
     def _parts(self, value: _Value) -> list[_Value] | None:
         """What the value is made of; None if it is a term."""
+        note, kind = value.note, value.kind
+        if value.node is not None and kind not in _SAME:
+            foreign = note is None or note.is_inner or note.operation not in _OPERATIONS.get(kind, ())
+            if self._noted and foreign:
+                return None  # a function of torch, or one that was not listened to, whatever it is made of
         handled: Callable[[_Value, list[_Value]], list[_Value] | None] | None = {
             "Add": self._sum, "Sub": self._sum, "Rsub": self._sum, "Neg": _negated, "Mul": self._product, "Div": self._product,
             "Stack": self._stacked, "Cat": self._stacked, "Sum": _reduced, "Mean": _reduced, "Dot": _dotted, "Select": _selected,
-        }.get(value.kind)  # fmt: skip
+        }.get(kind)  # fmt: skip
         if handled is not None:
             below = value.below()
             return handled(value, below) if below else None
-        if value.kind in _SAME and value.node is not None:
+        if kind in _SAME and value.node is not None:
             inner = value.below()[0]
+            if not (_is_sum(inner.node) or inner.kind in ("Mul", "Div", "Neg", "Stack", "Cat", "Sum", "Mean", "Dot", "Select")):
+                return None
             sizes = getattr(value.node, "_saved_self_sym_sizes", None)
             return [
                 replace(inner, operand=value.operand or inner.operand, dims=value.dims if sizes is None else len(sizes))
@@ -230,7 +247,8 @@ class Reading:
             else:
                 if operand is not None and operand.kind == "number" and operand.note is not None and operand.note.total:
                     sign *= operand.number / operand.note.total  # `0.5 * kl_value`, of which only the product was added
-                parts.append(replace(part, factors=factors.times(sign)))
+                part = replace(part, factors=factors.times(sign))
+                parts.append(_spread(part, value))
         return parts
 
     def _product(self, value: _Value, below: list[_Value]) -> list[_Value] | None:
@@ -301,19 +319,33 @@ class Reading:
 
     def leaves(self, node: Any) -> frozenset[int]:
         """Ids of the leaf tensors that a graph ends in."""
-        if node not in self._leaves:
-            found, seen, todo = set(), {node}, [node]
-            while todo and len(seen) < _MOST_NODES:
-                here = todo.pop()
-                variable = getattr(here, "variable", None)
-                if isinstance(variable, Tensor):
-                    found.add(id(variable))
-                    self._shapes[id(variable)] = variable.dim(), variable.numel()
-                new = [parent for parent, _ in here.next_functions if parent is not None and parent not in seen]
-                seen.update(new)
+        bits = self._below(node)
+        return frozenset(end for place, end in enumerate(self._ends) if bits >> place & 1)
+
+    def _below(self, node: Any) -> int:
+        """Every node is walked through once, however many terms share it."""
+        todo = [node]
+        while todo and len(self._bits) < _MOST_NODES:
+            here = todo[-1]
+            if here in self._bits:
+                todo.pop()
+                continue
+            parents = [parent for parent, _ in here.next_functions if parent is not None]
+            new = [parent for parent in parents if parent not in self._bits]
+            if new:
                 todo.extend(new)
-            self._leaves[node] = frozenset(found)
-        return self._leaves[node]
+                continue
+            bits = 0
+            for parent in parents:
+                bits |= self._bits[parent]
+            variable = getattr(here, "variable", None)
+            if isinstance(variable, Tensor):
+                bits |= 1 << len(self._ends)
+                self._ends.append(id(variable))
+                self._shapes[id(variable)] = variable.dim(), variable.numel()
+            self._bits[here] = bits
+            todo.pop()
+        return self._bits.get(node, 0)
 
     def _term(self, value: _Value) -> tuple[Any, Term]:
         """The term, and what those that are one have in common: where they were made, and how they are called."""
@@ -338,6 +370,14 @@ class Reading:
         return (id(value), "") if note is None else (note.chain, name), term
 
 
+def _spread(part: _Value, whole: _Value) -> _Value:
+    """One number that was added to each of many: in their sum it counts as often."""
+    if whole.dims != 1 or part.note is None or whole.note is None or part.note.size != 1 or whole.note.size <= 1:
+        return part
+    often = whole.note.size if part.factors.reduction == "sum" else 1
+    return replace(part, dims=0, factors=replace(part.factors.times(float(often)), reduction=""))
+
+
 def _negated(value: _Value, below: list[_Value]) -> list[_Value] | None:
     if (_is_named(value) or value.operand is None) and not _is_sum(below[0].node):
         return None
@@ -351,9 +391,22 @@ def _reduced(value: _Value, below: list[_Value]) -> list[_Value] | None:
     dims = len(sizes) if sizes is not None else 1
     if dims == 0:
         return [replace(inner, dims=0)]
-    if value.dims != 0 or dims != 1 or not _is_sum(inner.node):
+    if value.dims != 0 or dims != 1 or not _is_sum(inner.node) or _adds_outputs(inner.node):
         return None
     return [replace(inner, dims=1, factors=replace(value.factors, reduction=value.kind.lower()))]
+
+
+def _adds_outputs(node: Any) -> bool:
+    """Whether a sum of one number a sample adds outputs of a network, which are no terms."""
+    todo, seen = [node], 0
+    while todo and seen < _SMALL:
+        here, seen = todo.pop(), seen + 1
+        kind = _Value(here, None, _Factors(), 1).kind
+        if kind in _OF_A_NETWORK:
+            return True
+        if kind in ("Add", "Sub", "Rsub", "Neg", "Mul", "Div"):
+            todo.extend(child for child, _ in here.next_functions if child is not None)
+    return False
 
 
 def _is_sum(node: Any) -> bool:
@@ -484,7 +537,7 @@ def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], list[list[_Valu
     """Summands of one line under one name are one term: a regulariser over all parameters. Namesakes are told apart by their text."""
     groups: dict[Any, list[_Found]] = {}
     for one in found:
-        groups.setdefault((one.key, one.term.weight_name, one.term.attached), []).append(one)
+        groups.setdefault((one.key, one.term.weight_name, one.term.weight, one.term.attached), []).append(one)
     names = [group[0].term.name for group in groups.values()]
     terms: list[Term] = []
     for group in groups.values():
@@ -498,11 +551,9 @@ def _grouped(found: Sequence[_Found]) -> tuple[tuple[Term, ...], list[list[_Valu
 
 
 def _together(terms: Sequence[Term]) -> Term:
-    same = len({term.weight for term in terms}) == 1
     return replace(
         terms[0],
-        value=sum(term.value if same else term.weight * term.value for term in terms),
-        weight=terms[0].weight if same else 1.0,
+        value=sum(term.value for term in terms),
         summands=len(terms),
         reaches=frozenset().union(*(term.reaches for term in terms)),
     )

@@ -34,9 +34,11 @@ _BOXES = """nodes => nodes.map(node => {
 def scrolled_to(page: Any, thing: Any, from_top: float = 0) -> Any:
     """The page, scrolled until the thing (a selector or a locator) stands so many pixels below the top of what scrolls."""
     node = page.locator(thing).first if isinstance(thing, str) else thing
-    for _ in range(3):  # a notebook measures its cells as they come into view
-        node.evaluate(_SCROLL, from_top)
+    stood: list[float] = []
+    while len(stood) < 3 or (len(stood) < 20 and len({round(y) for y in stood[-3:]}) > 1):
+        node.evaluate(_SCROLL, from_top)  # a notebook measures its cells as they come into view
         painted(page)
+        stood.append(node.bounding_box()["y"])
     return page
 
 
