@@ -19,7 +19,7 @@ from kit.recording.participants import float_tensors
 from kit.stepgraph.plain import plain
 
 KEPT_TURNS = 2  # a generator's output may be made in one turn and be judged in the next
-MOST_MADE = 2000
+KEPT_PASSES, MOST_MADE = 8, 2000
 
 
 @dataclass
@@ -28,11 +28,14 @@ class Cuts:
 
     found: dict[tuple[Net, str], None] = field(default_factory=dict)
     looked: bool = False
-    _made: list[tuple[int, torch.UntypedStorage, Net, str]] = field(default_factory=list)
+    _made: list[tuple[int, int, torch.UntypedStorage, Net, str]] = field(default_factory=list)  # turn, pass, ...
+    _passes: int = 0
 
     def passed(self, net: Net, call: Call, turn: int) -> None:
         """A training pass of a network, part by part in the order in which they ran."""
-        self.looked = True
+        self.looked, self._passes = True, self._passes + 1
+        # an evaluation without no_grad is many passes in one turn
+        self._made = [entry for entry in self._made if entry[1] > self._passes - KEPT_PASSES]
         self._enter((call.args, call.kwargs))
         names = {id(part): name.replace("_orig_mod.", "") for name, part in call.module.named_modules()}
         for part, given, output in call.flow:
@@ -52,7 +55,7 @@ class Cuts:
 
     def _enter(self, given: Any) -> None:
         places = {_place(tensor.untyped_storage()) for tensor in _with_memory(given) if not tensor.requires_grad} - {0}
-        for _, storage, net, name in self._made if places else ():
+        for _, _, storage, net, name in self._made if places else ():
             if _place(storage) in places:
                 self.found[net, name] = None
 
@@ -60,7 +63,7 @@ class Cuts:
         if len(self._made) >= MOST_MADE or not any(p.requires_grad for p in part.parameters()):
             return
         # the storage is held, not the tensor: as long as it is, no other tensor can come to lie at the same place
-        self._made += [(turn, tensor.untyped_storage(), net, name) for tensor in _with_memory(output)]
+        self._made += [(turn, self._passes, tensor.untyped_storage(), net, name) for tensor in _with_memory(output)]
 
     def names(self, nets: Iterable[Net]) -> list[str]:
         """Parts before a cut that an optimizer holds and that never got a gradient; the outermost of them."""

@@ -25,6 +25,7 @@ from kit.stepgraph.source import Place, Scope, Spot
 
 KEY = "kit.note"
 _SMALL = 1 << 16
+_IN_PLACE = frozenset({"add_", "sub_", "mul_", "div_", "__iadd__"})
 _SCALING = "grad_scaler.py"  # of torch, and a part of the sum as people see it
 _MOST_FREE = 4096
 _MOST_CUTS = 64
@@ -107,7 +108,9 @@ class Tape(TorchFunctionMode):
         self.failed: str | None = None
         self.refused = False
         self.used: dict[int, Used] = {}
-        self._cuts: dict[tuple[Spot, ...], tuple[Cut, Any]] = {}  # with the node it ends at: one a line, or graphs would pile up
+        self._cuts: dict[
+            tuple[Spot, ...], tuple[Cut, Any]
+        ] = {}  # with the node it ends at: one a line, or graphs would pile up
         self._free: dict[int, tuple[weakref.ref, Note]] = {}
         self._numbers: list[tuple[float, Cut]] = []
         self._thread = threading.get_ident()
@@ -148,7 +151,7 @@ class Tape(TorchFunctionMode):
         return any(torch._C._get_function_stack_at(place) is self for place in range(_len_torch_function_stack()))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        before = args[0].detach().clone() if self.on and _is_small_in_place(func, args) else None
+        before = _before(func, args) if self.on else None
         self._inside += 1  # torch holds the tape off the stack meanwhile, and puts it back
         try:
             out = func(*args, **(kwargs or {}))
@@ -263,7 +266,7 @@ class Tape(TorchFunctionMode):
                 found.name = source.key_of(value, scope) or found.name
                 found.where = found.where or ("entry" if found.name else "")
             found.kind = "graph" if value.requires_grad else "tensor"
-            if value.dim() == 0:
+            if value.numel() == 1:
                 found.number = _number(value)
             elif value.dim() == 1 and value.numel() <= _VECTOR and (seen := plain(value)) is not None:
                 found.number = seen.detach().double().cpu().tolist()
@@ -351,13 +354,13 @@ def _caller() -> FrameType:
     return frame
 
 
-def _is_small_in_place(func: Any, args: tuple) -> bool:
+def _before(func: Any, args: tuple) -> Tensor | None:
     """`total += term` of a number without a graph: after the call its operand is not what it was."""
-    name = getattr(func, "__name__", "")
-    if not (name in ("add_", "sub_", "mul_", "div_", "__iadd__") and args and isinstance(args[0], Tensor)):
-        return False
+    if getattr(func, "__name__", "") not in _IN_PLACE or not args or not isinstance(args[0], Tensor):
+        return None
     with quietly():
-        return args[0].numel() == 1 and not args[0].requires_grad and plain(args[0]) is not None
+        operand = None if args[0].requires_grad or args[0].numel() != 1 else plain(args[0])
+        return None if operand is None else operand.detach().clone()
 
 
 def _tensors(args: Any) -> Iterator[Tensor]:

@@ -222,7 +222,10 @@ class Reading:
             return handled(value, below) if below else None
         if kind in _SAME and value.node is not None:
             inner = value.below()[0]
-            if not (_is_sum(inner.node) or inner.kind in ("Mul", "Div", "Neg", "Stack", "Cat", "Sum", "Mean", "Dot", "Select")):
+            if not (
+                _is_sum(inner.node)
+                or inner.kind in ("Mul", "Div", "Neg", "Stack", "Cat", "Sum", "Mean", "Dot", "Select")
+            ):
                 return None
             sizes = getattr(value.node, "_saved_self_sym_sizes", None)
             return [

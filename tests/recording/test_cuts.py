@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import pytest
 import torch
@@ -217,6 +218,34 @@ def test_an_optimizer_that_never_steps_is_found_in_an_object(monkeypatch):
     with watch() as run:
         trainer.fit()
     assert run.trace.facts["idle_optimizers"] == ["SGD"]
+
+
+class Same(torch.autograd.Function):
+    """Its node is a Python object, so it can be asked whether its graph is alive."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class Marked(Net):
+    def forward(self, x):
+        marked = Same.apply(super().forward(x))
+        self.nodes = [*getattr(self, "nodes", ()), weakref.ref(marked.grad_fn)]
+        return marked
+
+
+def test_an_evaluation_without_no_grad_piles_up_no_graphs():
+    model, (x, _) = Marked(), next(batches())
+    with watch():
+        for _ in range(40):
+            model(x).argmax(1)
+        gc.collect()
+        assert sum(ref() is not None for ref in model.nodes) <= 10
 
 
 def test_nan_on_its_way_is_seen_though_a_hook_cleans_the_gradients():

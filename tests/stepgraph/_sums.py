@@ -374,3 +374,60 @@ def negative_of_one_term():
     out = net(x)
     negative = -F.logsigmoid(out[:, 0] - out[:, 1]).mean()
     return negative
+
+
+@way(box=1.0, cls=1.0)
+def begun_with_zeros_in_place():
+    out = net(x)
+    total = torch.zeros(1)
+    losses = {"box": F.mse_loss(out, y), "cls": out.abs().mean()}
+    for value in losses.values():
+        total += value
+    return total
+
+
+@way(**{"1 - overlap": 0.85, "rest": 1.0})
+def one_minus_a_term():
+    out = net(x)
+    overlap = out.sigmoid().mean()
+    rest = out.abs().mean()
+    return 0.85 * (1 - overlap) + rest
+
+
+@way(
+    **{
+        "F.mse_loss(out[:, column], y[:, column])": 1.0,
+        **{f"F.mse_loss(out[:, column], y[:, column]) ({n})": 0.5 ** (n - 1) for n in (2, 3)},
+    }
+)
+def weights_that_differ_on_one_line():
+    out = net(x)
+    loss = 0.0
+    for column in range(3):
+        weight = 0.5**column
+        loss = loss + weight * F.mse_loss(out[:, column], y[:, column])
+    return loss
+
+
+@way(task=1.0, kd=0.7)
+def function_of_torch_that_divides_inside():
+    alpha = 0.7
+    out = net(x)
+    task = F.mse_loss(out, y)
+    kd = F.kl_div(out.log_softmax(1), y.softmax(1), reduction="batchmean")
+    return task + alpha * kd
+
+
+@way(rec=1.0, reg=4.0)
+def one_number_beside_many():
+    out = net(x)
+    rec = (out - y).square().sum(1)
+    reg = out.abs().mean()
+    return (rec + 0.5 * reg).sum()
+
+
+@way(policy=1.0)
+def mean_of_outputs_of_two_networks():
+    out = critic(net(x)).squeeze(-1) + critic(y).squeeze(-1)
+    policy = -out.mean()
+    return policy
