@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor
@@ -161,7 +162,7 @@ def _listener(came: list[Any], term: Term, scale: float) -> Callable[[tuple[Any,
     """What arrives at the node of a term is d total / d term; of one number a sample, the sum or the mean of what arrives."""
 
     def arrived(gradients: tuple[Any, ...]) -> None:
-        with quietly():
+        with suppress(Exception), quietly():  # inside of the user's backward pass; what cannot be read stays unknown
             for gradient in gradients:
                 if isinstance(gradient, Tensor) and (seen := plain(gradient)) is not None:
                     number = seen.detach().mean() if term.reduction == "sum" else seen.detach().sum()
