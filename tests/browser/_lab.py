@@ -62,19 +62,6 @@ class Lab:
         """In Notebook 7, where it is installed."""
         return f"{self.base}/notebooks/notebooks/{notebook}?token={self.token}"
 
-    def start_one_kernel(self, *notebooks: str) -> None:
-        """For all of these: a notebook that is opened goes on with the kernel that runs for it."""
-        kernel = {"name": "python3"}
-        for notebook in notebooks:
-            session = {"path": f"notebooks/{notebook}", "name": notebook, "type": "notebook", "kernel": kernel}
-            request = urllib.request.Request(
-                f"{self.base}/api/sessions",
-                data=json.dumps(session).encode(),
-                headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                kernel = {"id": json.load(answer)["kernel"]["id"]}
-
 
 @contextlib.contextmanager
 def running_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:

@@ -68,33 +68,19 @@ def lab(tmp_path_factory):
             book = nbformat.v4.new_notebook(cells=[words, nbformat.v4.new_code_cell(code), more])
             book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
             nbformat.write(book, lab.root / "notebooks" / f"{name}.ipynb")
-        lab.start_one_kernel("panel.ipynb", "live.ipynb", "few.ipynb")
         yield lab
 
 
-@pytest.fixture(scope="module")
-def page(browser):
-    """One for all: what JupyterLab consists of is fetched and compiled once."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    yield page
-    page.close()
-
-
-def notebooks(*names):
-    """The tests of a notebook come one after the other, so that it is opened once."""
-    return pytest.mark.parametrize("name", names, scope="module")
-
-
 @pytest.fixture(scope="module", params=["lab", "notebook"])
-def opened(request, lab, page):
+def opened(request, lab, browser):
     """opened(name) -> page with this notebook, its cells run, in one of the two programs."""
     if request.param == "notebook":
         pytest.importorskip("notebook")
-    shown = None
+    pages = {}
 
     def go(name):
-        nonlocal shown
-        if name != shown:
+        if name not in pages:
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
             address = lab.address if request.param == "lab" else lab.notebook7
             page.goto(address(f"{name}.ipynb"))
             page.wait_for_function(READY, timeout=60_000)
@@ -106,27 +92,28 @@ def opened(request, lab, page):
                 page.click(".kit-live-go")
                 page.wait_for_selector(".kit-live-play canvas.kit-live-canvas:not([hidden])", timeout=60_000)
                 page.click(".kit-live-go")
-            shown = name
-        return page
+            pages[name] = page
+        return pages[name]
 
     go.program = request.param
-    return go
+    yield go
+    for page in pages.values():
+        page.close()
 
 
 def use(page, theme, size):
+    page.evaluate(
+        "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", f"JupyterLab {theme}"
+    )
     light = str(theme == "Light").lower()
-    if page.evaluate("() => document.body.dataset.jpThemeLight") != light:
-        page.evaluate(
-            "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", f"JupyterLab {theme}"
-        )
-        page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light, timeout=20_000)
+    page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light, timeout=20_000)
     page.set_viewport_size({"width": size[0], "height": size[1]})
     return scrolled_to(page, ".kit-panel")
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@notebooks("panel", "live")
+@pytest.mark.parametrize("name", ["panel", "live"])
 def test_what_is_dragged_and_what_it_moves_are_on_the_screen_together(opened, name, size, theme):
     page = use(opened(name), theme, size)
     if opened.program == "lab":
@@ -144,9 +131,22 @@ def test_what_is_dragged_and_what_it_moves_are_on_the_screen_together(opened, na
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@notebooks("panel")
-def test_each_slider_stands_beside_its_bars_and_moves_them(opened, name, size):
-    page = use(opened(name), "Light", size)
+def test_with_two_sliders_nothing_of_a_live_panel_lies_over_another_part(opened, size):
+    """A panel in the same notebook brings its own style sheet once more."""
+    page = use(opened("few"), "Light", size)
+    parts = (".kit-controls", ".kit-live-chart >> nth=0", ".kit-readout", ".kit-live-acts", ".kit-live-faults")
+    found = [page.locator(f".kit-live >> {part}").first.bounding_box() for part in parts]
+    for (one, a), (other, b) in itertools.combinations(zip(parts, found, strict=True), 2):
+        beside = a["x"] + a["width"] <= b["x"] + 1 or b["x"] + b["width"] <= a["x"] + 1
+        below = a["y"] + a["height"] <= b["y"] + 1 or b["y"] + b["height"] <= a["y"] + 1
+        assert beside or below, (one, other)
+    controls, chart = found[:2]
+    assert abs(controls["y"] - chart["y"]) < 2, "the curve begins where the sliders do"
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_each_slider_stands_beside_its_bars_and_moves_them(opened, size):
+    page = use(opened("panel"), "Light", size)
     rows, parts, gradients = (
         boxes(page.locator(s)) for s in (".kit-row", ".kit-plot-parts .kit-bar", ".kit-plot-gradients .kit-bar")
     )
@@ -170,7 +170,7 @@ def test_each_slider_stands_beside_its_bars_and_moves_them(opened, name, size):
     page.locator("button.kit-reset").click()
 
 
-@notebooks("panel", "live")
+@pytest.mark.parametrize("name", ["panel", "live"])
 def test_in_a_narrow_part_of_the_window_the_numbers_stay_above_the_sliders(opened, name):
     page = use(opened(name), "Light", (560, 700))
     panel, readout = page.locator(".kit-panel").first, page.locator(".kit-readout")
@@ -183,18 +183,3 @@ def test_in_a_narrow_part_of_the_window_the_numbers_stay_above_the_sliders(opene
         ((_, top, _, height),), (row,) = boxes(readout), boxes(rows.nth(number))
         assert area["y"] - 1 <= top and top + height <= row[1] + 1 and row[1] + row[3] <= area["y"] + area["height"] + 1
     scrolled_to(page, ".kit-panel")
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@notebooks("few")
-def test_with_two_sliders_nothing_of_a_live_panel_lies_over_another_part(opened, name, size):
-    """A panel in the same notebook brings its own style sheet once more."""
-    page = use(opened(name), "Light", size)
-    parts = (".kit-controls", ".kit-live-chart >> nth=0", ".kit-readout", ".kit-live-acts", ".kit-live-faults")
-    found = [page.locator(f".kit-live >> {part}").first.bounding_box() for part in parts]
-    for (one, a), (other, b) in itertools.combinations(zip(parts, found, strict=True), 2):
-        beside = a["x"] + a["width"] <= b["x"] + 1 or b["x"] + b["width"] <= a["x"] + 1
-        below = a["y"] + a["height"] <= b["y"] + 1 or b["y"] + b["height"] <= a["y"] + 1
-        assert beside or below, (one, other)
-    controls, chart = found[:2]
-    assert abs(controls["y"] - chart["y"]) < 2, "the curve begins where the sliders do"

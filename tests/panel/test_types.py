@@ -26,7 +26,7 @@ from tests.panel._npm import npm_package
 
 PACKAGE = Path(kit.__file__).parent
 OPTIONS = [
-    *("--skipLibCheck", "--noEmit", "--allowJs", "--checkJs", "--strict", "--strictPropertyInitialization", "false"),
+    *("--noEmit", "--allowJs", "--checkJs", "--strict", "--strictPropertyInitialization", "false"),
     *("--noUnusedLocals", "--noImplicitReturns", "--noFallthroughCasesInSwitch"),
     *("--target", "es2024", "--lib", "es2024,dom,dom.iterable", "--module", "esnext"),
     *("--moduleResolution", "bundler", "--resolveJsonModule"),
