@@ -1,7 +1,7 @@
 """What is done to a covariance before it is compared: Hermitian part, trace norm, loading, shrinkage, blend.
 
-All functions are batched over ``R [..., N, N]`` complex and differentiable. All but the blend are of one form, a herm(R) + c I with two
-numbers a sample, which is what is computed: one pass over the matrices, however many steps a formula has.
+All functions are batched over ``R [..., N, N]`` complex and differentiable. Trace norm and ``effective`` are a herm(R) + c I with two numbers
+a sample, and are computed as that: one pass over the matrices, however many steps the formula has.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class StepGraphs:
         """A run of a million steps keeps as many rows as one of a thousand: later steps are read less often."""
         while len(self._rows) > MOST_ROWS and self._stride < 1 << 40:
             self._stride *= 2
-            self._rows = [row for row in self._rows if row["step"] <= FIRST_STEPS or row["step"] % self._stride <= 1]
+            self._rows = [row for row in self._rows if self.wants(row["step"])]
 
     def close(self) -> None:
         self._forget_hooks()

@@ -48,7 +48,6 @@ class Term:
         summands: how many additions of one line are counted as this one term.
         place: its line. cut, cut_by: where it lost its graph, and by which operation.
         reaches: ids of the leaf tensors that its graph ends in.
-        effective: d total / d term in the real backward pass; nan: none came by.
     """
 
     name: str
@@ -63,7 +62,6 @@ class Term:
     cut: Place | None = None
     cut_by: str = ""
     reaches: frozenset[int] = frozenset()
-    effective: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,7 @@ class _Value:
     def kind(self) -> str:
         """`Add` of an AddBackward0; of a value without a graph, what was noted."""
         if self.node is not None:
-            name = str(self.node.name())
-            return name[: name.rindex("Backward")] if "Backward" in name else name
+            return _kind_of(self.node)
         note = self.note
         if note is None or (note.cut is not None and note.cut.chain == note.chain):
             return ""
@@ -133,6 +130,11 @@ class _Value:
         children += [None] * (len(operands) - len(children) if self.kind == "Rsub" else 0)  # the number in `1 - x`
         noted = [*operands, *([None] * len(children))][: len(children)]
         return [replace(self, node=child, operand=part) for child, part in zip(children, noted, strict=True)]
+
+
+def _kind_of(node: Any) -> str:
+    name = str(node.name())
+    return name[: name.rindex("Backward")] if "Backward" in name else name
 
 
 def read(total: Tensor) -> StepGraph:
@@ -193,9 +195,7 @@ class Reading:
             for value in group:
                 part = kept[value.node]
                 part = part.mean() if value.factors.reduction == "mean" and value.dims == 1 else part.sum()
-                parts.append(
-                    part * (value.factors.count * (value.factors.weight / term.weight if term.weight else 1.0))
-                )
+                parts.append(part * value.factors.count)
             found.append(parts[0] if len(parts) == 1 else torch.stack(parts).sum())
         return found
 
@@ -404,7 +404,7 @@ def _adds_outputs(node: Any) -> bool:
     todo, seen = [node], 0
     while todo and seen < _SMALL:
         here, seen = todo.pop(), seen + 1
-        kind = _Value(here, None, _Factors(), 1).kind
+        kind = _kind_of(here)
         if kind in _OF_A_NETWORK:
             return True
         if kind in ("Add", "Sub", "Rsub", "Neg", "Mul", "Div"):
@@ -415,7 +415,7 @@ def _adds_outputs(node: Any) -> bool:
 def _is_sum(node: Any) -> bool:
     """Down through scalings: an addition, or a stack."""
     while node is not None:
-        kind = _Value(node, None, _Factors(), 1).kind
+        kind = _kind_of(node)
         if kind in ("Add", "Sub", "Rsub", "Stack", "Cat"):
             return True
         if not (kind in ("Neg", "Mul", "Div") or kind in _SAME):
