@@ -10,6 +10,7 @@ steps, one row a turn (nan: not measured, or not visible)
                              of non-finite, all-zero and missing tensors, and of all; seen_fed: of those that the turn's
                              backward passes gave a gradient; flow_nonfinite: whether NaN or infinity came back to an output
     update_norm, param_norm  change by the steps; parameters at the end of the turn
+    outputs_spread           2-norm of the differences between samples relative to that of the prediction; 0: the same for every sample
     outputs*, targets, supervised, classes, missing_keys         what went into the loss
     lam*, term:<name>        weights in force, unweighted terms
 epochs, one row an epoch: displayed losses; sums and means of the turns (of all, not only of the rows that are kept); and
@@ -44,7 +45,7 @@ STEPS = (
     "epoch", "turn", *COUNTS, *SINGLE,
     *(f"grad_{name}" for name in _SIZES), *(f"seen_{name}" for name in _SIZES), "seen_fed", "flow_nonfinite",
     "update_norm", "param_norm",
-    "outputs", "outputs_zero", "outputs_constant", "outputs_nonfinite", "missing_keys", "targets", "supervised", "classes",
+    "outputs", "outputs_zero", "outputs_constant", "outputs_nonfinite", "outputs_spread", "missing_keys", "targets", "supervised", "classes",
 )  # fmt: skip
 EPOCHS = (
     "epoch", *NAMES, "batches", "eval_forwards", "side_forwards", "reached", "loss_calls", "eval_loss_calls", "backwards",
@@ -188,6 +189,8 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
         "model": parts.name(),
         "loss": ", ".join(seen.measuring.kinds) or None,
         **judged,
+        "optimizer_records": [stepper.record() for stepper in parts.steppers.values()][:MOST_NAMES],
+        "lines": seen.lines.record(),
         "loss_reduction": seen.reduction,
         "cut_off": seen.cuts.names(judged_nets) if seen.cuts.looked else None,
         "terms_unreached": [name for name, term in seen.terms_met.items() if not term.reached]
@@ -207,15 +210,21 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
     return _plain(found)
 
 
-def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, list[str]]:
+def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, Any]:
     """What the step graphs add to what the calls of the loss showed."""
     graphs, view = seen.graphs, seen.measuring.view
-    added: dict[str, list[str]] = {}
+    added: dict[str, Any] = {}
     unreached = graphs.unreached(seen.parts.never_fed())
     if unreached is not None:
         added["unreached_parameters"] = [f"{name}: {why}" if why else name for name, why in unreached.items()][
             :MOST_NAMES
         ]
+    if graphs.nonfinite.origin is not None:
+        added["first_nonfinite"] = graphs.nonfinite.origin
+    if nonfinite := graphs.gradients.nonfinite():
+        added["nonfinite_gradients"] = [f"{name}: in {often}" for name, often in nonfinite.items()][:MOST_NAMES]
+    if zero := graphs.gradients.zero():
+        added["zero_gradients"] = zero[:MOST_NAMES]
     if cut := graphs.without_graph():
         added["terms_without_graph"] = list(dict.fromkeys([*known.get("terms_without_graph", ()), *cut]))
     if view is not None and view.called and not known.get("ignored_weights") and graphs.rows():

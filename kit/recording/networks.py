@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -160,6 +161,38 @@ class Stepper:
         self.matched: set[int] = set()
         self.held = {id(p) for p in self.parameters}
         self.count = 0
+        self.line = ""
+        self.steps = self.looks = self.without_gradient = self.zero_gradient = 0
+        self.lr: dict[str, float] = {}
+
+    def stepped(self, rates: Sequence[float], gradients: Mapping[str, float]) -> None:
+        """One step of its own; `gradients` counts its tensors as they were when it began, {} if nobody looked."""
+        self.steps += 1
+        if rates:
+            now = max(rates)
+            self.lr = {
+                "first": self.lr.get("first", now),
+                "last": now,
+                "lowest": min(self.lr.get("lowest", now), now),
+            }
+        if gradients:
+            none, zero = (gradients[f"seen_{name}"] for name in ("none", "zero"))
+            self.looks += 1
+            self.without_gradient += none == gradients["seen_tensors"]
+            self.zero_gradient += none < gradients["seen_tensors"] == none + zero
+
+    def record(self) -> dict[str, Any]:
+        """Its own row, for JSON."""
+        return {
+            "kind": self.kind,
+            "source": self.line,
+            "steps": self.steps,
+            "tensors": len(self.held),
+            "looked": self.looks,
+            "without_gradient": self.without_gradient,
+            "zero_gradient": self.zero_gradient,
+            **{f"lr_{name}": self.lr.get(name) for name in ("first", "last", "lowest")},
+        }
 
     @property
     def parameters(self) -> list[Tensor]:

@@ -13,6 +13,7 @@ from kit.recording.epoch_ends import Block, Forward, phase_of
 from kit.recording.evaluation import Evaluating
 from kit.recording.graph_cuts import KEPT_TURNS, Cuts
 from kit.recording.history import DETAILED_TURNS, Book, Turn
+from kit.recording.lines import Lines
 from kit.recording.listeners import Call
 from kit.recording.measuring import Measuring, first_dimension
 from kit.recording.norms import norms_of
@@ -44,6 +45,7 @@ class Observer(Evaluating, Stepping):
         self.hooked = Hooked(self)
         self.terms_met: dict[str, Term] = {}
         self.cuts = Cuts()
+        self.lines = Lines()
         self.graphs = StepGraphs(self._names_of_trained)
         super().__init__()
         if model is not None:
@@ -86,11 +88,13 @@ class Observer(Evaluating, Stepping):
             return
         self.threads.add(threading.get_ident())
         if kind == "loss":
+            self.lines.saw("loss" if call.grad else "loss in evaluation")
             self.loss_called(call)
             return
         net = self.parts.net(call)
         forward = Forward(net, phase_of(call), call.training, batch=first_dimension(call))
         self.forwards_seen = True
+        self.lines.saw("evaluation" if forward.phase == "eval" else "forward")
         if forward.phase == "train":
             self._training_forward(forward, call)
         else:

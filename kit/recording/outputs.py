@@ -30,17 +30,21 @@ def look(prediction: Any) -> dict[str, float]:
     if not found:
         return {}
     zero = constant = nonfinite = 0
+    spreads = []
     for tensor in found:
         values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
         low, high = (bound.item() for bound in values.aminmax())  # one pass; NaN and infinity show in the bounds
         nonfinite += not (math.isfinite(low) and math.isfinite(high))
         zero += low == high == 0
         constant += _same_for_all(tensor, low, high)
+        if math.isfinite(low) and math.isfinite(high):
+            spreads.append(_spread(values, low, high))
     return {
         "outputs": len(found),
         "outputs_zero": zero,
         "outputs_constant": constant,
         "outputs_nonfinite": nonfinite,
+        "outputs_spread": min((spread for spread in spreads if not math.isnan(spread)), default=math.nan),
     }
 
 
@@ -54,6 +58,16 @@ def _same_for_all(tensor: Tensor, low: float, high: float) -> bool:
     if low == high:
         return True
     return torch.equal(tensor[0], tensor[1]) and bool((tensor == tensor[:1]).all())
+
+
+def _spread(values: Tensor, low: float, high: float) -> float:
+    """2-norm of what distinguishes the samples (differences from the mean over the batch), relative to that of the values."""
+    if values.ndim == 0 or len(values) < 2:
+        return math.nan
+    if low == high:
+        return 0.0
+    values = values.double() / max(abs(low), abs(high))
+    return (torch.linalg.vector_norm(values - values.mean(0)) / torch.linalg.vector_norm(values)).item()
 
 
 def missing(prediction: Any, expects: Any) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from kit.recording.gradient_names import NamedGradients
+from kit.recording.nonfinite import Nonfinite
 from kit.stepgraph.plain import plain, quietly
 from kit.stepgraph.source import place
 from kit.stepgraph.tape import Tape
@@ -27,6 +29,7 @@ class StepGraphs:
         self._unreached: dict[int, tuple[str, str]] | None = None  # in every step before the one in `_missing`
         self._missing: tuple[int, dict[int, tuple[str, str]]] | None = None
         self._tape = Tape()
+        self.nonfinite, self.gradients = Nonfinite(self._tape), NamedGradients()
         self._rows: list[dict[str, Any]] = []
         self._stride = EVERY
         self._last = (0, 0)
@@ -45,10 +48,14 @@ class StepGraphs:
         return said
 
     def wants(self, step: int) -> bool:
+        return self._samples(step) or self.nonfinite.wants(step)
+
+    def _samples(self, step: int) -> bool:
         return step <= FIRST_STEPS or step % self._stride <= 1  # two in a row: of a generator and its critic both
 
     def expect(self, step: int) -> None:
         """The next forward pass will belong to this step, as far as can be said before it."""
+        self._tape.looks_for_nonfinite = self.nonfinite.wants(step)
         if self.wants(step):
             self._tape.start()
         else:
@@ -69,6 +76,7 @@ class StepGraphs:
             return
         reading = Reading(total)
         self._last = (step, self._last[1] + 1 if self._last[0] == step else 1)
+        self.nonfinite.backward_begins(step, reading.graph.total, reading.nodes_below())
         scale = 1.0 if math.isnan(scale) else scale
         trained = self._parameters()
         self._look_for_unreached(reading, trained)
@@ -116,11 +124,13 @@ class StepGraphs:
         now = {} if self._missing is None else self._missing[1]
         return now if self._unreached is None else {key: said for key, said in now.items() if key in self._unreached}
 
-    def backward_ends(self, step: int) -> None:
+    def backward_ends(self, step: int, trained: Callable[[], Sequence[Tensor]]) -> None:
         for row, came in self._waiting:
             if came:
                 row["effective_weight"] = float(sum(came))
         self._forget_hooks()
+        if self.wants(step):
+            self.gradients.look(trained(), self._parameters())
         if not (self.wants(step) or self.wants(step + 1)):
             self._tape.pause()
         elif not self._tape.on:
@@ -128,6 +138,7 @@ class StepGraphs:
 
     def _forget_hooks(self) -> None:
         self._waiting = []
+        self.nonfinite.backward_ends()
         while self._handles:
             self._handles.pop().remove()
 
@@ -135,7 +146,7 @@ class StepGraphs:
         """A run of a million steps keeps as many rows as one of a thousand: later steps are read less often."""
         while len(self._rows) > MOST_ROWS and self._stride < 1 << 40:
             self._stride *= 2
-            self._rows = [row for row in self._rows if self.wants(row["step"])]
+            self._rows = [row for row in self._rows if self._samples(row["step"])]
 
     def close(self) -> None:
         self._forget_hooks()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kit.recording.epoch_ends import Block, Forward
 from kit.recording.history import DETAILED_TURNS, Book, Turn
+from kit.recording.lines import Lines, line_here
 from kit.recording.listeners import Call
 from kit.recording.measuring import Measuring
 from kit.recording.networks import Net
@@ -38,6 +39,7 @@ class Stepping:
     forwards_seen: bool
     hooked: Hooked
     graphs: StepGraphs
+    lines: Lines
     note: Callable[[str], None]
     attempt: Callable[..., Any]
     settle_block: Callable[[Net | None, Call | None], bool]
@@ -94,6 +96,7 @@ class Stepping:
         return held | {id(p): f"{kind}.{name}".lstrip(".") for kind, name, p in named}
 
     def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None:
+        self.lines.saw("backward")
         turn = self.book.turn
         self._provisional = False
         if turn is None:
@@ -157,7 +160,7 @@ class Stepping:
     def backward_ends(self, failed: bool) -> None:
         self.hooked.backward_ended()
         self.in_backward = False
-        self.attempt(self.graphs.backward_ends, self.book.count)
+        self.attempt(self.graphs.backward_ends, self.book.count, self._looked_at)
         sharded = [net for net in self.turn_nets if net.sharded]
         if sharded:
             self.parts.refresh(sharded, whole=True, resting=True)
@@ -193,6 +196,8 @@ class Stepping:
                         fed |= {id(p) for p in net.tensors if p.grad is not None}
             self._fed = fed if self._fed is None else self._fed | fed
             turn.measured |= self._gradients("grad", looked, turn.scale)
+            if turn.measured.get("grad_nonfinite", 0) > 0:
+                self.graphs.nonfinite.suspect()
 
     def _gradients(self, prefix: str, parameters: Sequence[Tensor], scale: float) -> dict[str, float]:
         """In the units of the loss: a gradient scaler's factor is taken out of the norm."""
@@ -231,7 +236,9 @@ class Stepping:
         self._steps.append(step)
         if len(self._steps) > 1:
             return
-        self.parts.stepper(optimizer)
+        self.lines.saw("step")
+        stepper = self.parts.stepper(optimizer)
+        stepper.line = stepper.line or line_here()
         self.steps_begun += 1
         self.current_step = self.steps_begun if closure else None
         turn = self.book.turn
@@ -264,6 +271,7 @@ class Stepping:
         if _overflowed(optimizer):
             return
         turn.steps += 1
+        self.parts.stepper(optimizer).stepped(step.rates, step.seen)
         turn.open, turn.spent = False, True
         rates = [rate for rate in (*step.rates, turn.lr, turn.lr_min) if not math.isnan(rate)]
         turn.lr, turn.lr_min = max(rates, default=math.nan), min(rates, default=math.nan)

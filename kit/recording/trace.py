@@ -21,7 +21,12 @@ _SUMMED = (
     "scaler_skips", "turns",
 )  # fmt: skip
 _COUNTED = {"batches": "batches", "backwards": "backward passes", "steps": "optimizer steps"}
-_SHOWN_TERMS = 12
+_SHOWN_TERMS, _SHOWN_NAMES = 12, 6
+_NAMED = {
+    "unreached_parameters": "no term reaches",
+    "nonfinite_gradients": "NaN or infinity in the gradient of",
+    "zero_gradients": "the gradient is exactly 0 in every step that was read, of",
+}
 _LARGEST = ("lr", "drift", "eval_drift")
 
 
@@ -58,6 +63,12 @@ class Trace:
         return self._terms.copy()
 
     @property
+    def optimizers(self) -> pd.DataFrame:
+        """One row an optimizer: its kind, the line of its step, how often it stepped; of the steps that were looked at, how many began
+        with no gradient at all, or with gradients that were all 0; its learning rate at first, at last and at its lowest."""
+        return pd.DataFrame(self._facts.get("optimizer_records") or [], columns=[*trace_file.OPTIMIZERS])
+
+    @property
     def facts(self) -> dict[str, Any]:
         return copy.deepcopy(dict(self._facts))
 
@@ -84,7 +95,7 @@ class Trace:
         for name in ("train_loss", "val_loss", "loss_mean"):
             if epochs[name].notna().any():
                 lines.append(f"  {_change(epochs, name)}")
-        lines += [f"  {line}" for line in _said_of_terms(self._terms, facts)]
+        lines += [f"  {line}" for line in _said_of_terms(self._terms, facts) + _said_of_origin(facts)]
         return printable("\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())]))
 
     def _repr_html_(self) -> str:
@@ -139,7 +150,7 @@ def summary(trace: Trace, *, still_open: bool) -> str:
         if losses
         else "  displayed losses not seen: run.log(epoch=..., train_loss=..., val_loss=...)",
     ]
-    lines += [f"  {line}" for line in _said_of_terms(trace._terms, facts)]
+    lines += [f"  {line}" for line in _said_of_terms(trace._terms, facts) + _said_of_origin(facts)]
     lines += [f"  {sentence}" for sentence in facts["not_seen"][:2]]
     return printable("\n".join([*lines, "  why it reads as it does: kit.diagnose(run.trace).explain()"]))
 
@@ -154,11 +165,20 @@ def _said_of_terms(terms: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {row.name} = {row.value:.4g}, weight {_weight(row)}, {row.source or 'no source'}{_fault(row)}")
     if len(last) > _SHOWN_TERMS:
         lines.append(f"  and {len(last) - _SHOWN_TERMS} more, see trace.terms")
-    missed = facts.get("unreached_parameters") or []
-    lines += [f"no term reaches {name}" for name in missed[:_SHOWN_TERMS]]
-    if len(missed) > _SHOWN_TERMS:
-        lines.append(f"nor {len(missed) - _SHOWN_TERMS} more, see facts['unreached_parameters']")
+    for name, said in _NAMED.items():
+        named = facts.get(name) or []
+        more = f", and {len(named) - _SHOWN_NAMES} more: facts[{name!r}]" if len(named) > _SHOWN_NAMES else ""
+        lines += [f"{said} {'; '.join(named[:_SHOWN_NAMES])}{more}"] if named else []
     return lines
+
+
+def _said_of_origin(facts: Mapping[str, Any]) -> list[str]:
+    origin = facts.get("first_nonfinite")
+    if not origin:
+        return []
+    written = f": {origin['text']}" if origin.get("text") else ""
+    made = f"made by {origin['operation']} in the {origin['pass']} pass of step {origin['step']:.0f}"
+    return [f"first {origin['what']}: {made}, {origin['source'] or 'no source'}{written}"]
 
 
 def _weight(row: Any) -> str:

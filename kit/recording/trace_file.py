@@ -24,6 +24,10 @@ TERMS: Mapping[str, type] = {  # columns of the table of terms, see ``step_graph
     "effective_weight": np.float64, "attached": np.float64, "summands": np.float64, "reduction": str, "source": str, "text": str,
     "cut": str, "cut_by": str, "parameters": np.float64,
 }  # fmt: skip
+OPTIMIZERS = (
+    *("kind", "source", "steps", "tensors", "looked", "without_gradient", "zero_gradient"),
+    *("lr_first", "lr_last", "lr_lowest"),
+)
 _TEXTS = [name for name, kind in TERMS.items() if kind is str]
 _NUMBERS = [name for name, kind in TERMS.items() if kind is not str]
 TEXT, WHOLE = ("missing_keys",), ("epoch", "turn", "rank")
@@ -204,6 +208,12 @@ def _are_pairs(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        item is None or isinstance(item, str) or _is_number(item) for item in value.values()
+    )
+
+
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         (
@@ -229,12 +239,15 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
                 "terms",
             ),
             *("weights_known", "weights_unknown", "terms_without_graph", "ignored_weights", "terms_without_weight"),
-            *("not_seen", "displayed", "unreached_parameters"),
+            *("not_seen", "displayed", "unreached_parameters", "nonfinite_gradients", "zero_gradients"),
         ),
         _are_texts,
     ),
     **dict.fromkeys(("weights_at_entry", "weights_asked", "weights_default"), _are_numbers),
     "term_weights": _are_pairs,
+    "first_nonfinite": _is_record,
+    "optimizer_records": lambda value: isinstance(value, list) and all(map(_is_record, value)),
+    "lines": lambda value: isinstance(value, dict) and all(map(_are_texts, value.values())),
     "ranks": lambda value: isinstance(value, list),
 }
 _NEEDED = ("version", "ended", "not_seen")

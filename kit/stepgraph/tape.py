@@ -20,7 +20,8 @@ from torch.overrides import TorchFunctionMode, _len_torch_function_stack, _pop_m
 from torch.utils._device import DeviceContext
 
 from kit.stepgraph import source
-from kit.stepgraph.plain import plain, quietly
+from kit.stepgraph.nonfinite import made_nonfinite
+from kit.stepgraph.plain import is_tracing, plain, quietly
 from kit.stepgraph.source import Place, Scope, Spot
 
 KEY = "kit.note"
@@ -108,6 +109,8 @@ class Tape(TorchFunctionMode):
         self.failed: str | None = None
         self.refused = False
         self.used: dict[int, Used] = {}
+        self.looks_for_nonfinite = False
+        self.nonfinite: tuple[str, Note] | None = None  # "NaN" or "infinity", and the operation that made the first
         self._cuts: dict[
             tuple[Spot, ...], tuple[Cut, Any]
         ] = {}  # with the node it ends at: one a line, or graphs would pile up
@@ -146,6 +149,7 @@ class Tape(TorchFunctionMode):
 
     def clear(self) -> None:
         self.used, self._cuts, self._free, self._numbers = {}, {}, {}, []
+        self.nonfinite = None
 
     def _lies(self) -> bool:
         return any(torch._C._get_function_stack_at(place) is self for place in range(_len_torch_function_stack()))
@@ -157,7 +161,7 @@ class Tape(TorchFunctionMode):
             out = func(*args, **(kwargs or {}))
         finally:
             self._inside -= 1
-        if self.on:
+        if self.on and not is_tracing():
             try:
                 with quietly():
                     self._saw(func, args if before is None else (before, *args[1:]), out)
@@ -166,6 +170,8 @@ class Tape(TorchFunctionMode):
         return out
 
     def _saw(self, func: Any, args: tuple, out: Any) -> None:
+        if self.looks_for_nonfinite and self.nonfinite is None:
+            self._look_for_nonfinite(func, args, out)
         if isinstance(out, Tensor):
             self._saw_tensor(func, args, out)
         elif isinstance(out, float) and args and isinstance(args[0], Tensor) and args[0].requires_grad:
@@ -218,6 +224,13 @@ class Tape(TorchFunctionMode):
             self._free = {key: entry for key, entry in self._free.items() if entry[0]() is not None}
         if len(self._free) < _MOST_FREE:
             self._free[id(out)] = weakref.ref(out), note
+
+    def _look_for_nonfinite(self, func: Any, args: tuple, out: Any) -> None:
+        operation, given = _name(func), list(_tensors(args))
+        for part in _tensors(out if isinstance(out, tuple | list) else (out,)):
+            if what := made_nonfinite(operation, given, part):
+                self.nonfinite = what, Note(operation, source.spots(_caller()))
+                return
 
     def cuts(self) -> list[tuple[Cut, Any]]:
         """Where a graph ended in this step, with the node it ended at; the first of each line."""

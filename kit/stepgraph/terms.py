@@ -199,6 +199,10 @@ class Reading:
             found.append(parts[0] if len(parts) == 1 else torch.stack(parts).sum())
         return found
 
+    def nodes_below(self) -> list[Any]:
+        """Every node of the terms' graphs."""
+        return [*self._bits]
+
     def _added(self, value: _Value) -> _Factors:
         """What stands before each part of a sum; what stands before the first one belongs to the total, and to no term."""
         if self._factor is not None:
