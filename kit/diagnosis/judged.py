@@ -9,6 +9,7 @@ from kit.diagnosis.intervention import Intervention
 from kit.diagnosis.missing import Addition, Notice
 from kit.hypotheses import POLICY, Answer, Check, Hypothesis, Policy
 
+LEADS = 0.25  # posterior below which a cause that is only weighed comes behind a fact about a part
 NO_CAUSE = ("healthy", "nothing_found", "unexplained")
 
 
@@ -46,9 +47,11 @@ class Cause:
         prior, posterior: probabilities; over all causes and "none of these" each sums to 1.
         speaks_for, speaks_against: keys of checks whose answers are telling, the most telling first.
         silent: keys of the hypothesis's own signs that were not measured.
-        has_sign: one of its signs was answered yes.
+        has_sign: one of its signs was answered yes, and nothing rules it out.
         facts: what holds of its signs without exception, in clauses.
         decided: one of these facts establishes the cause by itself.
+        part: these facts are all about a part of the loss or of the network.
+        ruled_out: what rules it out, in clauses.
         intervention: what its fix alone did, if that was tried.
     """
 
@@ -61,6 +64,8 @@ class Cause:
     has_sign: bool
     facts: tuple[str, ...] = ()
     decided: bool = False
+    part: bool = False
+    ruled_out: tuple[str, ...] = ()
     intervention: Intervention | None = None
 
     @property
@@ -85,16 +90,28 @@ class Cause:
 def leading(causes: Sequence[Cause]) -> Cause | None:
     """The most probable cause with a sign; a fault that a fact establishes comes before one that is only weighed.
 
+    What follows from another established cause comes behind it. A fact about a part comes behind what may stop the whole.
     Nothing is called no fault while a fact speaks for one.
     """
     signed = [cause for cause in causes if cause.has_sign]
-    if not signed or signed[0].decided:
-        return signed[0] if signed else None
-    faults = [cause for cause in signed if cause.hypothesis.verdict == "fault"]
-    established = [cause for cause in faults if cause.decided]
-    if signed[0].hypothesis.verdict == "not_a_fault":
-        established = established or [cause for cause in faults if cause.facts]
-    return next((c for c in established if c.key not in signed[0].hypothesis.explains), signed[0])
+    if not signed:
+        return None
+    decided = [cause for cause in signed if cause.decided]
+    follows = {key for cause in decided for key in cause.hypothesis.explains}
+    first = [cause for cause in decided if cause.key not in follows] or decided
+    whole = [cause for cause in first if not cause.part]
+    weighed = signed[0]
+    if weighed.decided and not weighed.part and weighed.key not in follows:
+        return weighed
+    faults = [cause for cause in whole if cause.hypothesis.verdict == "fault"]
+    if weighed.hypothesis.verdict == "not_a_fault":
+        faults = faults or [c for c in signed if c.hypothesis.verdict == "fault" and c.facts and not c.part]
+    for cause in faults:
+        if cause.key not in weighed.hypothesis.explains:
+            return cause
+    if first and weighed.posterior < LEADS:
+        return first[0]
+    return weighed
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,7 @@ class Judged:
     """Causes weighed by the answers of the checks, and a verdict. ``Diagnosis`` adds the words.
 
     Attributes:
-        verdict: "fault", "not_a_fault", "wrong_number", "unexplained" (a symptom and no cause), "healthy", or "nothing_found": no
+        verdict: "fault", "partly" (a part is broken, and the rest trains), "not_a_fault", "wrong_number", "unexplained" (a symptom and no cause), "healthy", or "nothing_found": no
             symptom and no sign, and something is missing without which nothing can be called healthy.
         causes: every hypothesis, the most probable first.
         results: every check with its answer.

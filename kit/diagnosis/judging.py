@@ -54,7 +54,9 @@ def diagnose(
     observed = Observed.of(evidence)
     answers = {entry: entry(observed, policy) for entry in all_checks(hypotheses)}
     found = judge(answers, hypotheses=hypotheses, likelihoods=likelihoods, policy=policy, lacks=notices(observed))
-    if found.top is not None and found.top.decided:  # a loop whose loader is empty was seen, and trained nothing
+    if (
+        found.top is not None and found.top.key == "no_batches" and found.top.decided
+    ):  # a loop whose loader is empty was seen, and trained nothing
         found = replace(found, lacks=tuple(notice for notice in found.lacks if notice.key != "nothing_trained"))
     unanswered = [result.check for result in found.results if result.yes is None]
     first = [sign for cause in found.causes[:_LEADING] for sign in cause.hypothesis.signs]
@@ -77,9 +79,13 @@ def judge(
     results = tuple(CheckResult(entry, answer) for entry, answer in answers.items())
     told = {result.key: result.yes for result in results if result.yes is not None}
     priors = prior_of(hypotheses, policy)
-    posteriors = _posterior(priors, hypotheses, told, counted)
-    facts = {result.key: result.answer.fact for result in results if result.answer.fact}
-    causes = tuple(_cause(h, priors[h.key], posteriors[h.key], told, facts, counted, policy) for h in hypotheses)
+    by_key = {result.key: result.answer for result in results}
+    excluded = {h.key: _excluding(h, by_key) for h in hypotheses}
+    posteriors = _posterior(priors, [h for h in hypotheses if not excluded[h.key]], told, counted)
+    causes = tuple(
+        _cause(h, priors[h.key], posteriors.get(h.key, 0.0), by_key, excluded[h.key], counted, policy)
+        for h in hypotheses
+    )
     causes = tuple(sorted(causes, key=lambda cause: -cause.posterior))
     lacks = tuple(lacks)
     verdict = _verdict(causes, posteriors[NONE], told, lacks)
@@ -97,10 +103,8 @@ def prior_of(hypotheses: Iterable[Hypothesis], policy: Policy = POLICY) -> Mappi
 def _posterior(
     priors: Mapping[str, float], hypotheses: Iterable[Hypothesis], told: Mapping[str, bool], counted: Likelihoods
 ) -> dict[str, float]:
-    signs = {h.key: [sign.key for sign in h.signs] for h in hypotheses}
-    logs = {
-        key: math.log(prior) + counted.log_likelihood(key, told, signs.get(key, ())) for key, prior in priors.items()
-    }
+    signs = {h.key: [sign.key for sign in h.signs] for h in hypotheses} | {NONE: []}
+    logs = {key: math.log(priors[key]) + counted.log_likelihood(key, told, own) for key, own in signs.items()}
     largest = max(logs.values())
     weights = {key: math.exp(value - largest) for key, value in logs.items()}
     total = math.fsum(weights.values())
@@ -111,13 +115,15 @@ def _cause(
     hypothesis: Hypothesis,
     prior: float,
     posterior: float,
-    told: Mapping[str, bool],
-    facts: Mapping[str, str],
+    answers: Mapping[str, Answer],
+    ruled_out: tuple[str, ...],
     counted: Likelihoods,
     policy: Policy,
 ) -> Cause:
+    told = {key: answer.yes for key, answer in answers.items() if answer.yes is not None}
     bits = {key: counted.bits(hypothesis, key, yes) for key, yes in told.items()}
     order = sorted(bits, key=lambda key: -abs(bits[key]))
+    found = [answers[s.key] for s in hypothesis.signs if s.key in answers and answers[s.key].fact]
     return Cause(
         hypothesis,
         prior,
@@ -125,16 +131,27 @@ def _cause(
         tuple(key for key in order if bits[key] >= policy.telling_bits),
         tuple(key for key in order if bits[key] <= -policy.telling_bits),
         tuple(sign.key for sign in hypothesis.signs if sign.key not in told),
-        any(told.get(sign.key, False) for sign in hypothesis.signs),
-        tuple(facts[sign.key] for sign in hypothesis.signs if sign.key in facts),
-        any(sign.key in facts for sign in hypothesis.decisive),
+        not ruled_out and any(told.get(sign.key, False) for sign in hypothesis.signs),
+        tuple(answer.fact for answer in found),
+        any(sign in answers and bool(answers[sign].fact) for sign in (s.key for s in hypothesis.decisive)),
+        bool(found) and all(answer.part for answer in found),
+        ruled_out,
     )
+
+
+def _excluding(hypothesis: Hypothesis, answers: Mapping[str, Answer]) -> tuple[str, ...]:
+    keys = [entry.key for entry in hypothesis.excluded_by]
+    return tuple(answers[key].because for key in keys if key in answers and answers[key].yes)
 
 
 def _verdict(causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool], lacks: tuple[Notice, ...]) -> str:
     top, symptom = leading(causes), any(told.get(key, False) for key in SYMPTOMS)
     if top is not None and (symptom or top.decided or top.posterior > nothing):
-        return top.hypothesis.verdict
+        partly = top.part and top.decided and not symptom
+        return "partly" if partly and top.hypothesis.verdict == "fault" else top.hypothesis.verdict
     if symptom:
         return "unexplained"
-    return "nothing_found" if lacks or not any(key in told for key in SEEN) else "healthy"
+    # a loop that was seen to work is healthy, also if nobody said what it displayed
+    works = told.get("parameters_unmoved") is False and told.get("loss_zero") is False
+    missing = [notice for notice in lacks if not (works and notice.key == "not_displayed")]
+    return "nothing_found" if missing or not any(key in told for key in SEEN) else "healthy"

@@ -63,6 +63,7 @@ class Hypothesis:
         fix: what to change.
         signs: checks that can speak for this cause by themselves: without one of them answered yes it is never the verdict.
         decisive: those of the signs whose fact establishes this cause, whatever the others weigh: it follows from nothing else.
+        excluded_by: checks that rule this cause out when they are answered yes, whatever else speaks for it.
         explains: keys of causes whose signs follow from this one.
         symptoms: fault key -> what that way to have this cause predicts; the keys are those of ``kit.faults``.
         prior: the probability its author gave it; ``None`` for a cause the report does not name.
@@ -82,6 +83,7 @@ class Hypothesis:
     plain: str = ""
     signs: tuple[Check, ...] = ()
     decisive: tuple[Check, ...] = ()
+    excluded_by: tuple[Check, ...] = ()
     explains: tuple[str, ...] = ()
     symptoms: Mapping[str, Symptoms] | None = None
     prior: float | None = None

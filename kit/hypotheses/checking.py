@@ -14,11 +14,13 @@ class Answer:
     """``yes`` is None when what is asked for was not measured; ``because`` says what was measured, or what was not.
 
     fact: set where the answer holds without exception and so needs no weighing; a clause, as "0 batches were drawn".
+    part: of a fact, that it is about a part of the loss or of the network, while the rest may be well.
     """
 
     yes: bool | None
     because: str
     fact: str = ""
+    part: bool = False
 
     @property
     def word(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
 from kit.hypotheses.checks.gradients import gradients_cleared
+from kit.hypotheses.checks.steps import one_optimizer_without_gradient
 
 HYPOTHESIS = Hypothesis(
     key="gradients_cleared",
@@ -15,8 +16,8 @@ HYPOTHESIS = Hypothesis(
         "The backward pass fills the gradients, something between it and the step sets them to 0 or removes them, and the optimizer "
         "steps without them: no parameter changes, but for weight decay."
     ),
-    signs=(gradients_cleared,),
-    decisive=(gradients_cleared,),
+    signs=(gradients_cleared, one_optimizer_without_gradient),
+    decisive=(gradients_cleared, one_optimizer_without_gradient),
     fixed="The optimizer is handed the gradient that the backward pass left.",
     guard="""# just before optimizer.step()
 assert any(p.grad is not None and p.grad.abs().max() > 0 for g in optimizer.param_groups for p in g["params"]), "no gradient to step with"

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.gradients import loss_without_graph, part_cut_off, term_without_graph
+from kit.hypotheses.checks.gradients import (
+    loss_without_graph,
+    parameters_cut,
+    part_cut_off,
+    term_cut,
+    term_without_graph,
+)
 
 HYPOTHESIS = Hypothesis(
     key="graph_cut",
@@ -15,7 +21,8 @@ HYPOTHESIS = Hypothesis(
         "The loss has the right value, and no path leads from it, or from one of its terms, back to the "
         "parameters: they get no gradient and stay as they are."
     ),
-    signs=(loss_without_graph, term_without_graph, part_cut_off),
+    signs=(loss_without_graph, term_without_graph, part_cut_off, term_cut, parameters_cut),
+    decisive=(term_cut, parameters_cut),
     fixed="Every term that should be learned reaches a parameter.",
     guard="""total = loss(model(batch), target)
 total.backward()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis, Symptoms
-from kit.hypotheses.checks.steps import forwards_unreached, one_step_an_epoch
+from kit.hypotheses.checks.steps import epochs_without_step, forwards_unreached, one_step_an_epoch
+from kit.hypotheses.checks.symptoms import accumulates
 
 HYPOTHESIS = Hypothesis(
     key="loss_outside_loop",
@@ -19,6 +20,7 @@ HYPOTHESIS = Hypothesis(
         "than batches, so the losses hardly move."
     ),
     signs=(forwards_unreached, one_step_an_epoch),
+    excluded_by=(accumulates, epochs_without_step),
     symptoms={
         "loss_outside_loop": Symptoms(
             train_zero=False, validation_level=False, gradient="non-zero", steps="one an epoch"

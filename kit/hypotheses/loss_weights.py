@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis, Preset, Symptoms
+from kit.hypotheses.checks.graph import graph_weights_zero
 from kit.hypotheses.checks.weights import all_weights_zero, main_weight_zero, terms_cancel
 
 HYPOTHESIS = Hypothesis(
@@ -19,7 +20,9 @@ HYPOTHESIS = Hypothesis(
         "its gradient are 0, whatever the network predicts."
     ),
     plain="Weights of the loss are 0, or its terms cancel",
-    signs=(all_weights_zero, main_weight_zero, terms_cancel),
+    signs=(all_weights_zero, main_weight_zero, terms_cancel, graph_weights_zero),
+    decisive=(graph_weights_zero,),
+    explains=("constant_by_design", "empty_targets"),
     symptoms={
         "all_weights_zero": Symptoms(train_zero=True, validation_level=True, gradient="zero", steps="none"),
         "lam_cov_zero": Symptoms(train_zero=False, validation_level=False, gradient="non-zero", steps="every batch"),

@@ -41,6 +41,7 @@ HYPOTHESIS = Hypothesis(
     plain="NaN or infinity in gradients or losses",
     signs=(gradient_nonfinite, loss_nonfinite, outputs_nonfinite),
     decisive=(gradient_nonfinite,),
+    explains=("steps_skipped",),
     symptoms={
         "nan_gradients": Symptoms(train_zero=False, validation_level=True, gradient="non-finite", steps="none"),
         "nan_loss_read_as_zero": Symptoms(train_zero=True, validation_level=True, gradient="non-finite", steps="none"),

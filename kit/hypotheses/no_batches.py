@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.steps import no_batches
+from kit.hypotheses.checks.steps import batches_run_dry, no_batches
 
 HYPOTHESIS = Hypothesis(
     key="no_batches",
@@ -15,8 +15,8 @@ HYPOTHESIS = Hypothesis(
         "No batch is drawn, so nothing is added to the running sum and no parameter changes: train reads 0, and "
         "validation repeats the same number."
     ),
-    signs=(no_batches,),
-    decisive=(no_batches,),
+    signs=(no_batches, batches_run_dry),
+    decisive=(no_batches, batches_run_dry),
     guard="""assert len(train_loader) > 0, "the training loader yields no batch"
 """,
 )

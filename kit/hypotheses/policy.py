@@ -36,6 +36,17 @@ class Policy:
     reached_share: float = 0.5
     # trainable parameters in no optimizer, as a share: an unused head is common, a tenth of the tensors is not
     outside_optimizer: float = 0.1
+    # what distinguishes the outputs of a batch, relative to their size: below the first, and by the second since the start, it is gone
+    collapsed_to: float = 1e-3
+    collapsed_by: float = 0.05
+    # a learning rate that fell to this share of its largest moves nothing any more
+    rate_gone: float = 1e-6
+    # from here on a share of the run is more than its end
+    long_share: float = 0.3
+    # an evaluated copy that moved by this share of what was trained stands still
+    nearly_still: float = 0.02
+    # steps for each backward pass, below which no usual accumulation explains it
+    few_steps: float = 0.125
     # steps below which "in every step" says little
     enough_steps: int = 3
     # posterior from which a cause is worth a look, and evidence (in bits) from which a finding speaks for or against it

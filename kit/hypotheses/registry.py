@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from kit.hypotheses.base import Hypothesis
 from kit.hypotheses.checking import Check
-from kit.hypotheses.checks import gradients, outputs, steps, symptoms, validation, weights
+from kit.hypotheses.checks import gradients, graph, outputs, steps, symptoms, validation, weights
 
 
 def discover() -> tuple[Hypothesis, ...]:
@@ -37,7 +37,7 @@ def all_checks(hypotheses: Iterable[Hypothesis] = ()) -> tuple[Check, ...]:
     """Every check of the folder ``checks``, and those that these hypotheses bring with them; one per key."""
     shared = [
         value
-        for module in (symptoms, weights, outputs, gradients, steps, validation)
+        for module in (symptoms, weights, outputs, gradients, graph, steps, validation)
         for value in vars(module).values()
         if isinstance(value, Check)
     ]

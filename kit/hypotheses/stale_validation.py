@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.validation import validation_never_ran, validation_stale
+from kit.hypotheses.checks.validation import evaluated_copy_nearly_still, validation_never_ran, validation_stale
 
 HYPOTHESIS = Hypothesis(
     key="stale_validation",
@@ -15,7 +15,8 @@ HYPOTHESIS = Hypothesis(
         "What is evaluated is not what is trained, or an old number is shown again: training goes on, and the "
         "validation loss does not change."
     ),
-    signs=(validation_stale, validation_never_ran),
+    signs=(validation_stale, validation_never_ran, evaluated_copy_nearly_still),
+    decisive=(evaluated_copy_nearly_still,),
     fixed="The evaluated weights move when the trained ones do.",
     guard="""assert all(torch.equal(a, b) for a, b in zip(model.parameters(), evaluated.parameters())), "another copy is evaluated"
 """,

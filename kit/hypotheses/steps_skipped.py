@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.steps import no_backward, no_steps, optimizer_idle, scaler_skips_most
+from kit.hypotheses.checks.steps import (
+    epochs_without_step,
+    gradients_without_step,
+    no_backward,
+    no_steps,
+    optimizer_idle,
+    scaler_skips_most,
+    steps_without_gradient,
+)
 
 HYPOTHESIS = Hypothesis(
     key="steps_skipped",
@@ -21,7 +29,17 @@ HYPOTHESIS = Hypothesis(
         "Losses are computed and no optimizer step uses them, or hardly any: the parameters stay as they are, and "
         "the validation loss does not change. Where only taken steps are counted, train reads 0."
     ),
-    signs=(no_steps, no_backward, scaler_skips_most, optimizer_idle),
+    signs=(
+        no_steps,
+        no_backward,
+        scaler_skips_most,
+        optimizer_idle,
+        gradients_without_step,
+        epochs_without_step,
+        steps_without_gradient,
+    ),
+    decisive=(gradients_without_step, epochs_without_step, steps_without_gradient),
+    explains=("stale_validation",),
     fixed="Steps are taken, and validation moves.",
     guard="""before = [parameter.detach().clone() for parameter in model.parameters()]
 train_one_epoch()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.symptoms import display_differs, validation_display_differs
+from kit.hypotheses.checks.symptoms import display_differs, display_divided, validation_display_differs
 
 HYPOTHESIS = Hypothesis(
     key="wrong_number",
@@ -12,8 +12,8 @@ HYPOTHESIS = Hypothesis(
     predicts="The network learns; the computed losses and the displayed ones are different numbers.",
     fix="Display the mean of the losses of all batches, and compare it once with the losses themselves.",
     mechanism="One number is computed and another is displayed: the display says nothing of how the training goes.",
-    signs=(display_differs, validation_display_differs),
-    decisive=(display_differs, validation_display_differs),
+    signs=(display_differs, validation_display_differs, display_divided),
+    decisive=(display_differs, validation_display_differs, display_divided),
     verdict="wrong_number",
     fixed="The displayed loss lies within the range of the losses of the epoch's batches.",
     guard="""assert min(batch_losses) <= displayed <= max(batch_losses), f"displayed {displayed}, computed {batch_losses}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis, Symptoms
-from kit.hypotheses.checks.steps import learning_rate_zero
+from kit.hypotheses.checks.steps import learning_rate_vanishes, learning_rate_zero
 
 HYPOTHESIS = Hypothesis(
     key="zero_learning_rate",
@@ -15,8 +15,8 @@ HYPOTHESIS = Hypothesis(
         "Every step moves the parameters by 0 times the gradient: no parameter changes, and the validation loss "
         "repeats the same number."
     ),
-    signs=(learning_rate_zero,),
-    decisive=(learning_rate_zero,),
+    signs=(learning_rate_zero, learning_rate_vanishes),
+    decisive=(learning_rate_zero, learning_rate_vanishes),
     symptoms={
         "warm_up_at_zero": Symptoms(train_zero=False, validation_level=True, gradient="non-zero", steps="every batch")
     },

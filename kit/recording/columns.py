@@ -225,6 +225,14 @@ def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, An
         added["nonfinite_gradients"] = [f"{name}: in {often}" for name, often in nonfinite.items()][:MOST_NAMES]
     if zero := graphs.gradients.zero():
         added["zero_gradients"] = zero[:MOST_NAMES]
+    if suspicious := graphs.suspicious():
+        added["suspicious_operations"] = suspicious
+    if graphs.rows():
+        added |= {"terms_read": graphs.names()[:MOST_NAMES], "terms_always_zero": graphs.always("value")[:MOST_NAMES]}
+        added["total_factor"] = graphs.factor()
+        added["terms_weighed_zero"] = graphs.always("weight")[:MOST_NAMES]
+    if cuts := graphs.cuts():
+        added["terms_cut"] = cuts
     if cut := graphs.without_graph():
         added["terms_without_graph"] = list(dict.fromkeys([*known.get("terms_without_graph", ()), *cut]))
     if view is not None and view.called and not known.get("ignored_weights") and graphs.rows():

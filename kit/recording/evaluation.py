@@ -65,7 +65,10 @@ class Evaluating:
         block, epoch = self.block, self.book.epoch
         if not block:
             return
+        modes = block.modes()
         for net in [] if call is None else block.feeding(call):
+            if self._own(net) and modes.get(net) == {False}:
+                continue  # an evaluation may read the very tensor that is trained on: other rows of one graph
             beside = 1 if self._own(net) else block.counts[net]
             net.companion = not self._own(net)
             epoch.side_forwards += min(beside, block.counts[net])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ DETAILED_TURNS = 3  # the first turns are always measured in full
 UNSETTLED = 64  # turns are added up together: values on an accelerator are fetched at once, and a step is not delayed
 
 COUNTS = ("forwards", "reached", "loss_calls", "backwards", "steps", "scaler_skips")
+_WORK, MOST_DRY = ("backwards", "steps", "loss_calls"), 2
 SINGLE = ("scale", "loss", "loss_graph", "loss_returned", "loss_returned_graph", "lr", "lr_min", "batch")
 _LATE = ("loss", "loss_returned")
 
@@ -32,8 +34,10 @@ class Turn:
     number: int
     epoch: Epoch
     detailed: bool
-    forwards: int = 0
+    forwards: int = 0  # of the network that ran most: parts that are called one by one make one batch
     reached: float = 0  # nan: the outputs are of a kind that cannot be looked into
+    passes: Counter[Any] = field(default_factory=Counter)
+    ways_back: Counter[Any] = field(default_factory=Counter)
     loss_calls: int = 0
     backwards: int = 0
     steps: int = 0
@@ -53,6 +57,18 @@ class Turn:
     spent: bool = False
     step: int | None = None
     taken: bool = False
+
+    def enrol(self, net: Any) -> None:
+        """One more training pass of this network."""
+        self.passes[net] += 1
+        self.forwards = max(self.passes.values())
+
+    def reach(self, net: Any) -> None:
+        """A backward pass came by one of its passes."""
+        self.ways_back[net] += 1
+        before, self.reached = self.reached, self.reached * 0 + max(self.ways_back.values())
+        if self.taken:
+            self.epoch.counts["reached"] += int(self.reached - before)
 
     @property
     def settled(self) -> bool:
@@ -155,6 +171,14 @@ class Book:
         self.turn = Turn(self.count, self.epoch, self.will_be_detailed(self.count))
         return self.turn
 
+    def forget_dry_run(self) -> None:
+        """At the first backward pass: one or two passes and an evaluation before it were a rehearsal, and no epoch."""
+        first = self.epochs[0]
+        self.settle()
+        idle = not first.logged and first.turns <= MOST_DRY and not any(first.counts[name] for name in _WORK)
+        if self.epoch_count == 2 and idle:
+            self.epochs, self.epoch_count, self.epoch.number = [self.epoch], 1, 1
+
     def new_epoch(self) -> Epoch:
         self.epoch_count += 1
         self.epoch = Epoch(self.epoch_count)
@@ -178,6 +202,7 @@ class Book:
         for turn in self._waiting:
             turn.epoch.take(turn)
             turn.returned = []
+            turn.passes.clear()
             if turn.number <= FIRST_TURNS or turn.number % self._stride == 0:
                 self.turns.append(turn)
         self._waiting = []

@@ -130,7 +130,7 @@ class Observer(Evaluating, Stepping):
     def _enrol(self, forward: Forward, turn: Turn) -> None:
         """The pass belongs to training, and to this turn."""
         forward.phase, forward.turn = "train", turn
-        turn.forwards += 1
+        turn.enrol(forward.net)
         forward.net.trained, forward.net.companion = True, False
         if forward.net not in self.turn_nets:
             self.turn_nets.append(forward.net)
@@ -249,9 +249,7 @@ class Observer(Evaluating, Stepping):
         turn = forward.turn
         if turn is None:
             return
-        turn.reached += 1
-        if turn.taken:
-            turn.epoch.counts["reached"] += 1
+        turn.reach(forward.net)
 
     def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """As if the run ended here; passes that are not decided yet count as what they look like."""

@@ -33,6 +33,7 @@ class StepGraphs:
         self._rows: list[dict[str, Any]] = []
         self._stride = EVERY
         self._last = (0, 0)
+        self._factor = math.nan
         self._waiting: list[tuple[dict[str, Any], list[Any]]] = []
         self._handles: list[RemovableHandle] = []
 
@@ -78,6 +79,8 @@ class StepGraphs:
         self._last = (step, self._last[1] + 1 if self._last[0] == step else 1)
         self.nonfinite.backward_begins(step, reading.graph.total, reading.nodes_below())
         scale = 1.0 if math.isnan(scale) else scale
+        terms = reading.graph.terms
+        self._factor = reading.graph.factor * (terms[0].weight if len(terms) == 1 else 1.0) / scale
         trained = self._parameters()
         self._look_for_unreached(reading, trained)
         for term, node, count in zip(reading.graph.terms, reading.nodes, reading.counts, strict=True):
@@ -153,9 +156,45 @@ class StepGraphs:
         self._tape.stop()
 
     def without_graph(self) -> list[str]:
-        """Terms with a weight whose graph was cut in every step that was read."""
-        cut = {row["name"] for row in self._rows if row["cut"] and row["weight"] != 0}
-        return sorted(cut - {row["name"] for row in self._rows if row["attached"]})
+        """Terms without a graph in every step that was read: it was cut, or they are weighed and change and never had one."""
+        rows = [row for row in self._rows if row["weight"] != 0]
+        values: dict[str, set[float]] = {}
+        for row in rows:
+            values.setdefault(row["name"], set()).add(row["value"])
+        lost = {row["name"] for row in rows if row["cut"] or (row["weight_name"] and len(values[row["name"]]) > 1)}
+        return sorted(lost - {row["name"] for row in self._rows if row["attached"]})
+
+    def cuts(self) -> list[str]:
+        """Of `without_graph`: each with what it was cut by and where, or where it was made."""
+        said = {}
+        for row in self._rows:
+            where = (
+                f"cut by {row['cut_by']} in {row['cut']}"
+                if row["cut"]
+                else f"made in {row['source'] or 'an unknown line'}"
+            )
+            said[row["name"]] = f"{row['name']}, {where}"
+        return [said[name] for name in self.without_graph()]
+
+    def factor(self) -> float:
+        """What the whole total is multiplied by, apart from a gradient scaler: 1/4 where four passes are accumulated."""
+        return self._factor
+
+    def suspicious(self) -> list[dict[str, str]]:
+        """Operations that are rarely meant, each line once: kind, what was found, source."""
+        return [
+            {"kind": kind, "found": found, "source": str(place(*spots[0])) if spots else ""}
+            for (kind, _), (found, spots) in self._tape.suspicious.items()
+        ]
+
+    def always(self, what: str) -> list[str]:
+        """Names of the terms whose "value", or "weight", was 0 in every step that was read; of a value, where the weight was not."""
+        rows = [row for row in self._rows if what == "weight" or row["weight"] != 0]
+        other = {row["name"] for row in rows if row[what] != 0}
+        return list(dict.fromkeys(row["name"] for row in rows if row["name"] not in other))
+
+    def names(self) -> list[str]:
+        return list(dict.fromkeys(row["name"] for row in self._rows))
 
     def names_weight(self, name: str) -> bool:
         """Whether some sum was written with this weight."""

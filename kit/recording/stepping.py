@@ -59,7 +59,7 @@ class Stepping:
         self._steps: list[_Step] = []
         self._scaled: list[weakref.ref] = []
         self._scale, self._scale_waits = math.nan, False
-        self._scaler_steps = 0
+        self._scaler_steps = self._backwards = 0
 
     def same_step(self, turn: Turn) -> bool:
         """Within one optimizer step its closure may run many passes: they are one turn."""
@@ -109,6 +109,9 @@ class Stepping:
                 turn = self._new_turn()
         self.in_backward = True
         turn.backwards += 1
+        self._backwards += 1
+        if self._backwards == 1:
+            self.book.forget_dry_run()
         self._rootless = any(isinstance(root, Tensor) and not root.requires_grad for root in roots)
         if self.reduction is None and len(roots) == 1 and turn.number <= DETAILED_TURNS:
             self.reduction = self.attempt(reduction_of, roots[0])

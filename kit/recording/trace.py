@@ -95,7 +95,7 @@ class Trace:
         for name in ("train_loss", "val_loss", "loss_mean"):
             if epochs[name].notna().any():
                 lines.append(f"  {_change(epochs, name)}")
-        lines += [f"  {line}" for line in _said_of_terms(self._terms, facts) + _said_of_origin(facts)]
+        lines += [f"  {line}" for line in _said_of_terms(self._terms, facts) + _said_of_operations(facts)]
         return printable("\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())]))
 
     def _repr_html_(self) -> str:
@@ -150,7 +150,7 @@ def summary(trace: Trace, *, still_open: bool) -> str:
         if losses
         else "  displayed losses not seen: run.log(epoch=..., train_loss=..., val_loss=...)",
     ]
-    lines += [f"  {line}" for line in _said_of_terms(trace._terms, facts) + _said_of_origin(facts)]
+    lines += [f"  {line}" for line in _said_of_terms(trace._terms, facts) + _said_of_operations(facts)]
     lines += [f"  {sentence}" for sentence in facts["not_seen"][:2]]
     return printable("\n".join([*lines, "  why it reads as it does: kit.diagnose(run.trace).explain()"]))
 
@@ -172,13 +172,14 @@ def _said_of_terms(terms: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _said_of_origin(facts: Mapping[str, Any]) -> list[str]:
+def _said_of_operations(facts: Mapping[str, Any]) -> list[str]:
+    said = [f"{entry['source']}: {entry['found']}" for entry in facts.get("suspicious_operations") or ()]
     origin = facts.get("first_nonfinite")
     if not origin:
-        return []
+        return said
     written = f": {origin['text']}" if origin.get("text") else ""
     made = f"made by {origin['operation']} in the {origin['pass']} pass of step {origin['step']:.0f}"
-    return [f"first {origin['what']}: {made}, {origin['source'] or 'no source'}{written}"]
+    return [*said, f"first {origin['what']}: {made}, {origin['source'] or 'no source'}{written}"]
 
 
 def _weight(row: Any) -> str:

@@ -218,7 +218,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         (
             *("version", "rank", "world", "every", "turns", "turns_kept", "parameters", "trainable", "frozen_count"),
-            *("elements", "not_in_optimizer_count", "foreign_in_optimizer_count", "classes_configured"),
+            *("elements", "not_in_optimizer_count", "foreign_in_optimizer_count", "classes_configured", "total_factor"),
         ),
         _is_number,
     ),
@@ -240,13 +240,17 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
             ),
             *("weights_known", "weights_unknown", "terms_without_graph", "ignored_weights", "terms_without_weight"),
             *("not_seen", "displayed", "unreached_parameters", "nonfinite_gradients", "zero_gradients"),
+            *("terms_read", "terms_always_zero", "terms_weighed_zero", "terms_cut"),
         ),
         _are_texts,
     ),
     **dict.fromkeys(("weights_at_entry", "weights_asked", "weights_default"), _are_numbers),
     "term_weights": _are_pairs,
     "first_nonfinite": _is_record,
-    "optimizer_records": lambda value: isinstance(value, list) and all(map(_is_record, value)),
+    **dict.fromkeys(
+        ("optimizer_records", "suspicious_operations"),
+        lambda value: isinstance(value, list) and all(map(_is_record, value)),
+    ),
     "lines": lambda value: isinstance(value, dict) and all(map(_are_texts, value.values())),
     "ranks": lambda value: isinstance(value, list),
 }

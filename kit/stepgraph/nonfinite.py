@@ -12,12 +12,14 @@ from kit.stepgraph.plain import plain
 
 _ON_PURPOSE = frozenset({  # of these they are masks, bounds to begin a search with, and data
     "masked_fill", "masked_fill_", "full", "full_like", "new_full", "fill_", "where", "tensor", "as_tensor", "from_numpy", "__setitem__", "triu", "tril",
+    "empty_like", "new_empty", "resize_",
 })  # fmt: skip
 
 
 def made_nonfinite(operation: str, given: Iterable[Tensor], out: Tensor) -> str:
     """ "NaN" or "infinity" if `out` holds some and none of what was given does; else "". A NaN may be made of infinities."""
-    found = frozenset() if operation in _ON_PURPOSE else _kinds(out)
+    given = list(given)
+    found = frozenset() if operation in _ON_PURPOSE or not given else _kinds(out)
     if not found:
         return ""
     before = [_kinds(tensor) for tensor in given if tensor is not out]

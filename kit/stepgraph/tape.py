@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, _len_torch_function_stack, _pop_mode, _push_mode
 from torch.utils._device import DeviceContext
 
-from kit.stepgraph import source
+from kit.stepgraph import source, suspicious
 from kit.stepgraph.nonfinite import made_nonfinite
 from kit.stepgraph.plain import is_tracing, plain, quietly
 from kit.stepgraph.source import Place, Scope, Spot
@@ -109,6 +109,7 @@ class Tape(TorchFunctionMode):
         self.failed: str | None = None
         self.refused = False
         self.used: dict[int, Used] = {}
+        self.suspicious: dict[tuple[str, tuple[Spot, ...]], tuple[str, tuple[Spot, ...]]] = {}  # kind and line -> what
         self.looks_for_nonfinite = False
         self.nonfinite: tuple[str, Note] | None = None  # "NaN" or "infinity", and the operation that made the first
         self._cuts: dict[
@@ -164,12 +165,16 @@ class Tape(TorchFunctionMode):
         if self.on and not is_tracing():
             try:
                 with quietly():
-                    self._saw(func, args if before is None else (before, *args[1:]), out)
+                    self._saw(func, args if before is None else (before, *args[1:]), kwargs or {}, out)
             except Exception as error:  # noqa: BLE001 - this runs inside the program's own computation
                 self.failed = f"{type(error).__name__}: {str(error)[:200]}"
         return out
 
-    def _saw(self, func: Any, args: tuple, out: Any) -> None:
+    def _saw(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
+        kind, found = suspicious.kind_of(_name(func), args, kwargs, out)
+        if kind and len(self.suspicious) < _MOST_CUTS:
+            spots = source.spots(_caller())
+            self.suspicious.setdefault((kind, spots[:1]), (found, spots))
         if self.looks_for_nonfinite and self.nonfinite is None:
             self._look_for_nonfinite(func, args, out)
         if isinstance(out, Tensor):

@@ -21,6 +21,7 @@ from kit.studies.causes import causes_table
 _BADGES: Mapping[str, tuple[str, str]] = {
     "fault": ("found", "refuted"),
     "wrong_number": ("found", "refuted"),
+    "partly": ("found", "partly"),
     "not_a_fault": ("not a fault", "partly"),
     "healthy": ("healthy", "confirmed"),
     "nothing_found": ("nothing found", "open"),

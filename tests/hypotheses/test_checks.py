@@ -41,6 +41,34 @@ def _steps(per_epoch, **columns):
     return replace(run, epochs=run.epochs.assign(steps=per_epoch, **columns))
 
 
+def _read(zero=(), weighed_zero=(), **facts):
+    """A run of which the terms a and b were read from its graph."""
+    known = {"terms_read": ["a", "b"], "terms_always_zero": list(zero), "terms_weighed_zero": list(weighed_zero)}
+    return replace(healthy(), facts={**healthy().facts, "trainable": 4, **known, **facts})
+
+
+def _operation(kind):
+    return _read(suspicious_operations=[{"kind": kind, "found": "what", "source": "train.py:3"}])
+
+
+def _optimizers(*without):
+    """Ten steps of each, and how many of them without a gradient."""
+    rows = [{"kind": "Adam", "source": "train.py:9", "looked": 10, "without_gradient": none} for none in without]
+    return replace(healthy(), facts={**healthy().facts, "optimizer_records": rows})
+
+
+def _epochs(**columns):
+    run = healthy()
+    return replace(run, epochs=run.epochs.assign(**columns))
+
+
+def _accumulated(factor, train_loss=(1.0, 0.8, 0.7)):
+    """Four backward passes for each step; what was differentiated is displayed unless `train_loss` says otherwise."""
+    run = _read(total_factor=factor)
+    columns = {"steps": 1.0, "train_loss": list(train_loss), "loss_mean": [1.0, 0.8, 0.7]}
+    return replace(run, epochs=run.epochs.assign(**columns))
+
+
 AB = {"lam_a": 1.0, "lam_b": 0.5}
 YES_AND_NO = {
     "train_reads_zero": (healthy(train_loss=[0.0, 1e-8, 0.0]), healthy()),
@@ -73,6 +101,40 @@ YES_AND_NO = {
         observed(ignored_weights=[], terms_without_weight=[]),
     ),
     "prediction_missing": (observed({"missing_keys": ["R_blend"] * 4}), observed({"missing_keys": [""] * 4})),
+    "term_always_zero": (_read(zero=["a"]), _read()),
+    "graph_weights_zero": (_read(weighed_zero=["a", "b"]), _read(weighed_zero=["a"])),
+    "branch_gradient_zero": (_read(zero_gradients=["gate.weight"]), _read(zero_gradients=["a", "b", "c", "d"])),
+    "broadcasts": (_operation("broadcast"), _operation("double_activation")),
+    "activation_twice": (_operation("double_activation"), _read()),
+    "infinity_zeroed": (_operation("nan_replaced"), _operation("broadcast")),
+    "outputs_collapse": (
+        observed({"outputs_spread": [0.5, 0.1, 1e-3, 1e-5]}),
+        observed({"outputs_spread": [2e-4, 2e-4, 1e-4, 1e-4]}),  # small outputs beside a large mean, as from the start
+    ),
+    "loss_ln2": (healthy(loss=[math.log(2)] * 12), healthy(loss=[math.log(2)] * 11 + [0.6])),
+    "term_cut": (_read(terms_cut=["a, cut by detach in loss.py:3"]), _read()),
+    "gradients_without_step": (
+        healthy(steps=[0.0] * 3, drift=[0.0] * 3),
+        healthy(steps=[0.0] * 3, drift=[0.0] * 3, grad_norm=[0.0] * 12),
+    ),
+    "parameters_cut": (
+        _read(unreached_parameters=["a.weight: cut by detach in net.py:3"]),
+        _read(unreached_parameters=["a.weight: not used in this step"]),
+    ),
+    "batches_run_dry": (_epochs(batches=[4.0, 0.0, 0.0]), _epochs(batches=[4.0, 0.0, 4.0])),
+    "epochs_without_step": (
+        _epochs(steps=[1.0, 0.0, 1.0], scaler_skips=0.0),
+        _epochs(steps=[1.0, 1.0, 1.0], scaler_skips=0.0),
+    ),
+    "steps_without_gradient": (_optimizers(0, 4), _optimizers(1, 10)),
+    "one_optimizer_without_gradient": (_optimizers(0, 10), _optimizers(3, 0)),
+    "learning_rate_vanishes": (healthy(lr=[0.1] * 6 + [1e-9] * 6), healthy(lr=[0.1] * 11 + [0.0])),
+    "evaluated_copy_nearly_still": (
+        _epochs(drift=1.0, eval_drift=1e-3, val_loss=2.0),
+        _epochs(drift=1.0, eval_drift=0.5, val_loss=2.0),
+    ),
+    "accumulates": (_accumulated(0.25), _accumulated(1.0)),
+    "display_divided": (_accumulated(0.25), _accumulated(0.25, train_loss=[4.0, 3.0, 2.0])),
     "outputs_all_zero": (_outputs(4, zero=4), _outputs(4, zero=2)),
     "an_output_stays_zero": (_outputs(4, zero=2), _outputs(4)),
     "outputs_constant": (_outputs(2, constant=2), _outputs(2, constant=1)),

@@ -122,7 +122,7 @@ def test_a_decisive_sign_says_yes_under_no_other_cause_of_the_bench():
     for hypothesis in ALL:
         for sign in hypothesis.decisive if hypothesis.verdict == "fault" else ():
             truths = {run.truth for run in runs if run.answers.get(sign.key)}
-            assert truths == {hypothesis.key}, sign.key
+            assert truths <= {hypothesis.key}, sign.key
 
 
 def test_checks_have_keys_of_their_own():

@@ -171,7 +171,7 @@ class Cut(Weighted):
             Weighted,
             lambda loss, found: found + 2 * torch.tensor(found.tolist()),
             None,
-            None,
+            ["tensor"],
         ),
         (Weighted, lambda loss, found: found + torch.tensor(0.5), None, None),
     ],

@@ -102,6 +102,15 @@ def term_without_graph(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(terms), f"without a path: {', '.join(terms)}" if terms else "every term has one")
 
 
+@check("Has a weighted term of the total lost its graph?", "a term without its graph", "no term lost its graph")
+def term_cut(seen: Observed, policy: Policy) -> Answer:
+    if "terms_read" not in seen.facts:
+        return silent("the terms of the total, read from its graph")
+    cut = seen.facts.get("terms_cut") or []
+    fact = f"a term of the total has no graph: {'; '.join(cut)}" if cut else ""
+    return Answer(bool(cut), fact or "none", fact, part=True)
+
+
 @check(
     "Does a part of the network lie before a cut, and never get a gradient?",
     "a part of the network cut off",
@@ -154,3 +163,18 @@ def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
     enough = policy.alternating if seen.evaluated_stands_still else policy.nearly_always
     fact = f"no gradient was left at {counted(len(gone))}" if gone.all() else ""
     return Answer(bool(gone.mean() >= enough), f"in {gone.mean():.0%} of the measured steps", fact)
+
+
+@check(
+    "Is a part of what the optimizer holds cut off from every term?",
+    "parameters cut off",
+    "no parameter cut off",
+    needs=("training",),
+)
+def parameters_cut(seen: Observed, policy: Policy) -> Answer:
+    unreached = seen.facts.get("unreached_parameters")
+    if unreached is None:
+        return silent("which parameters the terms reach")
+    cut = [entry for entry in unreached if ": cut by " in entry or ": used under no_grad" in entry]
+    fact = f"no term reaches {cut[0]}" + (f", and {len(cut) - 1} more" if len(cut) > 1 else "") if cut else ""
+    return Answer(bool(cut), "; ".join(cut[:3]) or "none of those that a term misses was cut off", fact, part=True)

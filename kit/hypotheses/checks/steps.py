@@ -190,3 +190,111 @@ def unregistered_parts(seen: Observed, policy: Policy) -> Answer:
     if parts is None:
         return silent("which modules ran inside the network")
     return Answer(bool(parts), f"not registered: {', '.join(parts)}" if parts else "all are registered")
+
+
+@check(
+    "Did the training batches end while epochs went on?",
+    "no batch in later epochs",
+    "batches in every epoch",
+    needs=("training",),
+)
+def batches_run_dry(seen: Observed, policy: Policy) -> Answer:
+    if not {"batches", "eval_forwards", "train_loss"} <= set(seen.epochs):
+        return silent("training batches by epoch")
+    table = seen.epochs[["batches", "eval_forwards"]].fillna(0.0)
+    drawn = np.flatnonzero(table["batches"].to_numpy() > 0)
+    if len(table) < policy.enough_steps or not drawn.size:
+        return silent("several epochs with training batches")
+    later = table.iloc[drawn[-1] + 1 :]
+    dry = len(later) >= policy.long_share * len(table) and bool((later["eval_forwards"] > 0).all())
+    said = f"the last epoch with a training batch is {drawn[-1] + 1} of {len(table)}"
+    fact = f"epochs {drawn[-1] + 2} to {len(table)} were evaluated and had no training batch" if dry else ""
+    return Answer(dry, said, fact)
+
+
+@check(
+    "Are there whole epochs of backward passes without a step?",
+    "epochs without a step",
+    "steps in every epoch",
+    needs=("training",),
+)
+def epochs_without_step(seen: Observed, policy: Policy) -> Answer:
+    if not {"steps", "backwards", "scaler_skips"} <= set(seen.epochs):
+        return silent("steps by epoch")
+    table = seen.epochs[["steps", "backwards", "scaler_skips"]].dropna()
+    table = table[(table["backwards"] >= policy.enough_steps) & (table["scaler_skips"] == 0)]
+    if len(table) < policy.enough_steps or not table["steps"].any():
+        return silent("several epochs with backward passes and steps")
+    none = int((table["steps"] == 0).sum())
+    yes, passes = none >= policy.long_share * len(table), table["backwards"].median()
+    fact = f"no step was taken in {none} of {len(table)} epochs of {passes:.0f} backward passes" if yes else ""
+    return Answer(yes, f"{none} of {len(table)} epochs had none", fact)
+
+
+@check(
+    "Does an optimizer take many steps without any gradient?",
+    "steps without a gradient",
+    "a gradient at every step",
+    needs=("training",),
+)
+def steps_without_gradient(seen: Observed, policy: Policy) -> Answer:
+    rows = [row for row in seen.facts.get("optimizer_records") or () if row["looked"] >= policy.enough_steps]
+    if not rows:
+        return silent("what each optimizer was handed")
+    worst = max(rows, key=lambda row: row["without_gradient"] / row["looked"])
+    none, looked = worst["without_gradient"], worst["looked"]
+    yes = policy.long_share * looked <= none < looked
+    said = f"{worst['kind']} ({worst['source']}) had no gradient in {none:.0f} of {looked:.0f} steps"
+    return Answer(yes, said, said if yes else "")
+
+
+@check(
+    "Does one of several optimizers step without any gradient, though its parameters are reached?",
+    "one optimizer without gradients",
+    "each optimizer has gradients",
+    needs=("training",),
+)
+def one_optimizer_without_gradient(seen: Observed, policy: Policy) -> Answer:
+    rows = [row for row in seen.facts.get("optimizer_records") or () if row["looked"] >= policy.enough_steps]
+    if len(rows) < 2:
+        return silent("several optimizers that step")
+    none = [row for row in rows if row["without_gradient"] == row["looked"]]
+    if not 0 < len(none) < len(rows):
+        return Answer(False, "each of them had none" if none else "each of them had some")
+    said = f"every gradient was gone when {none[0]['kind']} stepped ({none[0]['source']}), in {none[0]['looked']:.0f} steps"
+    yes = not seen.facts.get("unreached_parameters")
+    return Answer(yes, said, said if yes else "", part=True)
+
+
+@check(
+    "Does the learning rate fall to nothing before the run ends?",
+    "learning rate falls to nothing",
+    "learning rate does not vanish",
+    needs=("training",),
+)
+def learning_rate_vanishes(seen: Observed, policy: Policy) -> Answer:
+    rates = seen.over_steps("lr")
+    if rates.size < policy.enough_steps or not rates.max():
+        return silent("learning rates above 0 over several steps")
+    left = np.flatnonzero(rates > policy.rate_gone * rates.max())[-1] + 1
+    gone = rates.size - left
+    yes = gone >= max(policy.enough_steps, policy.long_share * rates.size)
+    said = f"from {rates.max():.3g} to {rates[-1]:.3g}"
+    return Answer(
+        bool(yes), said, f"the learning rate fell {said} and was gone after {left} of {rates.size} steps" if yes else ""
+    )
+
+
+@check(
+    "Are there gradients in every step, and no optimizer step uses them?",
+    "gradients, and no step",
+    "gradients are used by steps",
+    needs=("training",),
+)
+def gradients_without_step(seen: Observed, policy: Policy) -> Answer:
+    table, none = seen.together("grad_norm", "grad_nonfinite"), no_steps(seen, policy)
+    if len(table) < policy.enough_steps or none.yes is None:
+        return silent("gradients of several steps, and steps")
+    there = bool(((table["grad_norm"] > 0) & (table["grad_nonfinite"] == 0)).mean() >= policy.nearly_always)
+    yes = there and none.yes and bool(none.fact)
+    return Answer(yes, none.because, f"{none.fact} that left a gradient" if yes else "")

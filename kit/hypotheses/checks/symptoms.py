@@ -20,7 +20,8 @@ def train_reads_zero(seen: Observed, policy: Policy) -> Answer:
     shown = seen.over_epochs("train_loss")
     if not shown.size:
         return silent("the displayed train loss (run.log(train_loss=...))")
-    return Answer(bool((np.abs(shown) <= policy.reads_zero).all()), f"it reads {spoken(shown)}")
+    zero = bool((np.abs(shown) <= policy.reads_zero).all())
+    return Answer(zero and not _tiny(shown, policy), f"it reads {spoken(shown)}")
 
 
 @check(
@@ -63,6 +64,9 @@ def display_differs(seen: Observed, policy: Policy) -> Answer:
         large = (np.minimum(np.abs(low), np.abs(high)) > policy.display_rounding).all()  # a small one may print as 0
         fact = f"0 was displayed in every epoch, and {said}" if large else ""
         return Answer(True, f"0 was displayed in every epoch; {said}", fact)
+    factor = seen.facts.get("total_factor") or 1.0
+    if factor != 1 and any(_alike(shown, means / factor, policy) for means in _means(seen)):
+        return Answer(False, f"displayed is the loss before it was multiplied by {factor:.3g}")
     share = _constant_share(seen, shown, policy)
     if share is not None:
         return Answer(True, f"displayed is the mean of the batch losses divided by {1 / share:.3g} in every epoch")
@@ -120,8 +124,9 @@ def _sums(seen: Observed, epochs: int) -> list[np.ndarray]:
         return found + steps
     one = float(np.median(size))
     each = [total * one for total in found]
-    if seen.facts.get("loss_reduction") == "sum":
-        each += [means / one for means in _means(seen) if len(means) == epochs]
+    every = [means for means in _means(seen) if len(means) == epochs]
+    if seen.facts.get("loss_reduction") != "mean":
+        each += [means / one for means in every]
     return found + steps + each
 
 
@@ -129,6 +134,10 @@ def _means(seen: Observed) -> list[np.ndarray]:
     """Per epoch, of what was differentiated and of what the loss returned."""
     names = [name for name in ("loss_mean", "loss_returned_mean") if seen.over_epochs(name).size == len(seen.epochs)]
     return [seen.over_epochs(name) for name in names]
+
+
+def _alike(shown: np.ndarray, other: np.ndarray, policy: Policy) -> bool:
+    return shown.shape == other.shape and np.allclose(shown, other, rtol=policy.display_slack, atol=0)
 
 
 def _constant_share(seen: Observed, shown: np.ndarray, policy: Policy) -> float | None:
@@ -189,7 +198,7 @@ def loss_zero(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
     if not losses.size:
         return silent("the value of a training loss")
-    zero = bool((np.abs(losses) <= policy.exact_zero).all())
+    zero = bool((np.abs(losses) <= policy.exact_zero).all()) and not _tiny(losses, policy)
     return Answer(zero, f"the losses were {spoken(losses)}", f"each of {losses.size} losses was 0" if zero else "")
 
 
@@ -201,6 +210,11 @@ def loss_nonfinite(seen: Observed, policy: Policy) -> Answer:
     share = float((~np.isfinite(losses)).mean())
     fact = f"each of {losses.size} losses was NaN or infinite" if share == 1 else ""
     return Answer(share >= policy.sometimes, f"{share:.0%} of {losses.size} losses were NaN or infinite", fact)
+
+
+def _tiny(losses: np.ndarray, policy: Policy) -> bool:
+    """Small numbers that are none of rounding: a loss in other units, as of micrometres in metres."""
+    return bool((losses > 0).all() and np.ptp(losses) > policy.sum_slack * losses.max())
 
 
 def validation_losses(seen: Observed) -> np.ndarray:
@@ -226,3 +240,36 @@ def loss_constant(seen: Observed, policy: Policy) -> Answer:
         return silent("the losses of enough steps")
     same = np.isfinite(losses).all() and np.ptp(losses) <= policy.level * np.abs(losses).max()
     return Answer(bool(same), f"the losses were {spoken(losses)}")
+
+
+@check(
+    "Is the loss divided by as many passes as are made for each step?",
+    "gradients accumulated on purpose",
+    "no accumulation declared",
+)
+def accumulates(seen: Observed, policy: Policy) -> Answer:
+    factor, backwards, steps = seen.facts.get("total_factor"), seen.total("backwards"), seen.total("steps")
+    if factor is None or not backwards or not steps:
+        return silent("what the total is divided by")
+    often = backwards / steps
+    yes = often > 1 and abs(factor * often - 1) <= policy.display_slack
+    return Answer(
+        bool(yes), f"{often:.3g} backward passes for each step, of a total that is multiplied by {factor:.3g}"
+    )
+
+
+@check(
+    "Is a loss displayed that was divided for accumulation?",
+    "displayed loss is divided for accumulation",
+    "displayed loss is undivided",
+    needs=("train_loss",),
+)
+def display_divided(seen: Observed, policy: Policy) -> Answer:
+    shown, means = seen.over_epochs("train_loss"), seen.over_epochs("loss_mean")
+    divided = accumulates(seen, policy)
+    if divided.yes is None or shown.size != means.size or not shown.size:
+        return silent("the displayed train loss, and what the total is divided by")
+    same = np.isfinite(shown).all() and _alike(shown, means, policy)
+    said = f"what is displayed is what was differentiated, and that is multiplied by {seen.facts['total_factor']:.3g} for accumulation"
+    yes = bool(divided.yes and same and shown.any())
+    return Answer(yes, said if yes else "no", said if yes else "")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kit.hypotheses.checking import Answer, check, silent
+from kit.hypotheses.checks.symptoms import validation_losses
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
@@ -21,7 +24,12 @@ def validation_never_ran(seen: Observed, policy: Policy) -> Answer:
     # one evaluation for all displayed epochs is a number that was kept
     ran = int((seen.over_epochs("eval_forwards") > 0).sum())
     fact = "" if passes else f"a validation loss was displayed in {shown.size} epochs, and 0 evaluation passes ran"
-    return Answer(ran <= 1 < shown.size, f"{passes:.0f} evaluation passes, in {ran} of {epochs} epochs", fact)
+    # where epochs are not told apart, as many passes as were displayed are no number that was kept
+    return Answer(
+        ran <= 1 < shown.size and passes < shown.size,
+        f"{passes:.0f} evaluation passes, in {ran} of {epochs} epochs",
+        fact,
+    )
 
 
 @check(
@@ -39,5 +47,26 @@ def validation_stale(seen: Observed, policy: Policy) -> Answer:
     own = seen.over_epochs("eval_own_drift")
     if own.size and not own.any():
         return Answer(False, "training did not move the network that was evaluated, only another one")
+    if own.any():
+        return Answer(False, "the network that is trained was evaluated itself")
     said = f"evaluated weights moved by {evaluated.max():.3g}, trained ones by {drift.max():.3g}"
     return Answer(not evaluated.any(), said, "" if evaluated.any() else said)
+
+
+@check(
+    "Does the evaluated copy move far less than what is trained?",
+    "evaluated copy nearly still",
+    "evaluated weights move along",
+    needs=("evaluation", "training"),
+)
+def evaluated_copy_nearly_still(seen: Observed, policy: Policy) -> Answer:
+    evaluated, drift = seen.over_epochs("eval_drift"), seen.over_epochs("drift")
+    if not evaluated.size or not drift.any() or seen.over_epochs("eval_own_drift").any():
+        return silent("evaluations of a copy, with training in between")
+    share, shown = evaluated.max() / drift.max(), validation_losses(seen)
+    said = f"it moved by {share:.2%} of what was trained, between two evaluations"
+    shown = shown[np.isfinite(shown)]
+    still = 0 < share <= policy.nearly_still and (
+        shown.size < 2 or np.ptp(shown) <= policy.display_slack * np.abs(shown).max()
+    )
+    return Answer(bool(still), said, f"the copy that is evaluated {said.removeprefix('it ')}" if still else "")

@@ -1,0 +1,115 @@
+"""What the graph of a step shows: terms, weights, branches, and operations that are rarely meant."""
+
+from __future__ import annotations
+
+import math
+
+from kit.hypotheses.checking import Answer, check, silent
+from kit.hypotheses.observed import Observed
+from kit.hypotheses.policy import Policy
+
+_NAMED = 4
+
+
+@check("Is a term of the total 0 in every step, whose weight is not?", "a term always 0", "no term always 0")
+def term_always_zero(seen: Observed, policy: Policy) -> Answer:
+    terms, zero = seen.facts.get("terms_read"), seen.facts.get("terms_always_zero")
+    if not terms or zero is None:
+        return silent("the terms of the total, read from its graph")
+    if len(zero) == len(terms):
+        return Answer(False, "every term is: the total itself is 0")
+    fact = f"{_list(zero)} was 0 in every step that was read" if zero and _enough(seen, policy) else ""
+    return Answer(
+        bool(zero), f"0 in every step: {_list(zero)}" if zero else f"each of {len(terms)} was not", fact, part=True
+    )
+
+
+@check("Is the weight of every term of the total 0?", "every weight in the total 0", "a weight in the total is not 0")
+def graph_weights_zero(seen: Observed, policy: Policy) -> Answer:
+    terms, zero = seen.facts.get("terms_read"), seen.facts.get("terms_weighed_zero")
+    if not terms or zero is None:
+        return silent("the weights of the total, read from its graph")
+    every = len(zero) == len(terms)
+    fact = f"the weight of {_list(zero)} was 0 in every step that was read" if every else ""
+    return Answer(every, f"weighed with 0: {_list(zero)}" if zero else "no term was weighed with 0", fact)
+
+
+@check(
+    "Is the gradient of a part of the network exactly 0 in every step?",
+    "a branch with gradient 0",
+    "no branch with gradient 0",
+)
+def branch_gradient_zero(seen: Observed, policy: Policy) -> Answer:
+    zero, trainable = seen.facts.get("zero_gradients") or [], seen.facts.get("trainable")
+    if "terms_read" not in seen.facts or not trainable:
+        return silent("gradients by name")
+    part = 0 < len(zero) < trainable
+    fact = (
+        f"the gradient of {_list(zero)} was exactly 0 in every step that was read"
+        if part and _enough(seen, policy)
+        else ""
+    )
+    return Answer(part, f"{len(zero)} of {trainable} tensors", fact, part=True)
+
+
+@check("Is a prediction [n, 1] compared with a target [n]?", "silent broadcasting", "no silent broadcasting")
+def broadcasts(seen: Observed, policy: Policy) -> Answer:
+    return _operation(seen, "broadcast", "no loss that pairs every sample with every other")
+
+
+@check(
+    "Is an activation applied that the loss applies itself?", "activation applied twice", "no activation applied twice"
+)
+def activation_twice(seen: Observed, policy: Policy) -> Answer:
+    return _operation(seen, "double_activation", "no activation before one of its kind")
+
+
+@check("Is an infinite loss turned to 0?", "an infinite loss turned to 0", "no infinite loss turned to 0")
+def infinity_zeroed(seen: Observed, policy: Policy) -> Answer:
+    found = _operation(seen, "infinity_zeroed", "")
+    return found if found.yes is not False else _operation(seen, "nan_replaced", "none was seen")
+
+
+@check(
+    "Do the samples' outputs draw together until they are the same?",
+    "outputs collapse",
+    "outputs stay apart",
+    needs=("training",),
+)
+def outputs_collapse(seen: Observed, policy: Policy) -> Answer:
+    spread = seen.over_steps("outputs_spread")
+    if spread.size < policy.enough_steps:
+        return silent("how much the outputs of the samples differ")
+    said = f"samples differed by {spread[0]:.2g} of the outputs' size at first and by {spread[-1]:.2g} at the end"
+    collapsed = 0 < spread[-1] <= policy.collapsed_to and spread[-1] <= policy.collapsed_by * spread.max()
+    return Answer(bool(collapsed), said, said if collapsed else "")
+
+
+@check("Is the loss ln 2 in every step?", "loss ln 2 throughout", "loss not ln 2 throughout", needs=("steps",))
+def loss_ln2(seen: Observed, policy: Policy) -> Answer:
+    losses = seen.losses
+    if losses.size < policy.enough_steps:
+        return silent("the losses of enough steps")
+    same = bool(abs(losses - math.log(2)).max() <= policy.level)
+    moved = seen.over_epochs("drift").any()
+    fact = "the loss was ln 2 = 0.693147 in every step, though the parameters moved" if same and moved else ""
+    return Answer(same, f"the losses were {losses.min():.6g} to {losses.max():.6g}", fact)
+
+
+def _operation(seen: Observed, kind: str, otherwise: str) -> Answer:
+    if "terms_read" not in seen.facts:
+        return silent("the operations of a step")
+    found = [entry for entry in seen.facts.get("suspicious_operations") or () if entry["kind"] == kind]
+    if not found:
+        return Answer(False, otherwise)
+    said = f"{found[0]['found']} ({found[0]['source'] or 'no source'})"
+    return Answer(True, said, said)
+
+
+def _enough(seen: Observed, policy: Policy) -> bool:
+    return (seen.total("backwards") or 0) >= policy.enough_steps
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,69 @@
+"""Operations that are rarely meant: looked for where they are computed, by what they are given and what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from kit.stepgraph.nonfinite import is_finite
+from kit.stepgraph.plain import plain
+
+_PAIRED = frozenset(
+    {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "__sub__", "__rsub__", "rsub", "subtract"}
+)
+_ON_LOGITS = {  # what they apply themselves: the operations that should not stand before them
+    "binary_cross_entropy_with_logits": ("Sigmoid", "Softmax"),
+    "cross_entropy": ("Sigmoid", "Softmax"),
+    "nll_loss": ("Softmax", "Sigmoid"),
+    "sigmoid": ("Sigmoid",),
+    "softmax": ("Softmax",),
+}
+_SAME = ("View", "UnsafeView", "Squeeze", "Unsqueeze", "ReshapeAlias", "Select", "Slice", "Transpose", "Permute", "Alias", "ToCopy", "Clone")  # fmt: skip
+_DEEP = 8
+_ZERO_INFINITY = 6  # place of this argument of ctc_loss
+
+
+def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> tuple[str, str]:
+    """ "broadcast", "double_activation", "infinity_zeroed" or "nan_replaced", and what was found, in a clause; else two empty texts."""
+    if operation in _PAIRED and len(args) > 1 and _are_broadcast(args[0], args[1], out):
+        return "broadcast", f"{list(args[0].shape)} against {list(args[1].shape)} makes {_pairs(args)}"
+    if operation in _ON_LOGITS and args and isinstance(args[0], Tensor):
+        before = _made_by(args[0])
+        if before in _ON_LOGITS[operation]:
+            return "double_activation", f"{operation} of what {before.lower()} returned"
+    if operation == "ctc_loss" and isinstance(out, Tensor):
+        asked = kwargs.get("zero_infinity", args[_ZERO_INFINITY] if len(args) > _ZERO_INFINITY else False)
+        if asked and (values := plain(out)) is not None and not values.detach().any():
+            return "infinity_zeroed", "ctc_loss(zero_infinity=True) returned 0: every target is longer than its input"
+    first = args[0] if args else None
+    if operation == "nan_to_num" and isinstance(first, Tensor) and first.requires_grad and not is_finite(first):
+        return "nan_replaced", "nan_to_num replaced NaN or infinity in what is differentiated"
+    return "", ""
+
+
+def _are_broadcast(first: Any, second: Any, out: Any) -> bool:
+    """[n, 1] against [n]: every number of one with every number of the other, where one of them is predicted and one is given."""
+    if not (isinstance(first, Tensor) and isinstance(second, Tensor)) or first.requires_grad == second.requires_grad:
+        return False
+    long, flat = (first, second) if first.dim() == 2 else (second, first)
+    return long.dim() == 2 and flat.dim() == 1 and long.shape[1] == 1 and long.shape[0] == flat.shape[0] > 1
+
+
+def _pairs(args: Sequence[Any]) -> str:
+    count = max(args[0].shape[0], args[1].shape[0])
+    return f"{count} x {count} pairs"
+
+
+def _made_by(tensor: Tensor) -> str:
+    """The operation that made it, through what only changes its form."""
+    node = tensor.grad_fn
+    for _ in range(_DEEP):
+        if node is None:
+            return ""
+        name = node.name().partition("Backward")[0]
+        if name not in _SAME:
+            return name
+        node = node.next_functions[0][0]
+    return ""
