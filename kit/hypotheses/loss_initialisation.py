@@ -22,6 +22,7 @@ HYPOTHESIS = Hypothesis(
     ),
     plain="A weight of the loss is not the one that was asked for",
     signs=(weight_left_at_default, weight_overwritten_with_zero, weight_asked_but_zero),
+    explains=("loss_weights",),
     symptoms={
         "weight_not_passed": Symptoms(
             train_zero=False, validation_level=False, gradient="non-zero", steps="every batch"

@@ -223,7 +223,7 @@ def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, An
         added["first_nonfinite"] = graphs.nonfinite.origin
     if nonfinite := graphs.gradients.nonfinite():
         added["nonfinite_gradients"] = [f"{name}: in {often}" for name, often in nonfinite.items()][:MOST_NAMES]
-    if zero := graphs.gradients.zero():
+    if zero := graphs.zero_gradients():
         added["zero_gradients"] = zero[:MOST_NAMES]
     if suspicious := graphs.suspicious():
         added["suspicious_operations"] = suspicious

@@ -34,6 +34,7 @@ class StepGraphs:
         self._stride = EVERY
         self._last = (0, 0)
         self._factor = math.nan
+        self._weighed: set[str] = set()  # parameters that a term reaches which is not 0, and not weighed with 0
         self._waiting: list[tuple[dict[str, Any], list[Any]]] = []
         self._handles: list[RemovableHandle] = []
 
@@ -79,9 +80,11 @@ class StepGraphs:
         self._last = (step, self._last[1] + 1 if self._last[0] == step else 1)
         self.nonfinite.backward_begins(step, reading.graph.total, reading.nodes_below())
         scale = 1.0 if math.isnan(scale) else scale
-        terms = reading.graph.terms
+        trained, terms = self._parameters(), reading.graph.terms
+        for term in terms:
+            if term.weight and term.value and term.attached:
+                self._weighed |= {name for key, name in trained.items() if key in term.reaches}
         self._factor = reading.graph.factor * (terms[0].weight if len(terms) == 1 else 1.0) / scale
-        trained = self._parameters()
         self._look_for_unreached(reading, trained)
         for term, node, count in zip(reading.graph.terms, reading.nodes, reading.counts, strict=True):
             row = _row(term, self._last, trained)
@@ -179,6 +182,10 @@ class StepGraphs:
     def factor(self) -> float:
         """What the whole total is multiplied by, apart from a gradient scaler: 1/4 where four passes are accumulated."""
         return self._factor
+
+    def zero_gradients(self) -> list[str]:
+        """Parameters with a gradient of exactly 0 in every step, though a term that counts reaches them."""
+        return [name for name in self.gradients.zero() if name in self._weighed]
 
     def suspicious(self) -> list[dict[str, str]]:
         """Operations that are rarely meant, each line once: kind, what was found, source."""

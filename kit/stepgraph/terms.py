@@ -249,6 +249,8 @@ class Reading:
         parts = []
         for part, sign in zip(below, signs, strict=False):
             operand = part.operand
+            if _is_empty_leaf(part.node):
+                continue
             if part.node is None and _is_constant(operand):
                 self._constant += sign * factors.weight * float(operand.number)
             else:
@@ -375,6 +377,14 @@ class Reading:
             reaches=frozenset() if value.node is None else self.leaves(value.node),
         )
         return (id(value), "") if note is None else (note.chain, name), term
+
+
+def _is_empty_leaf(node: Any) -> bool:
+    """`torch.zeros((), requires_grad=True)`, which a sum was begun with."""
+    variable = getattr(node, "variable", None)
+    if not isinstance(variable, Tensor) or isinstance(variable, torch.nn.Parameter):
+        return False
+    return variable.numel() == 1 and not variable.detach().any()
 
 
 def _spread(part: _Value, whole: _Value) -> _Value:

@@ -106,7 +106,8 @@ YES_AND_NO = {
     "branch_gradient_zero": (_read(zero_gradients=["gate.weight"]), _read(zero_gradients=["a", "b", "c", "d"])),
     "broadcasts": (_operation("broadcast"), _operation("double_activation")),
     "activation_twice": (_operation("double_activation"), _read()),
-    "infinity_zeroed": (_operation("nan_replaced"), _operation("broadcast")),
+    "infinity_zeroed": (_operation("infinity_zeroed"), _operation("nan_replaced")),
+    "nan_replaced": (_operation("nan_replaced"), _operation("infinity_zeroed")),
     "outputs_collapse": (
         observed({"outputs_spread": [0.5, 0.1, 1e-3, 1e-5]}),
         observed({"outputs_spread": [2e-4, 2e-4, 1e-4, 1e-4]}),  # small outputs beside a large mean, as from the start

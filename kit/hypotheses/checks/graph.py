@@ -66,8 +66,14 @@ def activation_twice(seen: Observed, policy: Policy) -> Answer:
 
 @check("Is an infinite loss turned to 0?", "an infinite loss turned to 0", "no infinite loss turned to 0")
 def infinity_zeroed(seen: Observed, policy: Policy) -> Answer:
-    found = _operation(seen, "infinity_zeroed", "")
-    return found if found.yes is not False else _operation(seen, "nan_replaced", "none was seen")
+    return _operation(seen, "infinity_zeroed", "none was seen")
+
+
+@check(
+    "Is NaN or infinity replaced in what is differentiated?", "NaN replaced in the loss", "no NaN replaced in the loss"
+)
+def nan_replaced(seen: Observed, policy: Policy) -> Answer:
+    return _operation(seen, "nan_replaced", "none was seen")
 
 
 @check(
