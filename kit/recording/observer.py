@@ -59,7 +59,7 @@ class Observer(Evaluating, Stepping):
         self.note(f"{event} could not be recorded in full: {type(error).__name__}: {str(error)[:200]}")
 
     def opened(self) -> None:
-        self.attempt(self.graphs.expect, 1)
+        self.attempt(self.graphs.expect, self.book.count + 1)
 
     def compiles(self) -> None:
         self.attempt(self.graphs.compiles)

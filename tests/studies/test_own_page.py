@@ -47,7 +47,7 @@ RUNS = {
         "found",
     ),
     "healthy": (lambda: watched(Program()), "No symptom, and no sign of a known cause", "healthy"),
-    "not logged": (lambda: watched(Program(), log=False), "The displayed losses were not logged", "nothing found"),
+    "not logged": (lambda: watched(Program(), log=False), "No symptom, and no sign of a known cause", "healthy"),
     "other model": (
         lambda: watched(Program(), model=Vae()),
         "The model that was passed was never called",

@@ -63,12 +63,16 @@ def validation_stale(seen: Observed, policy: Policy) -> Answer:
 )
 def evaluated_copy_nearly_still(seen: Observed, policy: Policy) -> Answer:
     evaluated, drift = seen.over_epochs("eval_drift"), seen.over_epochs("drift")
-    if not evaluated.size or not drift.any() or seen.over_epochs("eval_own_drift").any():
-        return silent("evaluations of a copy, with training in between")
-    share, shown = evaluated.max() / drift.max(), validation_losses(seen)
-    said = f"it moved by {share:.2%} of what was trained, between two evaluations"
-    shown = shown[np.isfinite(shown)]
-    still = 0 < share <= policy.nearly_still and (
-        shown.size < 2 or np.ptp(shown) <= policy.display_slack * np.abs(shown).max()
-    )
-    return Answer(bool(still), said, f"the copy that is evaluated {said.removeprefix('it ')}" if still else "")
+    if len(evaluated) < policy.enough_steps - 1 or not drift.any() or seen.over_epochs("eval_own_drift").any():
+        return silent("three evaluations of a copy, with training in between")
+    share = evaluated.max() / drift.max()
+    said = f"moved by {share:.2%} of what was trained, between two evaluations"
+    trained, shown = _relative_change(seen.over_epochs("train_loss")), _relative_change(validation_losses(seen))
+    still = 0 < share <= policy.nearly_still and not shown > policy.display_slack * trained
+    return Answer(bool(still), f"it {said}", f"the copy that is evaluated {said}" if still else "")
+
+
+def _relative_change(values: np.ndarray) -> float:
+    """nan where it cannot be said."""
+    values = values[np.isfinite(values)]
+    return float(np.ptp(values) / np.abs(values).max()) if values.size > 1 and values.any() else np.nan
