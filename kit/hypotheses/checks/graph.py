@@ -97,7 +97,7 @@ def loss_ln2(seen: Observed, policy: Policy) -> Answer:
     if losses.size < policy.enough_steps:
         return silent("the losses of enough steps")
     same = bool(abs(losses - math.log(2)).max() <= policy.level)
-    moved = seen.over_epochs("drift").any()
+    moved = seen.over_epochs("drift").any() or seen.over_steps("update_norm").any()
     fact = "the loss was ln 2 = 0.693147 in every step, though the parameters moved" if same and moved else ""
     return Answer(same, f"the losses were {losses.min():.6g} to {losses.max():.6g}", fact)
 
