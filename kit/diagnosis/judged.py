@@ -100,7 +100,7 @@ def leading(causes: Sequence[Cause]) -> Cause | None:
     follows = {key for cause in decided for key in cause.hypothesis.explains}
     first = [cause for cause in decided if cause.key not in follows] or decided
     whole = [cause for cause in first if not cause.part]
-    weighed = signed[0]
+    weighed = next((cause for cause in signed if cause.key not in follows), signed[0])
     if weighed.decided and not weighed.part and weighed.key not in follows:
         return weighed
     faults = [cause for cause in whole if cause.hypothesis.verdict == "fault"]

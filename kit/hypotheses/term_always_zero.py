@@ -14,6 +14,7 @@ HYPOTHESIS = Hypothesis(
     fix="Count how many elements the term is computed from, and fail where it is none.",
     signs=(term_always_zero,),
     decisive=(term_always_zero,),
+    explains=("dead_branch", "zero_outputs"),
     fixed="The term is above 0 in some batch.",
     guard="""terms = loss.components(model(batch), target)
 assert all(value != 0 for value in terms.values()), f"a term is 0: {terms}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from kit.stepgraph.nonfinite import is_finite
@@ -26,7 +27,10 @@ _ZERO_INFINITY = 6  # place of this argument of ctc_loss
 
 
 def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> tuple[str, str]:
-    """ "broadcast", "double_activation", "infinity_zeroed" or "nan_replaced", and what was found, in a clause; else two empty texts."""
+    """The kind, and what was found, in a clause; else two empty texts.
+
+    "broadcast", "double_activation", "infinity_zeroed", "nan_replaced", or "selects_nothing", which is meant in a batch without a match.
+    """
     if operation in _PAIRED and len(args) > 1 and _are_broadcast(args[0], args[1], out):
         return "broadcast", f"{list(args[0].shape)} against {list(args[1].shape)} makes {_pairs(args)}"
     if operation in _ON_LOGITS and args and isinstance(args[0], Tensor):
@@ -40,7 +44,20 @@ def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out:
     first = args[0] if args else None
     if operation == "nan_to_num" and isinstance(first, Tensor) and first.requires_grad and not is_finite(first):
         return "nan_replaced", "nan_to_num replaced NaN or infinity in what is differentiated"
+    if operation in ("__getitem__", "masked_select", "index_select", "mul", "__mul__", "__rmul__") and _selects_nothing(
+        args, out
+    ):
+        return "selects_nothing", f"{operation.strip('_')} selects no element of {list(first.shape)}"
     return "", ""
+
+
+def _selects_nothing(args: Sequence[Any], out: Any) -> bool:
+    """An index or a mask of truth values that leaves nothing of what has a graph."""
+    given = [value for value in args[:2] if isinstance(value, Tensor)]
+    if not given or not isinstance(out, Tensor) or not any(value.requires_grad and value.numel() for value in given):
+        return False
+    masks = [seen for value in given if value.dtype is torch.bool and (seen := plain(value)) is not None]
+    return not out.numel() or (len(given) == 2 and any(mask.numel() > 1 and not mask.any() for mask in masks))
 
 
 def _are_broadcast(first: Any, second: Any, out: Any) -> bool:

@@ -36,6 +36,9 @@ LOGITS = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)).requires_
         (lambda: F.cross_entropy(LOGITS.softmax(1) @ torch.ones(3, 3), LABEL), None),
         (lambda: (OUT * 0).log().nan_to_num().sum(), "nan_replaced"),
         (lambda: OUT.nan_to_num().sum(), None),
+        (lambda: OUT[FLAT > 1].abs().sum(), "selects_nothing"),
+        (lambda: (OUT * (FLAT > 1)[:, None]).sum(), "selects_nothing"),
+        (lambda: OUT[OUT > -9].sum() + (OUT * (OUT < 9)).sum() + (OUT * 0.0).sum(), None),
         (lambda: (FLAT * 0).log().nan_to_num().sum(), None),  # data
     ],
 )

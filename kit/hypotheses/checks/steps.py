@@ -176,6 +176,8 @@ def all_frozen(seen: Observed, policy: Policy) -> Answer:
     if trainable is None or not parameters:
         return silent("the parameters of the model")
     said = f"{trainable} of {parameters} tensors are trainable"
+    if not trainable and seen.over_epochs("drift").any():  # a trainer may freeze them for as long as it evaluates
+        return Answer(False, f"{said} at the end, and they moved before")
     return Answer(trainable == 0, said, "" if trainable else said)
 
 
