@@ -15,7 +15,7 @@ from torch import Tensor
 from kit.stepgraph.progress import Progress
 
 CHUNK = 512  # partial products in the gradients' precision, their sum in float64: error 3e-9 instead of 2e-4
-BLOCK = 1 << 18  # numbers of each gradient at a time: no second copy of all gradients
+BLOCK = 2048  # chunks of all rows at a time, 4 MB: no second copy of all gradients
 ACCURACY = 1e-9  # what squares that vanish may cost
 
 
@@ -79,8 +79,9 @@ def _products(J: Sequence[Tensor] | Tensor) -> np.ndarray:
     k, device = len(J), J[0].device
     G = torch.zeros(k, k, dtype=torch.float64, device=device)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        for start in range(0, len(J[0]), BLOCK):
-            block = torch.stack([row[start : start + BLOCK] for row in J])
+        size = CHUNK * max(1, BLOCK // k)
+        for start in range(0, len(J[0]), size):
+            block = torch.stack([row[start : start + size] for row in J])
             if block.is_cuda or torch.get_float32_matmul_precision() != "highest":
                 block = block.double()  # reduced-precision products (TF32, bfloat16) would cost three digits
             whole = block.shape[1] // CHUNK * CHUNK
