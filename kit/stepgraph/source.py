@@ -210,6 +210,12 @@ def value_in(tree: ast.expr | None, scope: Scope) -> Any:
             return -number
         case ast.Name(id=name):
             return scope.locals.get(name, scope.globals.get(name, UNKNOWN))
+        case ast.JoinedStr(values=parts):
+            texts = [value_in(part.value if isinstance(part, ast.FormattedValue) else part, scope) for part in parts]
+            return "".join(texts) if all(isinstance(text, str) for text in texts) else UNKNOWN
+        case ast.BinOp(op=ast.Add(), left=first, right=second):
+            texts = [value_in(part, scope) for part in (first, second)]
+            return "".join(texts) if all(isinstance(text, str) for text in texts) else UNKNOWN
         case ast.Attribute(value=inner, attr=name):
             return _attribute(value_in(inner, scope), name)
         case ast.Subscript(value=inner, slice=key):
@@ -280,8 +286,22 @@ def computed_from(tree: ast.expr, code: CodeType) -> set[str]:
                     found.add(name)
                 case ast.Name(id=name) if name not in found:
                     found.add(name)
-                    todo += [value for value in values.get(name, ()) if min(lines) <= value.lineno <= max(lines)]
+                    around = name in code.co_freevars  # assigned in the function around this one
+                    todo += [v for v in values.get(name, ()) if around or min(lines) <= v.lineno <= max(lines)]
     return found
+
+
+def attribute_behind(tree: ast.expr, value: Any, scope: Scope) -> ast.expr:
+    """`self.lam_kl` for `getattr(self, f"lam_{name}")`, and for a variable that was assigned this; else the tree itself."""
+    given = _read(scope.code.co_filename).values.get(tree.id, ()) if isinstance(tree, ast.Name) else ()
+    for own in (tree, *given):
+        match own:
+            case ast.Call(func=ast.Name(id="getattr"), args=[holder, key, *_]):
+                name = value_in(key, scope)
+                own = ast.Attribute(holder, name) if isinstance(name, str) else own
+        if isinstance(own, ast.Attribute) and value_in(own, scope) is value:
+            return own
+    return tree
 
 
 def parts_of(tree: ast.expr | None) -> Iterator[ast.expr]:

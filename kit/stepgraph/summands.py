@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import torch
@@ -97,6 +98,8 @@ def _summands(call: Call, own: Mapping[str, float], reading: Reading) -> list[_S
     graph, found = reading.graph, []
     for term, value, parts in zip(graph.terms, reading.tensors(call.kept), reading.factors, strict=True):
         at, name, literal = _weight(call, own, term.name, parts)
+        if at is not None and own.get(name):
+            literal = parts[at][0] / own[name]  # as it was in force, in float32 maybe
         rest = [part for place, part in enumerate(parts) if place != at]
         behind = set().union(*(_behind(call.holder, operand) for _, operand in rest))
         if at is not None and name not in own:  # what a variable was computed from
@@ -119,7 +122,7 @@ def _weight(call: Call, own: Mapping[str, float], term: str, parts: Sequence[Par
     if len(variables) == 1:
         number, operand = parts[variables[0]]
         name, literal = _name(operand)
-        if name and name not in own and operand is not None and operand.number == number:
+        if name and name not in own and operand is not None and _is_factor(operand, number):
             return variables[0], name, literal
     return None, "", 1.0
 
@@ -128,14 +131,23 @@ def _attribute(
     call: Call, own: Mapping[str, float], term: str, number: float, operand: Operand | None
 ) -> tuple[str, float] | None:
     """The attribute that a factor is: by what is written, or as the very same number, where it is read from an attribute."""
-    if operand is None or operand.number != number:  # a divisor
+    if operand is None or not _is_factor(operand, number):
         return None
     name, literal = _name(operand)
     if name in own and math.isclose(own[name] * literal, number, rel_tol=_EQUAL):
         return name, literal
-    read = _behind(call.holder, operand)
-    same = [name for name in own if getattr(call.holder, name) is operand.number and read & {name, PREFIX}]
+    read, here = _behind(call.holder, operand), operand.tree is None or _is_argument(*operand.tree)
+    same = [n for n in own if getattr(call.holder, n) is operand.number and (here or read & {n, PREFIX})]
     return next(((name, 1.0) for name in same if len(same) == 1 or call.term_of(name) == term), None)
+
+
+def _is_factor(operand: Operand, number: float) -> bool:
+    """Whether it is what the term is multiplied by, and no divisor."""
+    return isinstance(operand.number, float) and math.isclose(operand.number, number, rel_tol=_EQUAL)
+
+
+def _is_argument(tree: ast.expr, code: CodeType) -> bool:
+    return isinstance(tree, ast.Name) and tree.id in code.co_varnames[: code.co_argcount]
 
 
 def _name(operand: Operand | None) -> tuple[str, float]:
@@ -173,11 +185,9 @@ def _behind(holder: Any, operand: Operand | None) -> set[str]:
 
 def _held(names: Sequence[str], terms: Sequence[str]) -> str:
     if not terms:
-        return (
-            f"No term of the sum has {', '.join(names)} written before it (a setting inside of a term?): held as it is."
-        )
+        return f"Not written before any term of the sum, and held: {', '.join(names)} (a setting inside of a term?)."
     return (
-        f"{', '.join(names)}: part of the weight of {', '.join(terms)}, but not the weight as it stands. A slider of such a term "
+        f"Part of the weight of {', '.join(terms)}, but not the weight as it stands: {', '.join(names)}. A slider of such a term "
         "moves the weight in force."
     )
 

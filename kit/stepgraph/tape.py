@@ -38,7 +38,7 @@ _MAKES_NEW = frozenset({  # of another tensor's form, with values of their own: 
 @dataclass(slots=True, weakref_slot=True)
 class Operand:
     """`kind`: "graph", "tensor" (without a graph) or "number"; `written`: its text; `name`: the name it goes by; `tree`: how it
-    is written, and in which function."""
+    is written, or the attribute that it is, and in which function."""
 
     kind: str
     number: Any = float("nan")
@@ -270,7 +270,8 @@ class Tape(TorchFunctionMode):
         where = "constant" if literal else _WHERE.get(type(tree).__name__, "")
         found = Operand("other", where=where, name=source.label(tree))
         if scope is not None and tree is not None:
-            found.written, found.tree = source.written(tree, scope), (tree, scope.code)
+            found.written = source.written(tree, scope)
+            found.tree = source.attribute_behind(tree, value, scope), scope.code
         if isinstance(value, Tensor):
             if scope is not None and (tree is None or _is_loop_variable(tree, scope)):
                 found.name = source.key_of(value, scope) or found.name

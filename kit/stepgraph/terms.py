@@ -250,8 +250,9 @@ class Reading:
     def _sum(self, value: _Value, below: list[_Value]) -> list[_Value] | None:
         if value.dims > 1 or value.factors.each is not None:
             return None
-        graphs = [part for part in below if not (part.node is None and _is_constant(part.operand))]
-        if len(graphs) == 1 and _is_named(value):
+        free = [part.operand for part in below if part.node is None]
+        constants = [operand.number for operand in free if _is_constant(operand)]
+        if len(constants) == len(below) - 1 and any(constants) and _is_named(value):
             return None  # `dice = 1 - overlap` is the term, and not its parts
         factors = self._added(value)
         second = float(getattr(value.node, "_saved_alpha", 1) or 1) * (-1 if value.kind == "Sub" else 1)
@@ -458,9 +459,14 @@ def _weighted(term: _Value, numbers: np.ndarray, operand: Operand | None) -> lis
     return [replace(term, factors=replace(term.factors, each=numbers, vector=operand or Operand("tensor")))]
 
 
+_MOVED = frozenset({"to", "double", "float", "half", "bfloat16", "type_as", "cuda", "cpu"})
+
+
 def _entry(vector: Operand, number: int) -> Operand:
     """One weight of a vector: what `torch.tensor([self.lam_a, ...])` was made of, else `weights[0]`."""
     note = vector.note
+    while note is not None and note.operation in _MOVED and note.operands:
+        note = note.operands[0].note
     if note is not None and len(note.operands) == note.size and note.operands[number].is_named:
         return note.operands[number]
     return replace(vector, written=f"{vector.written or 'weights'}[{number}]")

@@ -11,7 +11,9 @@ The third way, from the graph of the total alone, is in `summands`.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -81,13 +83,14 @@ class Call:
         self.holder, self.named, self._box = holder_of(loss), named, box
         self._prediction, self._target = Fresh(prediction, attached=True), Fresh(target, attached=True)
         tape = Tape(keep=True)
-        tape.start()
-        try:
-            found = self.of(original(loss))
-            place = returned.where(found)
-            self.total, self.note = returned.total(found, place), returned.note(found, place)
-        finally:
-            tape.stop()
+        with _eagerly():
+            tape.start()
+            try:
+                found = self.of(original(loss))
+                place = returned.where(found)
+                self.total, self.note = returned.total(found, place), returned.note(found, place)
+            finally:
+                tape.stop()
         self.kept = tape.kept or {}
         self.tolerance = max(TOLERANCE, 4 * _coarsest([self.total, *tensors(prediction)]))
 
@@ -177,6 +180,11 @@ def exposed(call: Call) -> Terms:
             f"components and their weights add up to {found.sum()[0]:.6g}, but the loss returned {call.total.item():.6g}"
         )
     return found
+
+
+def _eagerly() -> AbstractContextManager[Any]:
+    """A compiled function shows no sum, and would be compiled anew below a tape."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def _faint(rest: Tensor, total: Tensor) -> bool:

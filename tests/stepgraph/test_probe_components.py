@@ -121,7 +121,7 @@ def test_a_weight_that_bends_names_no_slider(step, loss, weights, kept):
     order = [found.names.index(name) for name in "abc"]
     assert [found.weights[i] for i in order] == pytest.approx(weights)
     assert {name for name in found.weight_names if name.startswith("lam_")} == set(kept)
-    assert any("part of the weight of" in note and "lam_a" in note for note in found.notes)
+    assert any("Part of the weight of" in note and "lam_a" in note for note in found.notes)
     truths = cases.terms(*step)
     assert [found.values[i].item() for i in order] == pytest.approx([truths[name].item() for name in "abc"])
 
@@ -171,6 +171,92 @@ def test_summands_of_one_attribute_are_one_term(step):
     assert found.values[0].item() == pytest.approx(both.item(), rel=1e-12)
 
 
+class Reached(cases.Weighted):
+    """`way` weighs terms L of a loss in which two weights are equal."""
+
+    def __init__(self, way):
+        super().__init__(lam_a=1.0, lam_b=1.0, lam_c=2)
+        self.way = way
+
+    def forward(self, p, t):
+        return self.way(self, cases.terms(p, t))
+
+
+def by_getattr(self, L):
+    total = 0
+    for name, value in L.items():
+        total = total + getattr(self, f"lam_{name}") * value
+    return total
+
+
+def by_variable(self, L):
+    total = 0
+    for name, value in L.items():
+        lam = getattr(self, "lam_" + name)
+        if lam > 0:
+            total += lam * value
+    return total
+
+
+def by_dict(self, L):
+    weights = {"a": self.lam_a, "b": self.lam_b}
+    return sum(weights[name] * L[name] for name in weights) + self.lam_c * L["c"]
+
+
+def by_vector(self, L):
+    weights = torch.tensor([self.lam_a, self.lam_b, self.lam_c]).to(L["a"])
+    return (weights * torch.stack([*L.values()])).sum()
+
+
+def by_list(self, L):
+    return torch.stack([self.lam_a * L["a"], self.lam_b * L["b"], self.lam_c * L["c"]]).sum()
+
+
+def by_argument(self, L):
+    def added(total, weight, term):
+        return total + weight * term
+
+    return added(added(added(0.0, self.lam_a, L["a"]), self.lam_b, L["b"]), self.lam_c, L["c"])
+
+
+def by_alias(self, L):
+    lam_a, beta = self.lam_a, self.lam_b
+    return lam_a * L["a"] + beta * L["b"] + self.lam_c * L["c"]
+
+
+@pytest.mark.parametrize("way", [by_getattr, by_variable, by_dict, by_vector, by_list, by_alias])
+def test_a_weight_is_the_attribute_however_it_is_reached(step, way):
+    found = decompose(Reached(way), *step)
+    assert (found.weight_names, found.weights) == (("lam_a", "lam_b", "lam_c"), (1.0, 1.0, 2.0))
+    assert_terms(found, *step)
+
+
+def test_a_weight_that_is_handed_to_a_function_is_the_attribute_if_no_other_is_the_same_number(step):
+    loss = Reached(by_argument)
+    loss.lam_a, loss.lam_b, loss.lam_c = LAM
+    found = decompose(loss, *step)
+    assert (found.weight_names, found.weights) == (("lam_a", "lam_b", "lam_c"), LAM)
+    assert_terms(found, *step)
+
+
+def test_a_vector_of_weights_in_float32_is_in_force_as_it_is(step):
+    loss = Reached(by_vector)
+    loss.lam_a, loss.lam_b, loss.lam_c = LAM
+    found = decompose(loss, *step)
+    assert (found.weight_names, found.weights) == (("lam_a", "lam_b", "lam_c"), LAM)
+    total = sum(w * v for w, v in zip(found.weights, found.values, strict=True))
+    assert total.item() == pytest.approx(loss(*step).item(), rel=1e-15)
+
+
+def test_a_compiled_loss_shows_its_terms(step):
+    loss = cases.Weighted()
+    loss.compile(backend="eager")
+    loss(*step)
+    found = decompose(loss, *step)
+    assert (found.names, found.weights) == (("a", "b", "c"), LAM)
+    assert_terms(found, *step)
+
+
 class Fused(torch.autograd.Function):
     """Two terms from one function, as fused kernels give them."""
 
@@ -201,7 +287,7 @@ def test_weights_fixed_at_construction_are_those_of_the_graph(step):
     found = decompose(cases.Fixed(), *step)
     assert found.way == "step_graph"
     assert found.weights == (0.5, 0.2, 1.5) and not any(name.startswith("lam_") for name in found.weight_names)
-    assert any("No term of the sum has lam_a, lam_b, lam_c written before it" in note for note in found.notes)
+    assert any("Not written before any term of the sum, and held: lam_a, lam_b, lam_c" in note for note in found.notes)
     assert sum(w * v.item() for w, v in zip(found.weights, found.values, strict=True)) == pytest.approx(
         cases.Fixed()(*step).item(), rel=1e-12
     )
@@ -255,7 +341,7 @@ def test_a_weight_that_the_sum_does_not_contain_is_named(step):
     found = decompose(Loss(), *step)
     assert found.names == ("a", "b", "c")
     assert found.notes == (
-        "No term of the sum has lam_unused written before it (a setting inside of a term?): held as it is.",
+        "Not written before any term of the sum, and held: lam_unused (a setting inside of a term?).",
     )
 
 

@@ -103,7 +103,7 @@ def test_a_setting_inside_of_a_term_is_named_and_held():
     loss = Loss()
     seen = probe(model, loss, batch)
     assert (seen.names, seen.weight_names) == (("cov", "aux"), ("lam_cov", "lam_aux"))
-    assert any("No term of the sum has lam_range_factor written before it" in note for note in seen.notes)
+    assert any("Not written before any term of the sum, and held: lam_range_factor" in note for note in seen.notes)
     assert loss.lam_range_factor == 0.3
 
 
