@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kit.stepgraph.graph import upwards
 from kit.stepgraph.source import Place, expression, label
 from kit.stepgraph.tape import Note, Operand, note_of
 
@@ -342,27 +343,18 @@ class Reading:
 
     def _below(self, node: Any) -> int:
         """Every node is walked through once, however many terms share it."""
-        todo = [node]
-        while todo and len(self._bits) < _MOST_NODES:
-            here = todo[-1]
-            if here in self._bits:
-                todo.pop()
-                continue
-            parents = [parent for parent, _ in here.next_functions if parent is not None]
-            new = [parent for parent in parents if parent not in self._bits]
-            if new:
-                todo.extend(new)
-                continue
+        for here in upwards(node, self._bits):
+            if len(self._bits) >= _MOST_NODES:
+                break
             bits = 0
-            for parent in parents:
-                bits |= self._bits[parent]
+            for parent, _ in here.next_functions:
+                bits |= self._bits.get(parent, 0)
             variable = getattr(here, "variable", None)
             if isinstance(variable, Tensor):
                 bits |= 1 << len(self._ends)
                 self._ends.append(id(variable))
                 self._shapes[id(variable)] = variable.dim(), variable.numel()
             self._bits[here] = bits
-            todo.pop()
         return self._bits.get(node, 0)
 
     def _term(self, value: _Value) -> tuple[Any, Term]:
