@@ -15,7 +15,7 @@ from torch import Tensor
 from kit.stepgraph.progress import Progress
 
 CHUNK = 512  # partial products in the gradients' precision, their sum in float64: error 3e-9 instead of 2e-4
-BLOCK = 2048  # chunks of all rows at a time, 4 MB: no second copy of all gradients
+BLOCK = 1024  # chunks of all rows at a time, 2 MB: no second copy of all gradients
 ACCURACY = 1e-9  # what squares that vanish may cost
 
 

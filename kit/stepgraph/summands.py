@@ -46,7 +46,8 @@ def step_graph(call: Call) -> Terms:
     The weight of a term is the attribute or variable before it, under its name, as long as nothing else in the sum is computed from
     this name. Any other factor (a constant, an expression, a number that was normalised) is the weight of its term under the term's
     own name: a slider then moves the factor in force, and no attribute. Summands of one attribute are one term. An attribute `lam_*`
-    that is no weight is a setting, and held.
+    that is no weight is a setting, and held; one that is 0 and in no term stands for a term that was skipped, with value nan. What a
+    loss would compute under other weights, in a branch that asks for them, no graph shows.
     """
     if call.total.grad_fn is None:
         raise Refused("its total has no graph")
@@ -73,7 +74,9 @@ def step_graph(call: Call) -> Terms:
             found.add(call.term_of(name), name, weight, values[0] if len(values) == 1 else torch.stack(values).sum())
         elif weight == 0 and name not in elsewhere:
             found.add(call.term_of(name), name, 0.0, torch.tensor(math.nan, dtype=torch.float64))
-            found.notes.append(f"{name} is 0 and weighs nothing in the sum: its term was not computed.")
+            found.notes.append(
+                f"{name} is 0 and its term was not computed (or it is a setting): nothing in the sum has it."
+            )
         else:
             held.setdefault(tuple(one.name for one in summands if name in one.behind | whole), []).append(name)
     if len(summands) < 2 and not found.names:

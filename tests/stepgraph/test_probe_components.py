@@ -349,7 +349,7 @@ def test_a_term_that_is_off_and_was_not_computed_is_nan_and_noted(step):
     found = decompose(cases.Branching(lam_b=0.0), *step)
     assert (found.names, found.weights) == (("a", "b", "c"), (0.5, 0.0, 1.5))
     assert torch.isnan(found.values[1]) and found.adjustable[1]
-    assert found.notes == ("lam_b is 0 and weighs nothing in the sum: its term was not computed.",)
+    assert found.notes == ("lam_b is 0 and its term was not computed (or it is a setting): nothing in the sum has it.",)
 
 
 def test_a_weight_that_is_off_in_a_product_still_has_its_term(step):
