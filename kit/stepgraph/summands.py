@@ -146,7 +146,7 @@ def _attribute(
 
 def _is_factor(operand: Operand, number: float) -> bool:
     """Whether it is what the term is multiplied by, and no divisor."""
-    return isinstance(operand.number, float) and math.isclose(operand.number, number, rel_tol=_EQUAL)
+    return not isinstance(operand.number, list) and math.isclose(float(operand.number), number, rel_tol=_EQUAL)
 
 
 def _is_argument(tree: ast.expr, code: CodeType) -> bool:
