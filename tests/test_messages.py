@@ -202,18 +202,18 @@ PROBED = {
         probe(loss=plain_loss),
         kit.stepgraph.DecompositionError,
         (
-            "loss should be a sum of terms, or have weights that can be set, as attributes lam_*. Found none in",
-            "plain_loss; its graph shows no sum. Pass the unweighted terms and their weights: terms=lambda prediction, target: {",
-            'weights={"fit": 1.0, "size": 0.1}',
-            'weights={"loss": 1.0}',
+            "loss should be a sum of weighted terms. Found a function plain_loss; its graph shows no sum. Pass the unweighted",
+            "terms and their weights: terms=lambda prediction, target: {",
+            "weights={'fit': 1, 'size': 0.1}",
+            "weights={'loss': 1.0}",
         ),
     ),
     "weights under other names": (
         probe(loss=Plain()),
         kit.stepgraph.DecompositionError,
         (
-            "Found none in a Plain; its graph shows no sum. Did you mean weights beta, w_rec?",
-            'weights={"beta": "beta", "w_rec": "w_rec"}',
+            "Found a Plain; its graph shows no sum.",
+            "weights={'beta': 0.1, 'w_rec': 1}",
         ),
     ),
     "terms without weights": (
@@ -252,9 +252,7 @@ def assert_told(act, error, parts):
     for part in parts:
         assert part in said, said
     for internal in (
-        "float_subclass",
-        "tiny_probe",
-        "zero_one_probe",
+        "step_graph",
         "kit.stepgraph.",
         "kit.recording.",
         "NoneType",
@@ -270,11 +268,6 @@ def test_a_probe_says_what_to_pass_and_leaves_all_as_it_was(mistake):
     before = snapshot(MODEL, LOSS)
     assert_told(act, error, parts)
     assert snapshot(MODEL, LOSS) == before
-
-
-def test_what_was_tried_stands_in_the_cause_only():
-    said = assert_told(probe(loss=plain_loss), kit.stepgraph.DecompositionError, ())
-    assert str(said.__cause__).startswith("Tried: exposed: ")
 
 
 def test_errors_of_another_kind_go_up_as_they_are():

@@ -2,14 +2,11 @@
 
     total = L_0 + sum_i lam_i L_i
 
-Ways, from the surest to the most general; each is verified before it is believed:
+Ways, in this order; the values add up to the total, or the way is not believed:
 
-    given           the caller's own terms(prediction, target)
-    exposed         loss.components(prediction, target)
-    float_subclass  L_i = d total / d lam_i, weights replaced by floats that carry a tensor
-    tiny_probe      L_i = f(lam_i = 1, others 1e-30) - L_0
-    zero_one_probe  L_i = f(lam_i = 1, others 0) - L_0
-    step_graph      the summands in the graph of one evaluation
+    given       the caller's own terms(prediction, target)
+    exposed     loss.components(prediction, target)
+    step_graph  the summands in the graph of the total
 """
 
 from __future__ import annotations
@@ -21,27 +18,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.stepgraph import ways
-from kit.stepgraph.affine import Case, Refused, Terms
 from kit.stepgraph.arguments import kind
 from kit.stepgraph.sandbox import Sandbox
-from kit.stepgraph.weights import PREFIX, REFUSALS, holder_of, is_weight, other_numbers, set_weight, trained_weights
-
-_ORDER = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe", "step_graph")
-_SETS_WEIGHTS = _ORDER[1:-1]
+from kit.stepgraph.summands import step_graph
+from kit.stepgraph.ways import Call, Refused, Terms, exposed, given
+from kit.stepgraph.weights import PREFIX, holder_of, is_weight, other_numbers, trained_weights, weight_attributes
 
 
 class DecompositionError(ValueError):
-    """The terms of the loss cannot be separated; the text says what was tried and what to pass instead."""
+    """The terms of the loss cannot be separated; the text says why and what to pass instead."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """m terms of one loss on one batch; the values hang on the graph of the prediction.
-
-    `floors` [m]: a gradient tensor of term i counts only if its largest entry is above `floors[i]` times the largest of
-    all terms there; what is below is a trace of the way of decomposing (0 for the clean ways).
-    """
+    """m terms of one loss on one batch; the values (0-d) hang on the graph of the prediction."""
 
     names: tuple[str, ...]
     weight_names: tuple[str, ...]
@@ -50,7 +40,6 @@ class Decomposition:
     values: tuple[Tensor, ...]
     way: str
     notes: tuple[str, ...]
-    floors: tuple[float, ...]
 
 
 def decompose(
@@ -60,15 +49,12 @@ def decompose(
     *,
     terms: Callable[[Any, Any], Mapping[str, Tensor]] | None = None,
     weights: Mapping[str, Any] | None = None,
-    like: Decomposition | None = None,
 ) -> Decomposition:
-    """Terms, weights and values of `loss(prediction, target)`; the loss is left as it was.
+    """Terms, weights and values of `loss(prediction, target)`, which is called once; the loss is left as it was.
 
-    `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first; `weights` alone
-    names attributes of a loss whose weights are not called `lam_*`. A part of the total
-    that no weight reaches becomes the term "rest" (weight name "", not adjustable, weight 1). `like` repeats an earlier
-    decomposition of the same step on a new graph, without its checks.
-    Raises DecompositionError if no way works, or if the total is not affine in its weights.
+    `terms` with `weights` (term -> number, or name of an attribute of the loss) is believed first; what it leaves of the total becomes
+    the term "rest" (weight name "", not adjustable, weight 1). `weights` alone names attributes of a loss whose weights are not called
+    `lam_*`. Raises DecompositionError if no way works.
     """
     if not callable(loss):
         raise TypeError(f"loss should be a callable (prediction, target) -> scalar. Found {kind(loss)}.")
@@ -88,20 +74,22 @@ def decompose(
             terms = getattr(holder, "components", None)
             if not callable(terms):
                 terms, named = None, _attributes(holder, weights)
-        case = Case(loss, prediction, target, box, named=named, checked=like is not None)
+        call = Call(loss, prediction, target, box, named)
         if terms is not None:
-            return _named("given", case, _given(case, terms, weights))
-        reasons: dict[str, Refused] = {}
-        for way in _ORDER if like is None else (like.way,):
+            return _named("given", call, given(call, terms, weights))
+        shown = ""
+        if callable(getattr(holder, "components", None)):
             try:
-                box.replay()
-                if way in _SETS_WEIGHTS:
-                    _settable(case)
-                return _named(way, case, getattr(ways, way)(case))
+                return _named("exposed", call, exposed(call))
             except Refused as reason:
-                reasons[way] = reason
-        box.replay()  # the last trial left its weights behind
-        raise DecompositionError(_message(case, reasons)) from Refused(_tried(reasons))
+                shown = str(reason)
+        try:
+            found = step_graph(call)
+        except Refused as reason:
+            raise DecompositionError(_message(loss, holder, f"{shown}; {reason}" if shown else str(reason))) from reason
+        if shown:
+            found.notes.append(f"The terms are those of the graph: {shown}.")
+        return _named("step_graph", call, found)
 
 
 def _attributes(holder: Any, weights: Mapping[str, Any]) -> dict[str, str]:
@@ -118,33 +106,13 @@ def _attributes(holder: Any, weights: Mapping[str, Any]) -> dict[str, str]:
     return {str(term): name for term, name in weights.items()}
 
 
-def _given(case: Case, terms: Callable, weights: Mapping[str, Any] | None) -> Terms:
-    try:
-        return ways.given(case, terms, weights)
-    except Refused as reason:
-        raise DecompositionError(f"terms and weights should add up to the total of loss: {reason}.") from reason
-
-
-def _settable(case: Case) -> None:
-    """Refuse early and once where there are no weights, or none that can be assigned (frozen, read-only property)."""
-    now = case.weights
-    if not now:
-        raise Refused("loss has no numeric attribute lam_*")
-    for name, weight in now.items():
-        try:
-            set_weight(case.holder, name, weight)
-        except REFUSALS as error:
-            raise Refused(f"{name} cannot be assigned ({type(error).__name__}: {error})") from error
-
-
-def _named(way: str, case: Case, found: Terms) -> Decomposition:
-    if case.note:
-        found.notes.append(case.note)
-    for name in trained_weights(case.holder):
+def _named(way: str, call: Call, found: Terms) -> Decomposition:
+    notes = [*found.notes, *([call.note] if call.note else [])]
+    for name in trained_weights(call.holder):
         if name not in found.weight_names:
-            found.notes.append(
-                f"{name} is a trained parameter, not a setting: what it weighs is kept as it is at this step, as a "
-                "fixed part of the total, and the what-if cannot change it."
+            notes.append(
+                f"{name} is a trained parameter, not a setting: what it weighs is kept as it is at this step, and the "
+                "what-if cannot change it."
             )
     return Decomposition(
         names=tuple(found.names),
@@ -153,42 +121,19 @@ def _named(way: str, case: Case, found: Terms) -> Decomposition:
         adjustable=tuple(found.adjustable),
         values=tuple(found.values),
         way=way,
-        notes=tuple(found.notes),
-        floors=tuple(found.floors),
+        notes=tuple(notes),
     )
 
 
-def _message(case: Case, reasons: Mapping[str, Refused]) -> str:
-    """What to pass, first for a loss whose weights are not visible: that is what most people meet."""
-    now, learned = case.weights, trained_weights(case.holder)
-    if not now:
-        found = f"none in {kind(case.loss)}" + (f", but trained: {', '.join(learned)}" if learned else "")
-        own = type(case.holder).__module__.startswith("torch.")  # label_smoothing and the like weigh no term
-        numbers = {} if own else other_numbers(case.holder)
-        shown = reasons.get("step_graph", "its graph was not read")
-        guess = ", ".join(f'"{name}": "{name}"' for name in numbers)
-        return (
-            f"loss should be a sum of terms, or have weights that can be set, as attributes lam_*. Found {found}; {shown}. "
-            + (f"Did you mean weights {', '.join(numbers)}? Then pass weights={{{guess}}}. " if numbers else "")
-            + "Pass the unweighted terms and their weights: "
-            'terms=lambda prediction, target: {"fit": ..., "size": ...}, weights={"fit": 1.0, "size": 0.1}; '
-            "for a loss of one term terms=lambda prediction, target: "
-            '{"loss": loss(prediction, target)}, weights={"loss": 1.0}.'
-        )
-    bent = [str(reason) for reason in reasons.values() if not reason.affine]
-    said = dict.fromkeys(bent[:1] or [str(reason) for way, reason in reasons.items() if way != "exposed"])
-    head = "it is not affine" if bent else "its terms cannot be separated"
-    names = [name.removeprefix(PREFIX) for name in now]
+def _message(loss: Any, holder: Any, reason: str) -> str:
+    learned = trained_weights(holder)
+    found = kind(loss) + (f", trained: {', '.join(learned)}" if learned else "")
+    own = type(holder).__module__.startswith("torch.")  # label_smoothing and the like weigh no term
+    numbers = ({} if own else weight_attributes(holder) or other_numbers(holder)) or {"fit": 1.0, "size": 0.1}
+    names = {name.removeprefix(PREFIX): value for name, value in numbers.items()}
     return (
-        "The total of loss should be affine in its weights: L_0 + sum lam_i L_i. "
-        f"Found: {head}; {'; '.join(said)}. Pass the unweighted terms and their weights: "
+        f"loss should be a sum of weighted terms. Found {found}; {reason}. Pass the unweighted terms and their weights: "
         f"terms=lambda prediction, target: {{{', '.join(f'{name!r}: ...' for name in names)}}}, "
-        f"weights={{{', '.join(f'{name!r}: {weight:g}' for name, weight in zip(names, now.values(), strict=True))}}}."
+        f"weights={{{', '.join(f'{name!r}: {value:g}' for name, value in names.items())}}}; for a loss of one term "
+        "terms=lambda prediction, target: {'loss': loss(prediction, target)}, weights={'loss': 1.0}."
     )
-
-
-def _tried(reasons: Mapping[str, Refused]) -> str:
-    said: dict[str, list[str]] = {}  # a reason that several ways share is told once
-    for way, reason in reasons.items():
-        said.setdefault(str(reason), []).append(way)
-    return "Tried: " + " ".join(f"{', '.join(found)}: {reason}." for reason, found in said.items())

@@ -77,8 +77,8 @@ class Step:
         self.box.replay()
         return self.forward_fn()
 
-    def decompose(self, prediction: Any, target: Fresh, like: Decomposition | None = None) -> Decomposition:
-        return decompose(self.loss, prediction, target.get(), terms=self.terms, weights=self.weights, like=like)
+    def decompose(self, prediction: Any, target: Fresh) -> Decomposition:
+        return decompose(self.loss, prediction, target.get(), terms=self.terms, weights=self.weights)
 
     def total(self, prediction: Any, target: Fresh) -> Tensor:
         given = Fresh(prediction, attached=True).get(), target.get()
@@ -106,8 +106,7 @@ def two_stage(step: Step) -> Measured:
     slopes = [_slopes(value, [*leaves, *step.parameters]) for value in step.progress.over(terms.values, _SLOPES)]
     if direct := [n for n, s in zip(terms.names, slopes, strict=True) if any(g is not None for g in s[len(leaves) :])]:
         raise NeedsOneStage(f"{', '.join(direct)} reach parameters past the prediction ({_past(prediction, outputs)})")
-    slopes = without_traces([s[: len(leaves)] for s in slopes], terms.floors)
-    rows = [_through(outputs, slope, step.parameters) for slope in step.progress.over(slopes, _ROWS)]
+    rows = [_through(outputs, s[: len(leaves)], step.parameters) for s in step.progress.over(slopes, _ROWS)]
     return Measured("two_stage", terms, rows, _real(total, step.parameters), total.item())
 
 
@@ -125,7 +124,6 @@ def one_stage(step: Step) -> Measured:
         raise NeedsFresh(one_use)
     terms = step.decompose(prediction, target)
     rows = [_slopes(value, step.parameters) for value in step.progress.over(terms.values, _ROWS)]
-    rows = without_traces(rows, terms.floors)
     return Measured("one_stage", terms, rows, _real(total, step.parameters), total.item())
 
 
@@ -143,26 +141,14 @@ def fresh_forward(step: Step) -> Measured:
     terms = again = step.decompose(*step.forward())
     for index in step.progress.over(range(len(terms.names)), _ROWS):
         if index:
-            again = step.decompose(*step.forward(), like=terms)
+            again = step.decompose(*step.forward())
         value = again.values[index]
         rows.append(_backward(value, step.parameters) if value.requires_grad else [None] * len(step.parameters))
-    return Measured("fresh_forward", terms, without_traces(rows, terms.floors), real, total.item())
+    return Measured("fresh_forward", terms, rows, real, total.item())
 
 
 def has_accumulate_hooks(parameters: Sequence[nn.Parameter]) -> bool:
     return any(getattr(parameter, "_post_accumulate_grad_hooks", None) for parameter in parameters)
-
-
-def without_traces(rows: list[Row], floors: Sequence[float]) -> list[Row]:
-    """Gradients that come from the way of decomposing (others at 1e-30 or 0) removed; see Decomposition.floors."""
-    if not any(floors):
-        return rows
-    sizes = [[0.0 if g is None or not g.numel() else g.abs().max().item() for g in row] for row in rows]
-    tops = [max((size for size in column if size < float("inf")), default=0.0) for column in zip(*sizes, strict=True)]
-    return [
-        [None if floor and size <= floor * top else g for g, size, top in zip(row, row_sizes, tops, strict=True)]
-        for row, row_sizes, floor in zip(rows, sizes, floors, strict=True)
-    ]
 
 
 def _slopes(value: Tensor, sources: Sequence[Tensor]) -> Row:

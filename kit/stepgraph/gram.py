@@ -15,6 +15,8 @@ from torch import Tensor
 from kit.stepgraph.progress import Progress
 
 CHUNK = 512  # partial products in the gradients' precision, their sum in float64: error 3e-9 instead of 2e-4
+BLOCK = 1024  # chunks of all rows at a time, 2 MB: no second copy of all gradients
+ACCURACY = 1e-9  # what squares that vanish may cost
 
 
 @dataclass(frozen=True)
@@ -42,33 +44,50 @@ def gram(
         if not found:
             continue
         present = list(found)
-        flat = torch.stack([_flat(gradient) for gradient in found.values()])  # [k, numbers of p]
-        bad = (~torch.isfinite(flat)).sum(dim=1)
-        flat[bad > 0] = 0.0
+        flats = [_flat(gradient) for gradient in found.values()]
         reached[group, present] = True
-        nonfinite[group, present] += bad.cpu().numpy()
-        groups[np.ix_([group], present, present)] += products(flat)
+        if (G := products(flats)) is None:
+            flat = torch.stack(flats)  # [k, numbers of p]
+            bad = (~torch.isfinite(flat)).sum(dim=1)
+            flat[bad > 0] = 0.0
+            nonfinite[group, present] += bad.cpu().numpy()
+            G = scaled_products(flat)
+        groups[np.ix_([group], present, present)] += G
     faulty_group, faulty_term = np.nonzero(nonfinite)
     groups[faulty_group, faulty_term, :] = np.nan
     groups[faulty_group, :, faulty_term] = np.nan
     return Gram(groups, reached, nonfinite)
 
 
-def products(J: Tensor) -> np.ndarray:
-    """J J' in float64 for finite J [k, d]; rows are divided by their largest entry, so that no square overflows."""
-    with torch.no_grad(), torch.autocast(J.device.type, enabled=False):
-        if not J.shape[1]:
-            return np.zeros((len(J), len(J)))
-        scale = J.abs().amax(dim=1)
-        J = J / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None]
-        if J.is_cuda or torch.get_float32_matmul_precision() != "highest":
-            J = J.double()  # reduced-precision products (TF32, bfloat16) would cost three digits
-        pad = -J.shape[1] % CHUNK
-        chunks = torch.nn.functional.pad(J, (0, pad)).reshape(len(J), -1, CHUNK).transpose(0, 1)  # [c, k, 512]
-        G = torch.bmm(chunks, chunks.mT).to("cpu", torch.float64).sum(dim=0).numpy()
-        s = scale.to("cpu", torch.float64).numpy()
+def products(J: Sequence[Tensor] | Tensor) -> np.ndarray | None:
+    """J J' in float64 [k, k] for k rows of d; None if an entry is not finite, or a square may have overflowed or vanished."""
+    G = _products(J)
+    lost = torch.finfo(J[0].dtype).tiny * len(J[0])  # by squares that vanish, at most
+    return G if np.isfinite(G).all() and (G.diagonal() > lost / ACCURACY).all() else None
+
+
+def scaled_products(J: Tensor) -> np.ndarray:
+    """J J' in float64 for finite J [k, d] of any size: each row is divided by its largest entry, so that no square overflows."""
+    scale = J.abs().amax(dim=1) if J.shape[1] else J.new_zeros(len(J))
+    G = _products(J / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None])
+    s = scale.to("cpu", torch.float64).numpy()
     with np.errstate(over="ignore"):  # float64 gradients beyond 1e154 have no finite square
         return G * s[:, None] * s[None, :]
+
+
+def _products(J: Sequence[Tensor] | Tensor) -> np.ndarray:
+    k, device = len(J), J[0].device
+    G = torch.zeros(k, k, dtype=torch.float64, device=device)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        size = CHUNK * max(1, BLOCK // k)
+        for start in range(0, len(J[0]), size):
+            block = torch.stack([row[start : start + size] for row in J])
+            if block.is_cuda or torch.get_float32_matmul_precision() != "highest":
+                block = block.double()  # reduced-precision products (TF32, bfloat16) would cost three digits
+            whole = block.shape[1] // CHUNK * CHUNK
+            chunks, rest = block[:, :whole].reshape(k, -1, CHUNK).transpose(0, 1), block[:, whole:]  # [c, k, 512]
+            G += torch.bmm(chunks, chunks.mT).double().sum(dim=0) + (rest @ rest.mT).double()
+    return G.cpu().numpy()
 
 
 def norm(G: np.ndarray, weights: np.ndarray) -> float:

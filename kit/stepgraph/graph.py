@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from torch import Tensor
 
 
-def nodes(value: Tensor) -> Iterator[Any]:
-    seen, todo = set(), [value.grad_fn]
+def upwards(root: Any, known: Container[Any]) -> Iterator[Any]:
+    """The nodes above `root` and itself, each after those that it was computed from. `known` ones are left out; the caller adds to
+    them what it was given."""
+    todo = [root]
     while todo:
-        node = todo.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            yield node
-            todo.extend(parent for parent, _ in node.next_functions)
+        node = todo[-1]
+        if node in known:
+            todo.pop()
+        elif new := [parent for parent, _ in node.next_functions if parent is not None and parent not in known]:
+            todo.extend(new)
+        else:
+            yield todo.pop()
+
+
+def nodes(value: Tensor) -> Iterator[Any]:
+    seen: set[Any] = set()
+    for node in () if value.grad_fn is None else upwards(value.grad_fn, seen):
+        seen.add(node)
+        yield node
 
 
 def leaves(value: Tensor) -> list[Tensor]:

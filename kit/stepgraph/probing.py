@@ -56,10 +56,9 @@ def probe(
     weights    one entry a term: a number, or the name of an attribute of the loss; names suffice without terms
     groups     callable parameter name -> layer group, or a depth of module paths; default: at most 16 groups
 
-    Costs one forward, about m + 2 backward passes, and the evaluations of the loss that tell its terms and check that
-    it is affine where the sliders go: about 4 m, no network in them; where a graph serves one backward only, m + 2
-    forward passes too. Memory: m + 1 gradients of the network. Time beside the passes, on a CPU: about 5 s for each
-    term and 100 million parameters; after three seconds a line on stderr says what it is at.
+    Costs one forward, m + 1 backward passes and two calls of the loss, one for its gradient and one for its terms; where
+    a graph serves one backward only, m + 2 forward passes too. Memory: m + 1 gradients of the network. After three
+    seconds a line on stderr says what it is at.
     The model runs in the mode it is in. Weights, `.grad`, buffers, attributes, hooks and random state are afterwards
     bitwise what they were. Gradient hooks of the model run once for each of those passes; what they keep in attributes
     and closures is put back, what they write elsewhere (a global, a file) stays.

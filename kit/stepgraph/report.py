@@ -15,7 +15,8 @@ import pandas as pd
 from kit.files import check_ending, check_origin, parsed_record, printable, readable, spelled, write_atomically
 
 FORMAT, VERSION = "kit.ProbeReport", 1
-DECOMPOSITIONS = ("exposed", "float_subclass", "tiny_probe", "zero_one_probe", "step_graph", "given")
+_EARLIER = ("float_subclass", "tiny_probe", "zero_one_probe")  # in files of earlier versions
+DECOMPOSITIONS = ("given", "exposed", "step_graph", *_EARLIER)
 GRADIENT_WAYS = ("two_stage", "one_stage", "fresh_forward")
 _SHAPES = {
     "L": "m", "weights": "m", "adjustable": "m", "G": "mm", "G_groups": "nmm", "n_parameters": "n",

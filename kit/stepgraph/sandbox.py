@@ -35,18 +35,6 @@ class RandomState:
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
         self._torch, self._python, self._numpy = torch.get_rng_state(), random.getstate(), _numpy_state()
 
-    def moved(self) -> bool:
-        """Whether numbers were drawn since."""
-        _, keys, *place = _numpy_state()
-        cuda = [] if self._cuda is None else zip(self._cuda, torch.cuda.get_rng_state_all(), strict=True)
-        return not (
-            torch.equal(self._torch, torch.get_rng_state())
-            and self._python == random.getstate()
-            and np.array_equal(self._numpy[1], keys)
-            and list(self._numpy[2:]) == place
-            and all(torch.equal(then, now) for then, now in cuda)
-        )
-
     def put_back(self) -> None:
         torch.set_rng_state(self._torch)
         random.setstate(self._python)
@@ -89,10 +77,6 @@ class Sandbox:
         for weight in self._weights:
             weight.lend()
         self._random.put_back()
-
-    def drew(self) -> bool:
-        """Whether random numbers were drawn since entry or the last replay."""
-        return self._random.moved()
 
     def __exit__(self, *_: object) -> None:
         global _open

@@ -210,6 +210,12 @@ def value_in(tree: ast.expr | None, scope: Scope) -> Any:
             return -number
         case ast.Name(id=name):
             return scope.locals.get(name, scope.globals.get(name, UNKNOWN))
+        case ast.JoinedStr(values=parts):
+            texts = [value_in(part.value if isinstance(part, ast.FormattedValue) else part, scope) for part in parts]
+            return "".join(texts) if all(isinstance(text, str) for text in texts) else UNKNOWN
+        case ast.BinOp(op=ast.Add(), left=first, right=second):
+            texts = [value_in(part, scope) for part in (first, second)]
+            return "".join(texts) if all(isinstance(text, str) for text in texts) else UNKNOWN
         case ast.Attribute(value=inner, attr=name):
             return _attribute(value_in(inner, scope), name)
         case ast.Subscript(value=inner, slice=key):
@@ -269,6 +275,35 @@ def key_of(value: Any, scope: Scope) -> str | None:
     return None
 
 
+def computed_from(tree: ast.expr, code: CodeType) -> set[str]:
+    """Names, attributes and texts in an expression, and in what its function assigned to the names among them."""
+    lines = [line for _, _, line in code.co_lines() if line is not None]
+    values, found, todo = _read(code.co_filename).values, set(), [tree]
+    while todo:
+        for node in ast.walk(todo.pop()):
+            match node:
+                case ast.Attribute(attr=name) | ast.Constant(value=str(name)):
+                    found.add(name)
+                case ast.Name(id=name) if name not in found:
+                    found.add(name)
+                    around = name in code.co_freevars  # assigned in the function around this one
+                    todo += [v for v in values.get(name, ()) if around or min(lines) <= v.lineno <= max(lines)]
+    return found
+
+
+def attribute_behind(tree: ast.expr, value: Any, scope: Scope) -> ast.expr:
+    """`self.lam_kl` for `getattr(self, f"lam_{name}")`, and for a variable that was assigned this; else the tree itself."""
+    given = _read(scope.code.co_filename).values.get(tree.id, ()) if isinstance(tree, ast.Name) else ()
+    for own in (tree, *given):
+        match own:
+            case ast.Call(func=ast.Name(id="getattr"), args=[holder, key, *_]):
+                name = value_in(key, scope)
+                own = ast.Attribute(holder, name) if isinstance(name, str) else own
+        if isinstance(own, ast.Attribute) and value_in(own, scope) is value:
+            return own
+    return tree
+
+
 def parts_of(tree: ast.expr | None) -> Iterator[ast.expr]:
     """Names, attributes and entries that an expression is written with."""
     if tree is not None:
@@ -285,15 +320,17 @@ def is_loop_variable(code: CodeType, name: str) -> bool:
 
 @dataclass
 class _File:
-    """What is asked of a source file: the names that statements give, the values that functions return, the variables of loops."""
+    """What is asked of a source file: the names that statements give, the values that functions return, the variables of loops, and
+    what each name was assigned."""
 
     names: dict[_Span, str | None]
     returned: set[_Span]
     loops: dict[str, list[int]]
+    values: dict[str, list[ast.expr]]
 
     @classmethod
     def of(cls, text: str) -> _File:
-        found = cls({}, set(), {})
+        found = cls({}, set(), {}, {})
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError):
@@ -304,12 +341,16 @@ class _File:
 
     def _look(self, node: ast.AST) -> None:
         match node:
-            case ast.Assign(targets=[target, *_], value=value) | ast.NamedExpr(target=target, value=value):
+            case (
+                ast.Assign(targets=[target, *_], value=value)
+                | ast.NamedExpr(target=target, value=value)
+                | ast.AnnAssign(target=target, value=ast.expr() as value)
+            ):
                 self._named(value, label(target))
-            case ast.AnnAssign(target=target, value=ast.expr() as value):
-                self._named(value, label(target))
-            case ast.AugAssign(target=target):
+                self._given(target, value)
+            case ast.AugAssign(target=target, value=value):
                 self.names[_span(node)] = label(target)
+                self._given(target, value)
             case ast.keyword(arg=str(name), value=value):
                 self._named(value, name)
             case ast.Dict(keys=keys, values=values):
@@ -318,10 +359,16 @@ class _File:
                         self._named(value, key.value)
             case ast.Return(value=ast.expr() as value) | ast.Lambda(body=value):
                 self.returned.update(_spans(value))
-            case ast.For(target=target) | ast.comprehension(target=target):
+            case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
+                self._given(target, value)
                 for inner in ast.walk(target):
                     if isinstance(inner, ast.Name):
                         self.loops.setdefault(inner.id, []).append(inner.lineno)
+
+    def _given(self, target: ast.expr, value: ast.expr) -> None:
+        for inner in ast.walk(target):
+            if isinstance(inner, ast.Name):
+                self.values.setdefault(inner.id, []).append(value)
 
     def _named(self, value: ast.expr, name: str | None) -> None:
         for span in _spans(value):

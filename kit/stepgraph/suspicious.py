@@ -47,7 +47,7 @@ def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out:
     if operation in ("__getitem__", "masked_select", "index_select", "mul", "__mul__", "__rmul__") and _selects_nothing(
         args, out
     ):
-        return "selects_nothing", f"{operation.strip('_')} selects no element of {list(first.shape)}"
+        return "selects_nothing", f"{operation.strip('_')} selects no element of {list(args[0].shape)}"
     return "", ""
 
 

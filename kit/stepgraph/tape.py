@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ _MAKES_NEW = frozenset({  # of another tensor's form, with values of their own: 
 
 @dataclass(slots=True, weakref_slot=True)
 class Operand:
-    """`kind`: "graph", "tensor" (without a graph) or "number"; `written`: its text; `name`: the name it goes by."""
+    """`kind`: "graph", "tensor" (without a graph) or "number"; `written`: its text; `name`: the name it goes by; `tree`: how it
+    is written, or the attribute that it is, and in which function."""
 
     kind: str
     number: Any = float("nan")
@@ -47,6 +48,7 @@ class Operand:
     note: Note | None = None
     where: str = ""  # "variable", "attribute", "entry", "constant", or "" for an expression
     sum_so_far: str | None = None  # the variable that the sum itself is called, if this is what was added up before
+    tree: tuple[source.ast.expr, CodeType] | None = None
 
     @property
     def is_named(self) -> bool:
@@ -99,12 +101,15 @@ class Used:
 
 
 class Tape(TorchFunctionMode):
-    """Notes what is computed, in the thread that starts it, between `start` and `stop`; with `keep`, also the small results by node."""
+    """Notes what is computed, in the thread that starts it, between `start` and `stop`.
+
+    kept: with `keep`, the small values that have a graph, by their node and their place among its outputs.
+    """
 
     def __init__(self, *, keep: bool = False) -> None:
         super().__init__()
         # copies, since an operation in place changes its operand
-        self.kept: dict[Any, Tensor] | None = {} if keep else None
+        self.kept: dict[tuple[Any, int], Tensor] | None = {} if keep else None
         self.on, self._inside = False, 0
         self.failed: str | None = None
         self.refused = False
@@ -122,7 +127,7 @@ class Tape(TorchFunctionMode):
     def start(self) -> None:
         """Listen anew. The tape lies below every mode of the program, so that none of its `with` blocks takes it off."""
         self.clear()
-        self.refused = _is_compiling_something()
+        self.refused = self.kept is None and _is_compiling_something()
         self.on = threading.get_ident() == self._thread and not self.refused
         if not self.on or self._inside or self._lies():
             return
@@ -177,6 +182,13 @@ class Tape(TorchFunctionMode):
             self.suspicious.setdefault((kind, spots[:1]), (found, spots))
         if self.looks_for_nonfinite and self.nonfinite is None:
             self._look_for_nonfinite(func, args, out)
+        if self.kept is not None:
+            for tensor in _tensors(
+                (*args, out)
+            ):  # a function of the program's own is seen only where its result is used
+                if tensor.grad_fn is not None and tensor.dim() <= 1 and tensor.numel() <= _SMALL:
+                    with torch.enable_grad():
+                        self.kept.setdefault((tensor.grad_fn, tensor.output_nr), tensor.clone())
         if isinstance(out, Tensor):
             self._saw_tensor(func, args, out)
         elif isinstance(out, float) and args and isinstance(args[0], Tensor) and args[0].requires_grad:
@@ -206,9 +218,7 @@ class Tape(TorchFunctionMode):
             kept: dict[Any, Any] = node.metadata  # type: ignore[assignment]  # a dict, whatever torch's stubs say
             kept.setdefault(KEY, None)
             if kept[KEY] is None:
-                kept[KEY] = made = self._note(func, args, out, chain)
-                if self.kept is not None and made.size >= 0:
-                    self.kept[node] = out.clone()
+                kept[KEY] = self._note(func, args, out, chain)
             return
         attached = next((tensor for tensor in given if tensor.requires_grad), None)
         inherited = next((note.cut for t in given if (note := self.free(t)) is not None and note.cut), None)
@@ -279,6 +289,7 @@ class Tape(TorchFunctionMode):
         found = Operand("other", where=where, name=source.label(tree))
         if scope is not None and tree is not None:
             found.written = source.written(tree, scope)
+            found.tree = source.attribute_behind(tree, value, scope), scope.code
         if isinstance(value, Tensor):
             if scope is not None and (tree is None or _is_loop_variable(tree, scope)):
                 found.name = source.key_of(value, scope) or found.name

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kit.stepgraph.graph import upwards
 from kit.stepgraph.source import Place, expression, label
 from kit.stepgraph.tape import Note, Operand, note_of
 
@@ -83,29 +84,40 @@ class StepGraph:
         raise KeyError(f"{name!r} should be one of the terms: {', '.join(term.name for term in self.terms)}.")
 
 
+Part = tuple[float, Operand | None]  # a factor, with what is written for it
+
+
 @dataclass(frozen=True)
 class _Factors:
-    """What stands before a summand. ``each``: the numbers of ``vector``, one an element, for a vector of terms."""
+    """What stands before a summand. ``parts``: the factors; nothing is written for a sign.
 
-    weight: float = 1.0
-    written: tuple[Operand | None, ...] = ()
+    ``each``: the numbers of ``vector``, one an element, for a vector of terms.
+    """
+
+    parts: tuple[Part, ...] = ()
     each: np.ndarray | None = None
     vector: Operand | None = None
     reduction: str = ""
     count: float = 1.0  # of samples, pixels or the like that the term is divided by: no weight, but part of its value
 
-    def times(self, weight: float, operand: Operand | None = None) -> _Factors:
-        return replace(self, weight=self.weight * weight, written=(*self.written, operand) if operand else self.written)
+    @property
+    def weight(self) -> float:
+        return math.prod(number for number, _ in self.parts)
+
+    def times(self, number: float, operand: Operand | None = None) -> _Factors:
+        return replace(self, parts=(*self.parts, (number, operand)))
 
 
 @dataclass(frozen=True)
 class _Value:
-    """A value on the way down: its node (None: no graph), what was noted of it, how it was written, its dimensions."""
+    """A value on the way down: its node (None: no graph), what was noted of it, how it was written, its dimensions, its place
+    among the outputs of the node."""
 
     node: Any
     operand: Operand | None
     factors: _Factors
     dims: int
+    output: int = 0
 
     @property
     def note(self) -> Note | None:
@@ -126,10 +138,10 @@ class _Value:
         operands = () if self.note is None else self.note.operands
         if self.node is None:
             return [replace(self, operand=operand) for operand in operands]
-        children = [child for child, _ in self.node.next_functions]
-        children += [None] * (len(operands) - len(children) if self.kind == "Rsub" else 0)  # the number in `1 - x`
+        children = [*self.node.next_functions]
+        children += [(None, 0)] * (len(operands) - len(children) if self.kind == "Rsub" else 0)  # the number in `1 - x`
         noted = [*operands, *([None] * len(children))][: len(children)]
-        return [replace(self, node=child, operand=part) for child, part in zip(children, noted, strict=True)]
+        return [replace(self, node=n, output=at, operand=part) for (n, at), part in zip(children, noted, strict=True)]
 
 
 def _kind_of(node: Any) -> str:
@@ -150,7 +162,8 @@ class Reading:
     """Walks from a total downwards, as far as what it meets is a sum.
 
     graph: what was read. nodes: of each term the node that stands for it, None without a graph; counts: what its value was divided by
-    behind that node. trained_weights: with False a product of two graphs is always a term.
+    behind that node. whole, factors: of the whole sum and of each term, the factors with what is written for them.
+    trained_weights: with False a product of two graphs is always a term.
     """
 
     def __init__(self, total: Tensor, *, trained_weights: bool = True) -> None:
@@ -163,10 +176,10 @@ class Reading:
         self._ends: list[int] = []
         self._noted = note_of(total.grad_fn) is not None
         self._shapes: dict[int, tuple[int, int]] = {}  # dimensions and numbers
-        self._factor: float | None = None  # until the first addition
+        self._whole: _Factors | None = None  # until the first addition
         self._constant = 0.0
         self._summands: list[_Value] = []
-        todo = [_Value(total.grad_fn, None, _Factors(), 0)]
+        todo = [_Value(total.grad_fn, None, _Factors(), 0, total.output_nr)]
         while todo and len(self._summands) < _MOST_SUMMANDS:
             value = todo.pop()
             parts = self._parts(value)
@@ -178,10 +191,12 @@ class Reading:
         terms, self._groups = _grouped(found)
         self.nodes = tuple(group[0].node for group in self._groups)
         self.counts = tuple(group[0].factors.count for group in self._groups)
-        self.graph = StepGraph(terms, total.item(), 1.0 if self._factor is None else self._factor, self._constant)
+        whole = self._whole or _Factors()
+        self.whole, self.factors = whole.parts, tuple(group[0].factors.parts for group in self._groups)
+        self.graph = StepGraph(terms, total.item(), whole.weight, self._constant)
 
-    def tensors(self, kept: Mapping[Any, Tensor]) -> list[Tensor]:
-        """The unweighted terms with their graph; ``kept`` has the small results of the step by their nodes, see ``Tape``.
+    def tensors(self, kept: Mapping[tuple[Any, int], Tensor]) -> list[Tensor]:
+        """The unweighted terms with their graph; ``kept`` has the small results of the step, see ``Tape``.
 
         Raises:
             KeyError: the result of a node was not kept.
@@ -189,11 +204,11 @@ class Reading:
         found = []
         for term, group in zip(self.graph.terms, self._groups, strict=True):
             if not term.attached:
-                found.append(torch.tensor(term.value))
+                found.append(torch.tensor(term.value, dtype=torch.float64))
                 continue
             parts = []
             for value in group:
-                part = kept[value.node]
+                part = kept[value.node, value.output]
                 part = part.mean() if value.factors.reduction == "mean" and value.dims == 1 else part.sum()
                 parts.append(part * value.factors.count)
             found.append(parts[0] if len(parts) == 1 else torch.stack(parts).sum())
@@ -205,10 +220,10 @@ class Reading:
 
     def _added(self, value: _Value) -> _Factors:
         """What stands before each part of a sum; what stands before the first one belongs to the total, and to no term."""
-        if self._factor is not None:
+        if self._whole is not None:
             return value.factors
-        self._factor = value.factors.weight
-        return replace(value.factors, weight=1.0, written=())
+        self._whole = value.factors
+        return replace(value.factors, parts=())
 
     def _parts(self, value: _Value) -> list[_Value] | None:
         """What the value is made of; None if it is a term."""
@@ -240,8 +255,9 @@ class Reading:
     def _sum(self, value: _Value, below: list[_Value]) -> list[_Value] | None:
         if value.dims > 1 or value.factors.each is not None:
             return None
-        graphs = [part for part in below if not (part.node is None and _is_constant(part.operand))]
-        if len(graphs) == 1 and _is_named(value):
+        free = [part.operand for part in below if part.node is None]
+        constants = [operand.number for operand in free if _is_constant(operand)]
+        if len(constants) == len(below) - 1 and any(constants) and _is_named(value):
             return None  # `dice = 1 - overlap` is the term, and not its parts
         factors = self._added(value)
         second = float(getattr(value.node, "_saved_alpha", 1) or 1) * (-1 if value.kind == "Sub" else 1)
@@ -321,8 +337,8 @@ class Reading:
         share = 1 / len(below) if factors.reduction == "mean" else 1.0
         parts = []
         for number, (part, own) in enumerate(zip(below, map(float, each), strict=True)):
-            entry = None if vector is None else replace(vector, written=f"{vector.written or 'weights'}[{number}]")
-            own_factors = replace(factors.times(share * own, entry), each=None, vector=None, reduction="")
+            entry = None if vector is None else _entry(vector, number)
+            own_factors = replace(factors.times(own, entry).times(share), each=None, vector=None, reduction="")
             parts.append(replace(part, dims=0, factors=own_factors))
         return parts
 
@@ -333,33 +349,24 @@ class Reading:
 
     def _below(self, node: Any) -> int:
         """Every node is walked through once, however many terms share it."""
-        todo = [node]
-        while todo and len(self._bits) < _MOST_NODES:
-            here = todo[-1]
-            if here in self._bits:
-                todo.pop()
-                continue
-            parents = [parent for parent, _ in here.next_functions if parent is not None]
-            new = [parent for parent in parents if parent not in self._bits]
-            if new:
-                todo.extend(new)
-                continue
+        for here in upwards(node, self._bits):
+            if len(self._bits) >= _MOST_NODES:
+                break
             bits = 0
-            for parent in parents:
-                bits |= self._bits[parent]
+            for parent, _ in here.next_functions:
+                bits |= self._bits.get(parent, 0)
             variable = getattr(here, "variable", None)
             if isinstance(variable, Tensor):
                 bits |= 1 << len(self._ends)
                 self._ends.append(id(variable))
                 self._shapes[id(variable)] = variable.dim(), variable.numel()
             self._bits[here] = bits
-            todo.pop()
         return self._bits.get(node, 0)
 
     def _term(self, value: _Value) -> tuple[Any, Term]:
         """The term, and what those that are one have in common: where they were made, and how they are called."""
         note, factors = value.note, value.factors
-        written = [part for part in factors.written if part is not None]
+        written = [operand for _, operand in factors.parts if operand is not None]
         kinds = [part.where or ("tensor" if part.kind == "tensor" else "expression") for part in written]
         cut = None if note is None else note.cut
         name = _name(value)
@@ -456,6 +463,19 @@ def _weighted(term: _Value, numbers: np.ndarray, operand: Operand | None) -> lis
     if term.kind not in ("Stack", "Cat") or term.factors.each is not None or len(term.below()) != len(numbers):
         return None
     return [replace(term, factors=replace(term.factors, each=numbers, vector=operand or Operand("tensor")))]
+
+
+_MOVED = frozenset({"to", "double", "float", "half", "bfloat16", "type_as", "cuda", "cpu"})
+
+
+def _entry(vector: Operand, number: int) -> Operand:
+    """One weight of a vector: what `torch.tensor([self.lam_a, ...])` was made of, else `weights[0]`."""
+    note = vector.note
+    while note is not None and note.operation in _MOVED and note.operands:
+        note = note.operands[0].note
+    if note is not None and len(note.operands) == note.size and note.operands[number].is_named:
+        return note.operands[number]
+    return replace(vector, written=f"{vector.written or 'weights'}[{number}]")
 
 
 def _selected(value: _Value, below: list[_Value]) -> list[_Value] | None:

@@ -1,4 +1,4 @@
-"""Weights of a loss that are attributes `lam_*`: find them, read them, set them for one evaluation."""
+"""Weights of a loss that are attributes `lam_*`: find them and read them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, SupportsFloat, TypeGuard
 
-import torch
 from torch import Tensor, nn
-
-from kit.stepgraph.traced_weight import TracedWeight
 
 PREFIX = "lam_"
 
-# What a loss may raise when it dislikes a setting. Anything else is not about the weights and goes up.
+# What components() may raise where it does not fit the loss. Anything else goes up.
 REFUSALS = (
     ValueError, TypeError, AssertionError, RuntimeError, ArithmeticError, AttributeError, KeyError, IndexError,
 )  # fmt: skip
@@ -31,7 +28,7 @@ def holder_of(loss: Any) -> Any:
 
 
 def original(loss: Any) -> Any:
-    """The eager module of a compiled one: probes of a compiled loss cost one compilation per on/off pattern."""
+    """The eager module of a compiled one, whose graph shows no sum."""
     if isinstance(loss, nn.Module) and isinstance(vars(loss).get("_modules", {}).get("_orig_mod"), nn.Module):
         return loss._orig_mod
     return loss
@@ -73,15 +70,6 @@ def is_weight(value: Any) -> TypeGuard[SupportsFloat]:
     if isinstance(value, Tensor):
         return value.ndim == 0 and value.is_floating_point() and not isinstance(value, nn.Parameter)
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def set_weight(holder: Any, name: str, value: float) -> None:
-    """Assign as the owner would; a buffer gets a tensor of its own kind."""
-    now = getattr(holder, name)
-    if isinstance(now, Tensor):
-        setattr(holder, name, value.tensor.to(now) if isinstance(value, TracedWeight) else torch.full_like(now, value))
-    else:
-        setattr(holder, name, value)
 
 
 def weight_names_of(holder: Any, terms: list[str]) -> dict[str, str]:

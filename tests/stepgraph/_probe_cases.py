@@ -101,22 +101,6 @@ class Alpha(Weighted):
         return torch.add(torch.add(total, L["b"], alpha=self.lam_b), L["c"], alpha=self.lam_c)
 
 
-class AlphaGuarded(Alpha):
-    def forward(self, p, t):
-        assert min(self.lam_a, self.lam_b, self.lam_c) > 0
-        return super().forward(p, t)
-
-
-class ZeroOrMore(Alpha):
-    """Accepts 0 or numbers that are not tiny, so only the 0/1 probe can work."""
-
-    def forward(self, p, t):
-        for lam in (self.lam_a, self.lam_b, self.lam_c):
-            if 0 < lam < 1e-6:
-                raise ValueError("a weight should be 0 or at least 1e-6")
-        return super().forward(p, t)
-
-
 class Dot(Weighted):
     def forward(self, p, t):
         lam = torch.tensor([self.lam_a, self.lam_b, self.lam_c], dtype=p["x"].dtype)

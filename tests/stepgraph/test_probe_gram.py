@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from kit.stepgraph.gram import gram, norm, products
+from kit.stepgraph.gram import gram, norm, products, scaled_products
 from kit.stepgraph.layers import layer_groups
 
 
@@ -32,6 +32,24 @@ def test_float32_sums_keep_their_digits():
     J = torch.randn(2, 1_000_000) + 1.0
     truth = J.double() @ J.double().T
     assert np.abs(products(J) / truth.numpy() - 1).max() < 2e-8
+
+
+@pytest.mark.parametrize("size", [1e-15, 1e-5, 1.0, 1e9])
+def test_products_are_those_of_scaled_rows_or_left_to_them(size):
+    torch.manual_seed(0)
+    J = torch.randn(3, 1300) * torch.tensor([1.0, size, 1.0])[:, None]
+    truth, found = (J.double() @ J.double().T).numpy(), products(J)
+    norms = np.sqrt(np.diag(truth))
+    for G in [scaled_products(J)] + ([] if found is None else [found]):
+        assert (np.abs(G - truth) / np.outer(norms, norms)).max() < 3e-7
+    assert (found is None) == (size == 1e-15)
+
+
+@pytest.mark.parametrize("entry", [float("nan"), float("inf"), 3e38, 0.0])
+def test_what_has_no_plain_square_is_left_to_scaled_rows(entry):
+    J = torch.ones(2, 700)
+    J[1] = entry
+    assert products(J) is None
 
 
 @pytest.mark.parametrize("size", [1e-38, 1e-44, 1e30, 3e38])

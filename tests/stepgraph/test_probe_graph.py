@@ -103,7 +103,7 @@ def test_a_setting_inside_of_a_term_is_named_and_held():
     loss = Loss()
     seen = probe(model, loss, batch)
     assert (seen.names, seen.weight_names) == (("cov", "aux"), ("lam_cov", "lam_aux"))
-    assert any("lam_range_factor is no weight of the sum, but a setting" in note for note in seen.notes)
+    assert any("Not written before any term of the sum, and held: lam_range_factor" in note for note in seen.notes)
     assert loss.lam_range_factor == 0.3
 
 
@@ -122,17 +122,20 @@ def test_a_term_without_a_graph_is_shown_with_gradient_0():
 @pytest.mark.parametrize(
     "weight", [lambda s: s.lam_b**2, lambda s: min(s.lam_b, 1.0), lambda s: s.lam_b / (s.lam_b + 1)]
 )
-def test_weights_that_bend_are_refused_still(weight):
+def test_a_slider_over_a_weight_that_bends_moves_the_factor_in_force(weight):
     class Loss(nn.Module):
         lam_a, lam_b = 1.0, 0.5
 
         def forward(self, p, t):
-            bent = weight(self)
-            return self.lam_a * F.mse_loss(p, t) + bent * p.abs().mean()
+            size = p.abs().mean()
+            return self.lam_a * F.mse_loss(p, t) + weight(self) * size
 
     model, batch = step()
-    with pytest.raises(DecompositionError, match="not affine"):
-        probe(model, Loss(), batch)
+    seen = probe(model, Loss(), batch)
+    assert (seen.names, seen.weight_names) == (("a", "size"), ("lam_a", "size"))
+    assert seen.weights[1] == pytest.approx(weight(Loss))
+    out = model(batch[0])
+    assert total(seen, {"size": 0.75}) == pytest.approx((F.mse_loss(out, batch[1]) + 0.75 * out.abs().mean()).item())
 
 
 def test_a_loss_of_one_term_says_that_there_is_no_sum():

@@ -161,7 +161,7 @@ def test_a_probe_leaves_no_trace(fails):
         count = iter(range(100))
 
         def forward(p, t):
-            if next(count) == 3:
+            if next(count) == 1:  # the call for the terms
                 raise MemoryError("midway")
             return type(loss).forward(loss, p, t)
 
