@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.graph import outputs_collapse
+from kit.hypotheses.checks.graph import loss_at_margin, outputs_collapse
 
 HYPOTHESIS = Hypothesis(
     key="collapse",
@@ -12,8 +12,8 @@ HYPOTHESIS = Hypothesis(
     predicts="The loss settles at its margin, or at 0, while the outputs of different samples become equal.",
     mechanism="The outputs of all samples draw together; what the loss compares no longer differs, and its gradient fades.",
     fix="Mine pairs less hard at first, normalise the embeddings, lower the learning rate, or add a term that keeps them apart.",
-    signs=(outputs_collapse,),
-    decisive=(outputs_collapse,),
+    signs=(outputs_collapse, loss_at_margin),
+    decisive=(outputs_collapse, loss_at_margin),
     fixed="The outputs of a batch keep differing.",
     guard="""output = model(batch)
 assert (output - output.mean(0)).norm() > 1e-3 * output.norm(), "every sample gets the same output"

@@ -39,6 +39,8 @@ class Policy:
     # what distinguishes the outputs of a batch, relative to their size: below the first, and by the second since the start, it is gone
     collapsed_to: float = 1e-3
     collapsed_by: float = 0.05
+    # a loss of distances whose samples are all alike is its margin; on the way there it is this share above
+    near_margin: float = 0.15
     # a learning rate that fell to this share of its largest moves nothing any more
     rate_gone: float = 1e-6
     # from here on a share of the run is more than its end

@@ -192,6 +192,7 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
         "optimizer_records": [stepper.record() for stepper in parts.steppers.values()][:MOST_NAMES],
         "lines": seen.lines.record(),
         "loss_reduction": seen.reduction,
+        "loss_margin": seen.measuring.margin(),
         "cut_off": seen.cuts.names(judged_nets) if seen.cuts.looked else None,
         "terms_unreached": [name for name, term in seen.terms_met.items() if not term.reached]
         if seen.terms_met
@@ -225,12 +226,14 @@ def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, An
         added["nonfinite_gradients"] = [f"{name}: in {often}" for name, often in nonfinite.items()][:MOST_NAMES]
     if zero := graphs.zero_gradients():
         added["zero_gradients"] = zero[:MOST_NAMES]
-    if suspicious := graphs.suspicious():
+    if suspicious := [
+        entry for entry in graphs.suspicious() if entry["kind"] != "selects_nothing"
+    ]:  # meant, in one batch
         added["suspicious_operations"] = suspicious
     if graphs.rows():
-        added |= {"terms_read": graphs.names()[:MOST_NAMES], "terms_always_zero": graphs.always("value")[:MOST_NAMES]}
+        added |= {"terms_read": graphs.names()[:MOST_NAMES], "terms_always_zero": graphs.always_zero()[:MOST_NAMES]}
         added["total_factor"] = graphs.factor()
-        added["terms_weighed_zero"] = graphs.always("weight")[:MOST_NAMES]
+        added["terms_weighed_zero"] = graphs.weighed_zero()[:MOST_NAMES]
     if cuts := graphs.cuts():
         added["terms_cut"] = cuts
     if cut := graphs.without_graph():

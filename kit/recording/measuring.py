@@ -16,6 +16,7 @@ from kit.recording.listeners import Call
 from kit.recording.nested import tensors_in
 from kit.recording.participants import Parts
 from kit.recording.terms import LossView
+from kit.stepgraph.source import attributes_of
 
 _CLASSIFIERS = (nn.CrossEntropyLoss, nn.NLLLoss)
 
@@ -45,6 +46,12 @@ class Measuring:
                 logits = inner.args[0]
                 if isinstance(logits, Tensor) and logits.ndim:
                     self.parts.classes = logits.shape[1 if logits.ndim > 1 else 0]
+
+    def margin(self) -> float | None:
+        """Of a loss of distances, as its attribute of this name says."""
+        known = [ref() for ref in self._met.values()]
+        found = [attributes_of(loss).get("margin") for loss in known if loss is not None]
+        return next((float(value) for value in found if isinstance(value, int | float)), None)
 
     def _read(self, loss: nn.Module) -> None:
         view = LossView(loss)

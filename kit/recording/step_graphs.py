@@ -34,6 +34,7 @@ class StepGraphs:
         self._stride = EVERY
         self._last = (0, 0)
         self._factor = math.nan
+        self._computed: set[str] = set()  # terms that are no numbers that were written down
         self._weighed: set[str] = set()  # parameters that a term reaches which is not 0, and not weighed with 0
         self._waiting: list[tuple[dict[str, Any], list[Any]]] = []
         self._handles: list[RemovableHandle] = []
@@ -81,6 +82,7 @@ class StepGraphs:
         self.nonfinite.backward_begins(step, reading.graph.total, reading.nodes_below())
         scale = 1.0 if math.isnan(scale) else scale
         trained, terms = self._parameters(), reading.graph.terms
+        self._computed |= {term.name for term in terms if not term.written}
         for term in terms:
             if term.weight and term.value and term.attached:
                 self._weighed |= {name for key, name in trained.items() if key in term.reaches}
@@ -194,11 +196,22 @@ class StepGraphs:
             for (kind, _), (found, spots) in self._tape.suspicious.items()
         ]
 
-    def always(self, what: str) -> list[str]:
-        """Names of the terms whose "value", or "weight", was 0 in every step that was read; of a value, where the weight was not."""
-        rows = [row for row in self._rows if what == "weight" or row["weight"] != 0]
-        other = {row["name"] for row in rows if row[what] != 0}
-        return list(dict.fromkeys(row["name"] for row in rows if row["name"] not in other))
+    def always_zero(self) -> list[str]:
+        """Names of the terms that were computed from nothing in every step: 0 with a weight, without a graph, or from an empty selection.
+
+        A term that is 0 for another reason may be met, as the boundary values of a network that is built to have them.
+        """
+        rows = [row for row in self._rows if row["weight"] != 0]
+        empty = any(kind == "selects_nothing" for kind, _ in self._tape.suspicious)
+        other = {row["name"] for row in rows if row["value"] != 0 or (row["attached"] and not empty)}
+        return [
+            name for name in self.names() if name in self._computed - other and name in {row["name"] for row in rows}
+        ]
+
+    def weighed_zero(self) -> list[str]:
+        """Names of the terms whose weight was 0 in every step."""
+        other = {row["name"] for row in self._rows if row["weight"] != 0}
+        return [name for name in self.names() if name not in other]
 
     def names(self) -> list[str]:
         return list(dict.fromkeys(row["name"] for row in self._rows))

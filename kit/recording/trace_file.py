@@ -208,6 +208,14 @@ def _are_pairs(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
+def _is_optimizer(value: Any) -> bool:
+    return _is_record(value) and {*value} == {*OPTIMIZERS} and all(_is_number(value[name]) for name in OPTIMIZERS[2:7])
+
+
+def _is_operation(value: Any) -> bool:
+    return _are_pairs(value) and {*value} == {"kind", "found", "source"}
+
+
 def _is_record(value: Any) -> bool:
     return isinstance(value, dict) and all(
         item is None or isinstance(item, str) or _is_number(item) for item in value.values()
@@ -218,7 +226,14 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         (
             *("version", "rank", "world", "every", "turns", "turns_kept", "parameters", "trainable", "frozen_count"),
-            *("elements", "not_in_optimizer_count", "foreign_in_optimizer_count", "classes_configured", "total_factor"),
+            *(
+                "elements",
+                "not_in_optimizer_count",
+                "foreign_in_optimizer_count",
+                "classes_configured",
+                "total_factor",
+                "loss_margin",
+            ),
         ),
         _is_number,
     ),
@@ -247,10 +262,8 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("weights_at_entry", "weights_asked", "weights_default"), _are_numbers),
     "term_weights": _are_pairs,
     "first_nonfinite": _is_record,
-    **dict.fromkeys(
-        ("optimizer_records", "suspicious_operations"),
-        lambda value: isinstance(value, list) and all(map(_is_record, value)),
-    ),
+    "optimizer_records": lambda value: isinstance(value, list) and all(map(_is_optimizer, value)),
+    "suspicious_operations": lambda value: isinstance(value, list) and all(map(_is_operation, value)),
     "lines": lambda value: isinstance(value, dict) and all(map(_are_texts, value.values())),
     "ranks": lambda value: isinstance(value, list),
 }

@@ -44,7 +44,7 @@ class Term:
         weight: product of what it is multiplied by in the sum, as it was in force; nan: not observed.
         weight_name: the text of that, as ``lam_kl`` or ``self.w['kl']``; "" where nothing is written.
         weight_kind: "none", "constant", "variable", "attribute", "entry", "expression", "tensor" or "trained".
-        attached: whether it has a graph.
+        attached: whether it has a graph. written: without one, since it is a number or tensor that was written down.
         reduction: "mean" or "sum", where one number a sample is weighted first and then added up; else "".
         summands: how many additions of one line are counted as this one term.
         place: its line. cut, cut_by: where it lost its graph, and by which operation.
@@ -57,6 +57,7 @@ class Term:
     weight_name: str = ""
     weight_kind: str = "none"
     attached: bool = True
+    written: bool = False
     reduction: str = ""
     summands: int = 1
     place: Place | None = None
@@ -377,6 +378,7 @@ class Reading:
             weight_name=" * ".join(part.written for part in written if part.written),
             weight_kind="trained" if "trained" in kinds else kinds[-1] if kinds else "none",
             attached=value.node is not None,
+            written=value.node is None and (note is None or note.operation in _FACTORIES),
             reduction=factors.reduction if value.dims == 1 else "",
             place=None if note is None else note.place,
             cut=None if cut is None else cut.place,

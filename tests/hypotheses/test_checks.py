@@ -62,6 +62,11 @@ def _epochs(**columns):
     return replace(run, epochs=run.epochs.assign(**columns))
 
 
+def _with_margin(losses):
+    columns = {"loss": losses, "backwards": [1] * 4, "outputs_spread": [0.8, 0.5, 0.3, 0.2]}
+    return observed(columns, loss_margin=0.3)
+
+
 def _accumulated(factor, train_loss=(1.0, 0.8, 0.7)):
     """Four backward passes for each step; what was differentiated is displayed unless `train_loss` says otherwise."""
     run = _read(total_factor=factor)
@@ -112,6 +117,7 @@ YES_AND_NO = {
         observed({"outputs_spread": [0.5, 0.1, 1e-3, 1e-5]}),
         observed({"outputs_spread": [2e-4, 2e-4, 1e-4, 1e-4]}),  # small outputs beside a large mean, as from the start
     ),
+    "loss_at_margin": (_with_margin([0.9, 0.6, 0.4, 0.33]), _with_margin([0.9, 0.6, 0.2, 0.31])),
     "loss_ln2": (healthy(loss=[math.log(2)] * 12), healthy(loss=[math.log(2)] * 11 + [0.6])),
     "term_cut": (_read(terms_cut=["a, cut by detach in loss.py:3"]), _read()),
     "gradients_without_step": (

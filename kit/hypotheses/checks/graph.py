@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from kit.hypotheses.checking import Answer, check, silent
+from kit.hypotheses.checks.symptoms import spoken
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
@@ -89,6 +90,28 @@ def outputs_collapse(seen: Observed, policy: Policy) -> Answer:
     said = f"samples differed by {spread[0]:.2g} of the outputs' size at first and by {spread[-1]:.2g} at the end"
     collapsed = 0 < spread[-1] <= policy.collapsed_to and spread[-1] <= policy.collapsed_by * spread.max()
     return Answer(bool(collapsed), said, said if collapsed else "")
+
+
+@check(
+    "Does the loss settle at its margin, never below?",
+    "loss settles at its margin",
+    "loss falls below its margin",
+    needs=("loss",),
+)
+def loss_at_margin(seen: Observed, policy: Policy) -> Answer:
+    margin, losses, spread = seen.facts.get("loss_margin"), seen.losses, seen.over_steps("outputs_spread")
+    if not margin or losses.size < policy.enough_steps or spread.size < policy.enough_steps:
+        return silent("the margin of a loss of distances, and outputs")
+    drawn = spread[-1] <= spread.max() / 2
+    near = bool(
+        (losses >= (1 - policy.display_slack) * margin).all() and losses[-1] <= (1 + policy.near_margin) * margin
+    )
+    said = f"the loss came to {losses[-1]:.4g}, its margin is {margin:g}, while the outputs drew together"
+    return Answer(
+        near and bool(drawn),
+        said if near and drawn else f"the losses were {spoken(losses)}",
+        said if near and drawn else "",
+    )
 
 
 @check("Is the loss ln 2 in every step?", "loss ln 2 throughout", "loss not ln 2 throughout", needs=("steps",))
