@@ -1,0 +1,292 @@
+"""Probes of a run: at sampled steps, values and gradients of the terms of its total, from the graph that is there anyway.
+
+g_i = d L_i / d parameters, one pass from the node of term i down to the parameters     G_ij = <g_i, g_j> per layer group
+
+No code of the program may run in these passes. A graph in which it would, or might, is left alone, and the trace says why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.distributed
+from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import GradientEdge
+from torch.utils.hooks import RemovableHandle
+
+from kit.recording.listeners import here, ours
+from kit.stepgraph.components import Decomposition
+from kit.stepgraph.gradients import Measured, Row
+from kit.stepgraph.layers import layer_groups
+from kit.stepgraph.plain import plain
+from kit.stepgraph.probing import _report, _Seen
+from kit.stepgraph.report import ProbeReport
+from kit.stepgraph.tape import Tape
+from kit.stepgraph.terms import Reading, Term
+
+MOST = 64  # probes that are kept
+MOST_TERMS = 64  # of a total: each costs a backward pass
+_MOST_NODES = 200_000
+_LOW = (torch.float16, torch.bfloat16)
+_HOOKS = ("register_hook", "retain_grad")
+_HOOKED = "a hook stood in its graph, and would be called once more for each term"
+
+Trained = Callable[[Collection[int]], Sequence[tuple[str, Tensor]]]  # of a graph that ends in these leaves
+
+
+class NotProbed(Exception):
+    """Why this step is left alone, the end of a sentence."""
+
+
+class ProbedSteps:
+    """Measures at the steps 1, 1 + every, 1 + 2 every, ...; None: never. `trained` gives the parameters by name."""
+
+    def __init__(self, every: int | None, trained: Trained) -> None:
+        self._stride, self._trained = every, trained
+        self._guard, self._compiles = _Guard(), False
+        self.reports: dict[int, ProbeReport] = {}
+        self._refused: dict[str, list[int]] = {}
+
+    def wants(self, step: int) -> bool:
+        return self._stride is not None and step >= 1 and (step - 1) % self._stride == 0
+
+    def not_seen(self) -> list[str]:
+        """Which steps were not probed, and why, in sentences."""
+        said = []
+        for why, steps in self._refused.items():
+            more = f" and {len(steps) - 1} later steps were" if len(steps) > 2 else f" and {steps[-1]} were"
+            which = f"Step {steps[0]} was" if len(steps) == 1 else f"Step {steps[0]}{more}"
+            said.append(f"{which} not probed: {why}.")
+        return said
+
+    def expect(self, step: int) -> None:
+        """What is computed from here on belongs to this step, as far as can be said before it."""
+        if self.wants(step) and not self._compiles:
+            self._guard.start()
+        else:
+            self._guard.stop()
+
+    def close(self) -> None:
+        self._guard.stop()
+
+    def compiles(self) -> None:
+        """A function is compiled from here on: its graph is not to be walked twice, and no mode may stand round it."""
+        self._guard.stop()
+        self._compiles = True
+
+    def refuse(self, step: int, why: str) -> None:
+        if self.wants(step) and step not in self.reports:
+            steps = self._refused.setdefault(why, [])
+            if step not in steps:
+                steps.append(step)
+
+    def measure(self, step: int, reading: Reading, total: Tensor, scale: float) -> None:
+        """Before the program's own backward pass. Nothing that goes wrong here reaches the program."""
+        if not self.wants(step) or step in self.reports:
+            return
+        ours.measuring.add(ours.thread())
+        try:
+            if self._compiles or self._guard.refused:
+                raise NotProbed("a function was compiled in this process")
+            with torch.inference_mode(False), torch.enable_grad():
+                self.reports[step] = _probed(reading, total, scale, self._trained, self._guard)
+        except NotProbed as why:
+            self.refuse(step, str(why))
+        except Exception as error:  # noqa: BLE001 - out of memory, values changed in place: the run goes on, and it is noted
+            self.refuse(step, f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}".rstrip(". "))
+        finally:
+            ours.measuring.discard(ours.thread())
+        while len(self.reports) > MOST and self._stride is not None:
+            self._stride *= 2
+            self.reports = {step: report for step, report in self.reports.items() if self.wants(step)}
+
+
+class _Guard(Tape):
+    """Hears whether the program hangs something into the graph of a step that a further backward pass would call.
+
+    Lies below the tape, which names what calls it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = ""
+        self.first = self.hooks = 0
+
+    def clear(self) -> None:
+        super().clear()
+        self.found, self.first, self.hooks = "", torch._C._autograd._get_sequence_nr(), _hooks()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._inside += 1  # torch holds the mode off the stack meanwhile, and puts it back
+        try:
+            if self.on and not self.found:
+                if getattr(func, "__name__", "") in _HOOKS:
+                    self.found = _HOOKED
+                elif torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
+                    self.found = (
+                        "what its graph keeps is packed or recomputed (torch.utils.checkpoint, saved_tensors_hooks)"
+                    )
+            out = func(*args, **(kwargs or {}))
+            if self.on and isinstance(out, Tensor) and type(out).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+                self.found = self.found or f"a tensor is of a class of its own, {type(out).__name__}"
+            return out
+        finally:
+            self._inside -= 1
+
+
+def _hooks() -> int:
+    """Hooks that were ever made in this process, those of watches aside."""
+    return RemovableHandle.next_id - ours.hooks
+
+
+def _check(guard: _Guard, reading: Reading, total: Tensor) -> tuple[dict[Any, set[int]], dict[int, Tensor], bool]:
+    """Of every node which of its results are used, the leaf tensors by id, and whether something is of low precision.
+
+    Raises:
+        NotProbed: a further backward pass could run code of the program, or change what it does.
+    """
+    if here.special:
+        raise NotProbed("its backward pass is of a kind of its own (inputs=, create_graph=)")
+    if torch.is_anomaly_enabled():
+        raise NotProbed("autograd's anomaly mode is on")
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        raise NotProbed("the training is distributed")
+    if not guard.on:
+        raise NotProbed("its begin was not heard")
+    if guard.found:
+        raise NotProbed(guard.found)
+    if _hooks() != guard.hooks:
+        raise NotProbed(_HOOKED)
+    used: dict[Any, set[int]] = {total.grad_fn: {total.output_nr}}
+    leaves: dict[int, Tensor] = {}
+    todo, low = [total.grad_fn], False
+    while todo:
+        node: Any = todo.pop()
+        if issubclass(type(node), BackwardCFunction):
+            raise NotProbed(f"its graph runs Python in its backward pass ({node.name()})")
+        low = low or any(made.dtype in _LOW for made in node._input_metadata)
+        if isinstance(leaf := getattr(node, "variable", None), Tensor):
+            leaves[id(leaf)] = leaf
+        elif node._sequence_nr() < guard.first:
+            raise NotProbed("a part of its graph is of an earlier step")
+        if len(used) > _MOST_NODES:
+            raise NotProbed("its graph is too large to be looked through")
+        for below, place in node.next_functions:
+            if below is not None:
+                if below not in used:
+                    used[below] = set()
+                    todo.append(below)
+                used[below].add(place)
+    if any(leaf._backward_hooks for leaf in leaves.values()):
+        raise NotProbed(_HOOKED)
+    return used, leaves, low
+
+
+class _Stands(dict[Any, Tensor]):
+    """For each node of a term a small leaf in place of its result: what it does to the term is the slope that a pass starts from."""
+
+    def __init__(self, used: Mapping[Any, set[int]]) -> None:
+        super().__init__()
+        self.used = used
+
+    def edge(self, node: Any) -> GradientEdge:
+        places = self.used[node]
+        if len(places) != 1:
+            raise NotProbed(f"several results of one operation are used ({node.name()})")
+        return GradientEdge(node, next(iter(places)))
+
+    def __missing__(self, node: Any) -> Tensor:
+        made = node._input_metadata[self.edge(node).output_nr]
+        self[node] = torch.ones(tuple(made.shape), dtype=made.dtype, device=made.device, requires_grad=True)
+        return self[node]
+
+
+def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, guard: _Guard) -> ProbeReport:
+    used, leaves, low = _check(guard, reading, total)
+    graph = reading.graph
+    if len(graph.terms) > MOST_TERMS:
+        raise NotProbed(f"its total has {len(graph.terms)} terms")
+    factor = graph.factor
+    lone = scale if len(graph.terms) == 1 and factor == 1.0 and not graph.constant else 1.0  # no sum to take it out of
+    if not (math.isfinite(factor) and factor and all(math.isfinite(term.weight) for term in graph.terms)):
+        raise NotProbed("a weight of its total was not read")
+    weighing = _above(reading, total) if any(term.weight_kind == "trained" for term in graph.terms) else set()
+    named = [(name, p) for name, p in trained(leaves) if id(p) not in weighing]
+    if not named:
+        raise NotProbed("no parameter of it is known")
+    names, parameters = [name for name, _ in named], [p for _, p in named]
+    if any(plain(p) is None for p in parameters):
+        raise NotProbed("a parameter is of a class of its own, or not here as a whole")
+    stands = _Stands(used)
+    values = reading.tensors(stands)
+    rows = [_row(value, stands, parameters, scale) for value in values]
+    real = _gradient([total], [torch.full_like(total, 1.0)], parameters, factor * lone)
+    owners = layer_groups(names)
+    labels = tuple(dict.fromkeys(owners))
+    index = [labels.index(owner) for owner in owners]
+    sizes = [p.numel() * (2 if p.is_complex() else 1) for p in parameters]
+    terms = _terms(graph.terms, graph.constant, lone)
+    if graph.constant:
+        rows.append([None] * len(parameters))
+    seen = _Seen(Measured("one_stage", terms, rows, real, graph.total / factor / lone), index, len(labels), low, None)  # type: ignore[arg-type]
+    notes = [f"A weight is trained itself: {len(weighing)} tensors of it are no part of the gradients."] * bool(
+        weighing
+    )
+    seen.note_checks(notes)
+    return _report(seen, names, labels, index, sizes, notes)
+
+
+def _row(value: Tensor, stands: _Stands, parameters: Sequence[Tensor], scale: float) -> Row:
+    """The gradient of one unweighted term."""
+    nodes = [*stands]
+    if not nodes or not value.requires_grad:
+        return [None] * len(parameters)
+    slopes = torch.autograd.grad(value, [stands[node] for node in nodes], allow_unused=True)
+    through = [(node, slope) for node, slope in zip(nodes, slopes, strict=True) if slope is not None]
+    # a gradient scaler's factor keeps small gradients of half precision above 0, here as in the program's own pass
+    return _gradient(
+        [stands.edge(node) for node, _ in through], [slope * scale for _, slope in through], parameters, scale
+    )
+
+
+def _gradient(roots: Sequence[Any], slopes: Sequence[Tensor], parameters: Sequence[Tensor], by: float) -> Row:
+    found = torch.autograd.grad(roots, parameters, slopes, retain_graph=True, allow_unused=True)
+    return [None if gradient is None else gradient / by for gradient in found]
+
+
+def _above(reading: Reading, total: Tensor) -> set[int]:
+    """Ids of the leaves that the sum itself ends in, beside its terms: trained weights."""
+    terms, found, seen, todo = set(reading.nodes), set(), set(), [total.grad_fn]
+    while todo:
+        node: Any = todo.pop()
+        if isinstance(leaf := getattr(node, "variable", None), Tensor):
+            found.add(id(leaf))
+        elif node is not None and node not in terms and node not in seen:
+            seen.add(node)
+            todo.extend(below for below, _ in node.next_functions)
+    return found
+
+
+def _terms(terms: Sequence[Term], constant: float, lone: float) -> Decomposition:
+    """The weights are called as `kit.probe` calls those of a sum: by what is written there if it is a name, else by their term."""
+    weights: list[str] = []
+    for term in terms:
+        written = term.weight_name.rpartition(".")[2]
+        weights.append(written if written.isidentifier() and written not in weights else term.name)
+    more = ("constant",) if constant else ()
+    return Decomposition(
+        names=(*(term.name for term in terms), *more),
+        weight_names=(*weights, *("" for _ in more)),
+        weights=(*(term.weight / lone for term in terms), *(1.0 for _ in more)),
+        adjustable=(*(True for _ in terms), *(False for _ in more)),
+        values=tuple(
+            torch.tensor(v, dtype=torch.float64) for v in (*(t.value for t in terms), *([constant] * len(more)))
+        ),
+        way="step_graph",
+        notes=(),
+        floors=(0.0,) * (len(terms) + len(more)),
+    )
