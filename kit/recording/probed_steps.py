@@ -31,6 +31,7 @@ from kit.stepgraph.terms import Reading, Term
 MOST = 64  # probes that are kept
 MOST_TERMS = 64  # of a total: each costs a backward pass
 _MOST_NODES = 200_000
+_MOST_REASONS = 8
 _LOW = (torch.float16, torch.bfloat16)
 _HOOKS = ("register_hook", "retain_grad")
 _HOOKED = "a hook stood in its graph, and would be called once more for each term"
@@ -49,7 +50,7 @@ class ProbedSteps:
         self._stride, self._trained = every, trained
         self._guard, self._compiles = _Guard(), False
         self.reports: dict[int, ProbeReport] = {}
-        self._refused: dict[str, list[int]] = {}
+        self._refused: dict[str, tuple[int, int, int]] = {}  # why -> first step, last step, how many
 
     def wants(self, step: int) -> bool:
         return self._stride is not None and step >= 1 and (step - 1) % self._stride == 0
@@ -57,10 +58,9 @@ class ProbedSteps:
     def not_seen(self) -> list[str]:
         """Which steps were not probed, and why, in sentences."""
         said = []
-        for why, steps in self._refused.items():
-            more = f" and {len(steps) - 1} later steps were" if len(steps) > 2 else f" and {steps[-1]} were"
-            which = f"Step {steps[0]} was" if len(steps) == 1 else f"Step {steps[0]}{more}"
-            said.append(f"{which} not probed: {why}.")
+        for why, (first, last, count) in self._refused.items():
+            more = {1: " was", 2: f" and {last} were"}.get(count, f" and {count - 1} later steps were")
+            said.append(f"Step {first}{more} not probed: {why}.")
         return said
 
     def expect(self, step: int) -> None:
@@ -79,10 +79,13 @@ class ProbedSteps:
         self._compiles = True
 
     def refuse(self, step: int, why: str) -> None:
-        if self.wants(step) and step not in self.reports:
-            steps = self._refused.setdefault(why, [])
-            if step not in steps:
-                steps.append(step)
+        if (
+            self.wants(step)
+            and step not in self.reports
+            and (why in self._refused or len(self._refused) < _MOST_REASONS)
+        ):
+            first, last, count = self._refused.get(why, (step, 0, 0))
+            self._refused[why] = first, step, count + (step != last)
 
     def measure(self, step: int, reading: Reading, total: Tensor, scale: float) -> None:
         """Before the program's own backward pass. Nothing that goes wrong here reaches the program."""

@@ -1,7 +1,7 @@
 /** The panel: reads the model, draws it, writes settings back. Entry point of the module. */
 
 import { gradNorm, settle, total } from "./algebra.js";
-import { PresetList, WeightRow, button, choice, keepKeys } from "./controls.js";
+import { PresetList, WeightRow, button, keepKeys, stateChooser } from "./controls.js";
 import { h, say } from "./drawing.js";
 import { Exported } from "./exported.js";
 import { Frames } from "./frames.js";
@@ -15,6 +15,7 @@ const SPEAK_MS = 700; // to screen readers, after the last change
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./algebra.js").Case} Case */
 /** @typedef {import("./algebra.js").Preset} Preset */
+/** @typedef {import("./controls.js").States} States */
 
 /**
  * @typedef {Object} Model the functions of a widget model that are used, in the notebook and in the page
@@ -40,7 +41,7 @@ class PanelView {
   /** @type {HTMLElement|undefined} */ problem;
   /** @type {WeightRow[]} */ rows;
   /** @type {PresetList} */ presets;
-  /** @type {HTMLSelectElement} */ caseSelect;
+  /** @type {States} */ states;
   /** @type {HTMLElement} */ caseNote;
   /** @type {Views} */ views;
   /** @type {HTMLTextAreaElement} */ note;
@@ -177,17 +178,14 @@ class PanelView {
         const state = this.stateOf(preset);
         return settle(data, state, preset.weights).every((w, i) => w === state.weights[i]);
       });
-    const states = choice(`${id}-case`, "Probed state", "kit-case", data.cases.map((probe) => probe.title),
-      (i) => this.show(data.cases[i]));
-    states.root.hidden = data.cases.length < 2;
-    this.caseSelect = states.select;
+    this.states = stateChooser(`${id}-case`, data.cases.map((probe) => probe.title), (i) => this.show(data.cases[i]));
     this.caseNote = h("p", { class: "kit-case-note", dir: "auto" });
     this.views = new Views(data.names, id, level, this.views, () => this.frames.later());
     this.makeExport();
     this.shownCase = null;
     this.root.replaceChildren(
       h("header", { class: "kit-head" },
-        title === "" ? null : h("h3", { class: "kit-title", dir: "auto", text: title }), states.root, this.problem),
+        title === "" ? null : h("h3", { class: "kit-title", dir: "auto", text: title }), this.states.root, this.problem),
       h("div", { class: "kit-play" },
         h("div", { class: "kit-near" }, this.readout.root, this.meaning,
           h("div", { class: "kit-controls" },
@@ -255,7 +253,7 @@ class PanelView {
   /** @param {Case} probe */
   showCase(probe) {
     this.shownCase = probe;
-    this.caseSelect.value = String(this.data.cases.indexOf(probe));
+    this.states.show(this.data.cases.indexOf(probe));
     say(this.caseNote, probe.note ?? "");
     this.caseNote.hidden = !probe.note;
     this.views.showCase(probe);
