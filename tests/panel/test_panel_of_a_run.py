@@ -133,7 +133,7 @@ def test_the_slider_goes_over_the_steps_by_keys_and_by_mouse(browser, tmp_path):
         assert slider.get_attribute("aria-valuetext") == "step 3"
         page.keyboard.press("End")
         expect(page, 7, IN_FORCE["step 7"])
-        assert page.locator(".kit-step-shown").inner_text() == "7 of 7"
+        assert page.locator(".kit-step-shown").inner_text() == "7"
         box = slider.bounding_box()
         page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
         expect(page, 3, IN_FORCE["step 3"])
@@ -160,6 +160,10 @@ def test_the_slider_has_room_and_moves_nothing(visit, width):
     slider.press("End")
     painted(page)
     assert slider.bounding_box() == before
+    assert page.get_by_role("img").get_attribute("aria-label") == (
+        "Weights in force. From step 1 to step 7: rec 1 throughout; beta from 0 to 1.5; size from 0 to 0.1."
+    )
+    assert page.locator(".kit-in-force-line").count() == 3
     assert said.bounding_box()["x"] + said.bounding_box()["width"] <= width
 
 

@@ -5,6 +5,7 @@ import { PresetList, WeightRow, button, keepKeys, stateChooser } from "./control
 import { h, say } from "./drawing.js";
 import { Exported } from "./exported.js";
 import { Frames } from "./frames.js";
+import { InForce } from "./in_force.js";
 import { Readout } from "./readout.js";
 import { allZero, checkLine, meaning } from "./readings.js";
 import { Views } from "./views.js";
@@ -42,6 +43,7 @@ class PanelView {
   /** @type {WeightRow[]} */ rows;
   /** @type {PresetList} */ presets;
   /** @type {States} */ states;
+  /** @type {InForce|null} */ inForce;
   /** @type {HTMLElement} */ caseNote;
   /** @type {Views} */ views;
   /** @type {HTMLTextAreaElement} */ note;
@@ -179,6 +181,7 @@ class PanelView {
         return settle(data, state, preset.weights).every((w, i) => w === state.weights[i]);
       });
     this.states = stateChooser(`${id}-case`, data.cases.map((probe) => probe.title), (i) => this.show(data.cases[i]));
+    this.inForce = this.states.over ? new InForce(data, level) : null;
     this.caseNote = h("p", { class: "kit-case-note", dir: "auto" });
     this.views = new Views(data.names, id, level, this.views, () => this.frames.later());
     this.makeExport();
@@ -195,7 +198,8 @@ class PanelView {
                 () => this.putAll(this.setting.map((w, i) => (data.adjustable[i] ? 0 : w)))),
               button({ class: "kit-reset", text: "reset", title: "the first probed state, its weights as probed" },
                 () => this.show(data.cases[0], {}))),
-            h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)))),
+            h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)),
+            this.inForce?.root ?? null)),
         this.views.plots),
       this.presets.root, this.views.options, this.views.angles.root,
       h("footer", { class: "kit-foot" }, this.caseNote, this.check,
@@ -254,6 +258,7 @@ class PanelView {
   showCase(probe) {
     this.shownCase = probe;
     this.states.show(this.data.cases.indexOf(probe));
+    this.inForce?.show(this.data.cases.indexOf(probe));
     say(this.caseNote, probe.note ?? "");
     this.caseNote.hidden = !probe.note;
     this.views.showCase(probe);
