@@ -60,8 +60,8 @@ def as_cases(reports: Probes) -> dict[str, ShownProbe]:
     """Title -> report. One report becomes the single case "as probed", a trace its probed steps. ValueError or TypeError for anything
     else."""
     if not isinstance(reports, Mapping) and hasattr(reports, "probes"):
-        reports = cases_of_run(reports)
-    cases = dict(reports) if isinstance(reports, Mapping) else {"as probed": cast(ShownProbe, reports)}
+        reports = cases_of_run(cast(WatchedRun, reports))
+    cases = dict(reports) if isinstance(reports, Mapping) else {"as probed": reports}
     cases = {readable(title) if isinstance(title, str) else title: report for title, report in cases.items()}
     if not cases:
         raise ValueError("reports should hold at least one ProbeReport. Found an empty mapping.")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import torch
 import torch.distributed
@@ -25,7 +26,7 @@ from kit.stepgraph.layers import layer_groups
 from kit.stepgraph.plain import plain
 from kit.stepgraph.probing import _report, _Seen
 from kit.stepgraph.report import ProbeReport
-from kit.stepgraph.tape import Tape
+from kit.stepgraph.tape import Guard
 from kit.stepgraph.terms import Reading, Term
 
 MOST = 64  # probes that are kept
@@ -33,8 +34,7 @@ MOST_TERMS = 64  # of a total: each costs a backward pass
 _MOST_NODES = 200_000
 _MOST_REASONS = 8
 _LOW = (torch.float16, torch.bfloat16)
-_HOOKS = ("register_hook", "retain_grad")
-_HOOKED = "a hook stood in its graph, and would be called once more for each term"
+_HOOKED = Guard.HOOK
 
 Trained = Callable[[Collection[int]], Sequence[tuple[str, Tensor]]]  # of a graph that ends in these leaves
 
@@ -48,7 +48,7 @@ class ProbedSteps:
 
     def __init__(self, every: int | None, trained: Trained) -> None:
         self._stride, self._trained = every, trained
-        self._guard, self._compiles = _Guard(), False
+        self._guard, self._hooks, self._compiles = Guard(), 0, False
         self.reports: dict[int, ProbeReport] = {}
         self._refused: dict[str, tuple[int, int, int]] = {}  # why -> first step, last step, how many
 
@@ -67,6 +67,7 @@ class ProbedSteps:
         """What is computed from here on belongs to this step, as far as can be said before it."""
         if self.wants(step) and not self._compiles:
             self._guard.start()
+            self._hooks = _hooks()  # that were made before this step
         else:
             self._guard.stop()
 
@@ -96,7 +97,7 @@ class ProbedSteps:
             if self._compiles or self._guard.refused:
                 raise NotProbed("a function was compiled in this process")
             with torch.inference_mode(False), torch.enable_grad():
-                self.reports[step] = _probed(reading, total, scale, self._trained, self._guard)
+                self.reports[step] = _probed(reading, total, scale, self._trained, self._guard, self._hooks)
         except NotProbed as why:
             self.refuse(step, str(why))
         except Exception as error:  # noqa: BLE001 - out of memory, values changed in place: the run goes on, and it is noted
@@ -108,45 +109,12 @@ class ProbedSteps:
             self.reports = {step: report for step, report in self.reports.items() if self.wants(step)}
 
 
-class _Guard(Tape):
-    """Hears whether the program hangs something into the graph of a step that a further backward pass would call.
-
-    Lies below the tape, which names what calls it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = ""
-        self.first = self.hooks = 0
-
-    def clear(self) -> None:
-        super().clear()
-        self.found, self.first, self.hooks = "", torch._C._autograd._get_sequence_nr(), _hooks()
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._inside += 1  # torch holds the mode off the stack meanwhile, and puts it back
-        try:
-            if self.on and not self.found:
-                if getattr(func, "__name__", "") in _HOOKS:
-                    self.found = _HOOKED
-                elif torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
-                    self.found = (
-                        "what its graph keeps is packed or recomputed (torch.utils.checkpoint, saved_tensors_hooks)"
-                    )
-            out = func(*args, **(kwargs or {}))
-            if self.on and isinstance(out, Tensor) and type(out).__torch_dispatch__ is not Tensor.__torch_dispatch__:
-                self.found = self.found or f"a tensor is of a class of its own, {type(out).__name__}"
-            return out
-        finally:
-            self._inside -= 1
-
-
 def _hooks() -> int:
     """Hooks that were ever made in this process, those of watches aside."""
     return RemovableHandle.next_id - ours.hooks
 
 
-def _check(guard: _Guard, reading: Reading, total: Tensor) -> tuple[dict[Any, set[int]], dict[int, Tensor], bool]:
+def _check(guard: Guard, begun: int, total: Tensor) -> tuple[dict[Any, set[int]], dict[int, Tensor], bool]:
     """Of every node which of its results are used, the leaf tensors by id, and whether something is of low precision.
 
     Raises:
@@ -160,10 +128,8 @@ def _check(guard: _Guard, reading: Reading, total: Tensor) -> tuple[dict[Any, se
         raise NotProbed("the training is distributed")
     if not guard.on:
         raise NotProbed("its begin was not heard")
-    if guard.found:
-        raise NotProbed(guard.found)
-    if _hooks() != guard.hooks:
-        raise NotProbed(_HOOKED)
+    if guard.found or _hooks() != begun:
+        raise NotProbed(guard.found or _HOOKED)
     used: dict[Any, set[int]] = {total.grad_fn: {total.output_nr}}
     leaves: dict[int, Tensor] = {}
     todo, low = [total.grad_fn], False
@@ -190,26 +156,29 @@ def _check(guard: _Guard, reading: Reading, total: Tensor) -> tuple[dict[Any, se
 
 
 class _Stands(dict[Any, Tensor]):
-    """For each node of a term a small leaf in place of its result: what it does to the term is the slope that a pass starts from."""
+    """For each result that is a term a small leaf in its place: what it does to the term is the slope that a pass starts from."""
 
     def __init__(self, used: Mapping[Any, set[int]]) -> None:
         super().__init__()
-        self.used = used
+        self._used = used
+        self.edges: list[GradientEdge] = []
 
-    def edge(self, node: Any) -> GradientEdge:
-        places = self.used[node]
-        if len(places) != 1:
+    def __missing__(self, key: Any) -> Tensor:
+        node, place = key if isinstance(key, tuple) else (key, self._place(key))
+        made = node._input_metadata[place]
+        self[key] = torch.ones(tuple(made.shape), dtype=made.dtype, device=made.device, requires_grad=True)
+        self.edges.append(GradientEdge(node, place))
+        return self[key]
+
+    def _place(self, node: Any) -> int:
+        """Which result of the node it is."""
+        if len(self._used[node]) != 1:
             raise NotProbed(f"several results of one operation are used ({node.name()})")
-        return GradientEdge(node, next(iter(places)))
-
-    def __missing__(self, node: Any) -> Tensor:
-        made = node._input_metadata[self.edge(node).output_nr]
-        self[node] = torch.ones(tuple(made.shape), dtype=made.dtype, device=made.device, requires_grad=True)
-        return self[node]
+        return next(iter(self._used[node]))
 
 
-def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, guard: _Guard) -> ProbeReport:
-    used, leaves, low = _check(guard, reading, total)
+def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, guard: Guard, begun: int) -> ProbeReport:
+    used, leaves, low = _check(guard, begun, total)
     graph = reading.graph
     if len(graph.terms) > MOST_TERMS:
         raise NotProbed(f"its total has {len(graph.terms)} terms")
@@ -245,15 +214,12 @@ def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, gua
 
 def _row(value: Tensor, stands: _Stands, parameters: Sequence[Tensor], scale: float) -> Row:
     """The gradient of one unweighted term."""
-    nodes = [*stands]
-    if not nodes or not value.requires_grad:
+    if not stands or not value.requires_grad:
         return [None] * len(parameters)
-    slopes = torch.autograd.grad(value, [stands[node] for node in nodes], allow_unused=True)
-    through = [(node, slope) for node, slope in zip(nodes, slopes, strict=True) if slope is not None]
+    slopes = torch.autograd.grad(value, [*stands.values()], allow_unused=True)
+    through = [(edge, slope * scale) for edge, slope in zip(stands.edges, slopes, strict=True) if slope is not None]
     # a gradient scaler's factor keeps small gradients of half precision above 0, here as in the program's own pass
-    return _gradient(
-        [stands.edge(node) for node, _ in through], [slope * scale for _, slope in through], parameters, scale
-    )
+    return _gradient([edge for edge, _ in through], [slope for _, slope in through], parameters, scale)
 
 
 def _gradient(roots: Sequence[Any], slopes: Sequence[Tensor], parameters: Sequence[Tensor], by: float) -> Row:
@@ -281,7 +247,7 @@ def _terms(terms: Sequence[Term], constant: float, lone: float) -> Decomposition
         written = term.weight_name.rpartition(".")[2]
         weights.append(written if written.isidentifier() and written not in weights else term.name)
     more = ("constant",) if constant else ()
-    return Decomposition(
+    found = SimpleNamespace(
         names=(*(term.name for term in terms), *more),
         weight_names=(*weights, *("" for _ in more)),
         weights=(*(term.weight / lone for term in terms), *(1.0 for _ in more)),
@@ -291,5 +257,5 @@ def _terms(terms: Sequence[Term], constant: float, lone: float) -> Decomposition
         ),
         way="step_graph",
         notes=(),
-        floors=(0.0,) * (len(terms) + len(more)),
     )
+    return cast(Decomposition, found)

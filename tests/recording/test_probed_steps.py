@@ -238,8 +238,9 @@ def test_two_watches_do_not_hear_each_other():
     with watch(model, probe_every=1) as outer, watch(model, probe_every=2) as inner:
         train(model, two, steps=3)
     assert list(outer.trace.probes) == [1, 2, 3] and list(inner.trace.probes) == [1, 3]
-    attached = outer.trace.terms
-    assert list(attached.effective_weight) == pytest.approx(list(attached.weight))
+    for run in (outer, inner):
+        assert run.trace.probes[3].names == ("rec", "kl")
+        assert list(run.trace.terms.effective_weight) == pytest.approx(list(run.trace.terms.weight))
 
 
 class Doubled(torch.autograd.Function):
