@@ -186,15 +186,16 @@ def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, gua
     lone = scale if len(graph.terms) == 1 and factor == 1.0 and not graph.constant else 1.0  # no sum to take it out of
     if not (math.isfinite(factor) and factor and all(math.isfinite(term.weight) for term in graph.terms)):
         raise NotProbed("a weight of its total was not read")
-    weighing = _above(reading, total) if any(term.weight_kind == "trained" for term in graph.terms) else set()
+    stands = _Stands(used)
+    values = reading.tensors(stands)
+    trains_weights = any(term.weight_kind == "trained" for term in graph.terms)
+    weighing = _above(total, {edge.node for edge in stands.edges}) if trains_weights else set()
     named = [(name, p) for name, p in trained(leaves) if id(p) not in weighing]
     if not named:
         raise NotProbed("no parameter of it is known")
     names, parameters = [name for name, _ in named], [p for _, p in named]
     if any(plain(p) is None for p in parameters):
         raise NotProbed("a parameter is of a class of its own, or not here as a whole")
-    stands = _Stands(used)
-    values = reading.tensors(stands)
     rows = [_row(value, stands, parameters, scale) for value in values]
     real = _gradient([total], [torch.full_like(total, 1.0)], parameters, factor * lone)
     owners = layer_groups(names)
@@ -205,9 +206,9 @@ def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, gua
     if graph.constant:
         rows.append([None] * len(parameters))
     seen = _Seen(Measured("one_stage", terms, rows, real, graph.total / factor / lone), index, len(labels), low, None)  # type: ignore[arg-type]
-    notes = [f"A weight is trained itself: {len(weighing)} tensors of it are no part of the gradients."] * bool(
-        weighing
-    )
+    notes = []
+    if weighing:
+        notes.append(f"A weight is trained itself: {len(weighing)} tensors of it are no part of the gradients.")
     seen.note_checks(notes)
     return _report(seen, names, labels, index, sizes, notes)
 
@@ -224,12 +225,12 @@ def _row(value: Tensor, stands: _Stands, parameters: Sequence[Tensor], scale: fl
 
 def _gradient(roots: Sequence[Any], slopes: Sequence[Tensor], parameters: Sequence[Tensor], by: float) -> Row:
     found = torch.autograd.grad(roots, parameters, slopes, retain_graph=True, allow_unused=True)
-    return [None if gradient is None else gradient / by for gradient in found]
+    return [gradient if gradient is None or by == 1.0 else gradient / by for gradient in found]
 
 
-def _above(reading: Reading, total: Tensor) -> set[int]:
+def _above(total: Tensor, terms: Collection[Any]) -> set[int]:
     """Ids of the leaves that the sum itself ends in, beside its terms: trained weights."""
-    terms, found, seen, todo = set(reading.nodes), set(), set(), [total.grad_fn]
+    found, seen, todo = set(), set(), [total.grad_fn]
     while todo:
         node: Any = todo.pop()
         if isinstance(leaf := getattr(node, "variable", None), Tensor):

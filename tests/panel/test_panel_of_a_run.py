@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from kit import Finding
 from kit.panel import Panel, panel_data, standalone_panel
 from kit.recording import watch
 from tests.browser._offline import opened_offline
@@ -109,6 +110,11 @@ def test_a_trace_without_probes_says_what_to_do():
         Panel(run.trace)
 
 
+def unfold(page):
+    page.evaluate("() => document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
+    page.wait_for_selector(".kit-total")
+
+
 def shown(page):
     return [float(box.input_value()) for box in page.locator(".kit-row input.kit-box").all()]
 
@@ -145,6 +151,19 @@ def test_the_slider_goes_over_the_steps_by_keys_and_by_mouse(browser, tmp_path):
         page.click("button.kit-reset")
         expect(page, 1, IN_FORCE["step 1"])
         assert slider.input_value() == "0"
+
+
+@pytest.mark.browser
+def test_on_the_page_of_a_finding_it_goes_over_the_steps_as_well(browser, tmp_path):
+    panel = Panel(RUN)
+    panel.case = "step 5"
+    finding = Finding("When does it begin?", "beta grows.", "confirmed", "From 0 to 1.5.", evidence=[panel])
+    finding.write(tmp_path / "finding.html")
+    with opened_offline(browser, tmp_path / "finding.html") as page:
+        unfold(page)
+        expect(page, 5, IN_FORCE["step 5"])
+        page.get_by_label("Step", exact=True).press("Home")
+        expect(page, 1, IN_FORCE["step 1"])
 
 
 @pytest.mark.browser

@@ -159,15 +159,19 @@ def test_a_trained_weight_is_a_weight_and_no_layer():
 
     def loss(model, x, y):
         rec, kl = parts(model, x, y)
-        return torch.exp(-s) * rec + s + 0.1 * kl
+        reg = sum(p.square().sum() for p in model.parameters())
+        return torch.exp(-s) * rec + s + 0.1 * kl + 1e-3 * reg
+
+    def three(model, x, y):
+        return [*parts(model, x, y), sum(p.square().sum() for p in model.parameters())]
 
     with watch(model, probe_every=1) as run:
         states = train(model, loss, steps=1, extra=[s])
     report = run.trace.probes[1]
     at = [report.names.index(name) for name in report.names if name != "s"]
-    L, G = by_hand(states[0], 0, parts)
+    L, G = by_hand(states[0], 0, three)
     assert report.L[at] == pytest.approx(L, rel=1e-9) and report.G[np.ix_(at, at)] == pytest.approx(G, rel=1e-9)
-    assert list(report.weights[at]) == pytest.approx([math.exp(-0.4), 0.1]) and report.residual < 1e-9
+    assert list(report.weights[at]) == pytest.approx([math.exp(-0.4), 0.1, 1e-3]) and report.residual < 1e-9
     assert report.groups == ("a", "b") and "A weight is trained itself" in report.notes[0]
 
 
