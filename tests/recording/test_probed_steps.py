@@ -15,6 +15,8 @@ from torch.utils.checkpoint import checkpoint
 import kit
 from kit.recording import Trace, probed_steps, watch
 from kit.recording.step_graphs import StepGraphs
+from tests.recording._left import everything, same
+from tests.recording._loops import adamw, job, lbfgs, sgd
 
 
 class Net(nn.Module):
@@ -223,6 +225,19 @@ def fingerprint(watched, **options):
 def test_the_run_is_bitwise_the_same():
     alone, probed = fingerprint(False), fingerprint(True, probe_every=1)
     assert len(alone) == len(probed) and all(map(torch.equal, alone, probed))
+
+
+@pytest.mark.parametrize(
+    ("make", "loop"), [(sgd, "plain"), (lbfgs, "closure"), (adamw, "scaled"), (adamw, "accumulating")]
+)
+def test_loops_of_every_kind_are_bitwise_the_same(make, loop):
+    bare = everything(job(make, dropout=0.3), loop)
+    watched = job(make, dropout=0.3)
+    with watch(watched.model, probe_every=1) as run:
+        found = everything(watched, loop)
+    for name in bare:
+        assert same(bare[name], found[name]), name
+    assert run.trace.probes and not [note for note in run.trace.facts["not_seen"] if "not probed" in note]
 
 
 def test_what_the_trace_says_beside_the_probes_is_the_same():
