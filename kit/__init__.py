@@ -9,6 +9,7 @@
     kit.Panel(seen)                                                # live in a notebook, live in the exported page
     with kit.watch(model, loss=loss) as run:                       # any training loop, unedited
         ...
+    kit.Panel(run.trace)                                           # of kit.watch(..., probe_every=50): the sliders at each probed step
     kit.diagnose(run.trace).explain()                              # which cause, how sure, why, what to do
 
 `__all__` is in the order of the story: the system, the instruments and the reasoning, the views.

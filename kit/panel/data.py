@@ -16,6 +16,7 @@ import numpy as np
 from kit import whatif
 from kit.files import readable
 from kit.panel.presets import Preset, check_presets
+from kit.panel.run_cases import WatchedRun, cases_of_run
 from kit.whatif import Probed, Weights
 
 FORMAT = "kit.panel"
@@ -52,8 +53,14 @@ class ShownProbe(Probed, Protocol):
     def notes(self) -> Sequence[str]: ...
 
 
-def as_cases(reports: ShownProbe | Mapping[str, ShownProbe]) -> dict[str, ShownProbe]:
-    """Title -> report. One report becomes the single case "as probed". ValueError or TypeError for anything else."""
+Probes = ShownProbe | Mapping[str, ShownProbe] | WatchedRun
+
+
+def as_cases(reports: Probes) -> dict[str, ShownProbe]:
+    """Title -> report. One report becomes the single case "as probed", a trace its probed steps. ValueError or TypeError for anything
+    else."""
+    if not isinstance(reports, Mapping) and hasattr(reports, "probes"):
+        reports = cases_of_run(cast(WatchedRun, reports))
     cases = dict(reports) if isinstance(reports, Mapping) else {"as probed": reports}
     cases = {readable(title) if isinstance(title, str) else title: report for title, report in cases.items()}
     if not cases:
@@ -174,12 +181,10 @@ def _case(index: int, title: str, report: ShownProbe, upper: float, adjustable: 
     }
 
 
-def panel_data(
-    reports: ShownProbe | Mapping[str, ShownProbe], presets: Sequence[Preset] = (), upper: float = 2.0
-) -> dict[str, Any]:
+def panel_data(reports: Probes, presets: Sequence[Preset] = (), upper: float = 2.0) -> dict[str, Any]:
     """The panel's data, ready for `json.dumps`: names, cases with L and G, presets. null = not finite.
 
-    reports: a ProbeReport, or a mapping title -> ProbeReport with the same terms; presets: settings to offer;
+    reports: a ProbeReport, a mapping title -> ProbeReport with the same terms, or a Trace with probed steps; presets: settings to offer;
     upper: right end of the sliders (raised where a probed or preset weight is larger).
 
     A weight probed below 0 is shown with its probed value and is not adjustable, see `negative_weights`.

@@ -13,7 +13,7 @@ import traitlets
 
 from kit.files import check_ending, readable, sentence, write_atomically
 from kit.panel.assets import module_source, panel_page, stylesheet
-from kit.panel.data import ShownProbe, as_cases, panel_data
+from kit.panel.data import Probes, ShownProbe, as_cases, panel_data
 from kit.panel.exported import Exporting
 from kit.panel.presets import Preset
 from kit.panel.recorded import cases_of, presets_in
@@ -29,7 +29,8 @@ class PanelValueError(ValueError, traitlets.TraitError):
 class Panel(Exporting, anywidget.AnyWidget):
     """What each term adds to the total and to the gradient, for every setting of the weights.
 
-    reports:   a ProbeReport, or a mapping title -> ProbeReport: the probed states to choose from, first one shown
+    reports:   a ProbeReport, a mapping title -> ProbeReport, or a Trace of `kit.watch(..., probe_every=...)`: the probed
+               states to choose from, first one shown. Titles "step 1", "step 51", ... of one run are a slider over its steps
     presets:   settings offered as buttons, see `Preset`
     upper:     right end of the sliders (raised where a probed or preset weight is larger)
     on_export: callable(panel) -> path; when given, a button "Export finding (HTML)" is shown that calls it
@@ -56,7 +57,7 @@ class Panel(Exporting, anywidget.AnyWidget):
 
     def __init__(
         self,
-        reports: ShownProbe | Mapping[str, ShownProbe],
+        reports: Probes,
         *more: Any,
         presets: Sequence[Preset] = (),
         upper: float = 2.0,

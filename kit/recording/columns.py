@@ -24,7 +24,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ from kit.recording.observer import Observer
 from kit.recording.participants import MOST_NAMES
 from kit.recording.terms import LossView
 from kit.recording.trace import Trace
+from kit.stepgraph.report import ProbeReport
 
 _SIZES = ("norm", "nonfinite", "zero", "none", "tensors")
 STEPS = (
@@ -65,14 +66,14 @@ class Recorded:
     facts: dict[str, Any]
     network_visible: bool
     loss_visible: bool
+    probes: Mapping[int, ProbeReport] = field(default_factory=dict)
 
     @classmethod
     def of(cls, seen: Observer, ended: str, asked: Mapping[str, float] | None) -> Recorded:
         turns, epochs = seen.rows()
         visible = seen.forwards_seen or not seen.book.count
-        return cls(
-            turns, epochs, seen.graphs.rows(), _facts(seen, ended, asked, len(turns)), visible, seen.loss_visible
-        )
+        facts, probes = _facts(seen, ended, asked, len(turns)), dict(seen.graphs.probed.reports)
+        return cls(turns, epochs, seen.graphs.rows(), facts, visible, seen.loss_visible, probes)
 
     @classmethod
     def empty(cls, seen: Observer, ended: str) -> Recorded:
@@ -85,7 +86,7 @@ class Recorded:
         displayed = sorted({name for row in shown.rows.values() for name in row})  # NaN is displayed as well
         not_seen = [*self.facts["not_seen"], *notes]
         facts = {**self.facts, "displayed": displayed, "not_seen": not_seen}
-        return Trace(steps, epochs, facts, trace_file.term_table(self.terms))
+        return Trace(steps, epochs, facts, trace_file.term_table(self.terms), self.probes)
 
 
 def _tables(seen: Recorded, shown: Shown) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

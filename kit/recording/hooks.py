@@ -22,6 +22,8 @@ from kit.recording.module_calls import forget, forget_interrupted, hear_calls, i
 
 _COMPILED = r"Using `torch\.compile\(module\)` when there are global hooks"
 
+_SPECIAL = ("create_graph", "grad_variables", "inputs")
+
 _lock = threading.RLock()
 _installed = ExitStack()
 
@@ -92,6 +94,7 @@ def _backward(original: Callable) -> Callable:
             return original(tensors, *args, **kwargs)
         forget_interrupted()
         roots = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+        here.special = any(more is not None and more is not False for more in (*args[2:], *map(kwargs.get, _SPECIAL)))
         tell("backward_begins", roots, args[0] if args else kwargs.get("grad_tensors"))
         here.in_backward = True
         failed = True

@@ -61,6 +61,25 @@ class Listener(Protocol):
     def cannot(self, event: str, error: Exception) -> None: ...
 
 
+class Ours:
+    """What watches do inside of a graph: how many hooks they made, and the threads in which one runs backward passes of its own."""
+
+    def __init__(self) -> None:
+        self.hooks = 0
+        self.measuring: set[int] = set()
+
+    thread = staticmethod(threading.get_ident)
+
+    def is_measuring(self, gradient: Any) -> bool:
+        """Whether this gradient comes from such a pass; those of an accelerator arrive in a thread of torch's own."""
+        if not self.measuring:
+            return False
+        return self.thread() in self.measuring or getattr(gradient, "is_cpu", True) is False
+
+
+ours = Ours()
+
+
 class Here(threading.local):
     """What goes on in this thread: the outermost module call, and whether a backward pass runs.
 
@@ -72,6 +91,7 @@ class Here(threading.local):
     frame: Any = None
     depth = 0
     grad = training = in_backward = False
+    special = False  # the backward pass that begins is asked for something beside the gradients of all leaves
     nested: list[Call] | None = None
     inside: list[nn.Module] | None = None
     overheard: list[Any] | None = None

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from kit.recording.listeners import ours
 from kit.stepgraph.nonfinite import is_finite
 from kit.stepgraph.plain import quietly
 from kit.stepgraph.tape import Note, Tape, note_of
@@ -49,11 +50,12 @@ class Nonfinite:
             return
         for node in nodes:
             if not hasattr(node, "variable"):
+                ours.hooks += 1
                 self._handles.append(node.register_hook(self._listener(node, step)))
 
     def _listener(self, node: Any, step: int) -> Any:
         def ran(gave: tuple[Any, ...], got: tuple[Any, ...]) -> None:
-            if self.origin is None:
+            if self.origin is None and not ours.is_measuring(next(iter(got), None)):
                 with suppress(Exception), quietly():  # inside of the user's backward pass
                     if not _all_finite(gave) and _all_finite(got):
                         self.origin = self._record("backward", step, "", note_of(node), str(node.name()))

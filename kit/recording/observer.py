@@ -20,6 +20,7 @@ from kit.recording.norms import norms_of
 from kit.recording.output_hooks import Hooked, Term, named_terms
 from kit.recording.parameter_change import Movement
 from kit.recording.participants import Parts, float_tensors
+from kit.recording.probed_steps import ProbedSteps
 from kit.recording.step_graphs import StepGraphs
 from kit.recording.stepping import Stepping
 from kit.recording.terms import value_of
@@ -33,7 +34,9 @@ FLOW_EVERY = 10
 class Observer(Evaluating, Stepping):
     """One open watch. Hears the events of ``hooks``; every method may be called from any thread, under ``lock``."""
 
-    def __init__(self, model: nn.Module | None, loss: Any, every: int, terms: bool) -> None:
+    def __init__(
+        self, model: nn.Module | None, loss: Any, every: int, terms: bool, probe_every: int | None = None
+    ) -> None:
         self.thread, self.lock, self.given = threading.get_ident(), threading.RLock(), model
         self.parts, self.book, self.movement = Parts(model, loss), Book(every), Movement()
         self.measuring = Measuring(self.parts, loss, terms)
@@ -46,7 +49,7 @@ class Observer(Evaluating, Stepping):
         self.terms_met: dict[str, Term] = {}
         self.cuts = Cuts()
         self.lines = Lines()
-        self.graphs = StepGraphs(self._names_of_trained)
+        self.graphs = StepGraphs(self._names_of_trained, ProbedSteps(probe_every, self._trained))
         super().__init__()
         if model is not None:
             self.parts.add_given(model)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from kit.recording.epoch_ends import Forward
+from kit.recording.listeners import ours
 from kit.recording.norms import gradient_changed
 from kit.recording.participants import TOTALS
 from kit.stepgraph.plain import quietly
@@ -72,6 +73,7 @@ class Hooked:
         heard = partial(_reached, self._told, weakref.ref(record))
         # an output that the program saves is saved without a word about it
         vars(heard)["__torch_unserializable__"] = True
+        ours.hooks += len(inner)
         self._passes.append((record, [tensor.register_hook(heard) for tensor in inner]))
         if len(self._passes) > MOST:
             self._drop()
@@ -100,7 +102,7 @@ class Hooked:
 
 def _reached(told: weakref.ref, held: weakref.ref, grad: Tensor) -> None:
     me, record = told(), held()
-    if me is None or record is None:
+    if me is None or record is None or ours.is_measuring(grad):
         return
     try:
         with me.lock, quietly():

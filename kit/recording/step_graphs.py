@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from kit.recording.gradient_names import NamedGradients
+from kit.recording.listeners import ours
 from kit.recording.nonfinite import Nonfinite
+from kit.recording.probed_steps import ProbedSteps
 from kit.stepgraph.plain import plain, quietly
 from kit.stepgraph.source import place
 from kit.stepgraph.tape import Tape
@@ -24,8 +26,9 @@ FIRST_STEPS, EVERY, MOST_ROWS = 3, 50, 5000
 class StepGraphs:
     """Listens to sampled steps. `parameters` gives the names of the tensors that are trained, by id."""
 
-    def __init__(self, parameters: Callable[[], Mapping[int, str]]) -> None:
+    def __init__(self, parameters: Callable[[], Mapping[int, str]], probed: ProbedSteps | None = None) -> None:
         self._parameters = parameters
+        self.probed = probed or ProbedSteps(None, lambda _: ())
         self._unreached: dict[int, tuple[str, str]] | None = None  # in every step before the one in `_missing`
         self._missing: tuple[int, dict[int, tuple[str, str]]] | None = None
         self._tape = Tape()
@@ -48,7 +51,7 @@ class StepGraphs:
             )
         if self._tape.failed:
             said.append(f"Names and lines of some terms were not read: {self._tape.failed}")
-        return said
+        return said + self.probed.not_seen()
 
     def wants(self, step: int) -> bool:
         return self._samples(step) or self.nonfinite.wants(step)
@@ -59,25 +62,34 @@ class StepGraphs:
     def expect(self, step: int) -> None:
         """The next forward pass will belong to this step, as far as can be said before it."""
         self._tape.looks_for_nonfinite = self.nonfinite.wants(step)
-        if self.wants(step):
+        if self._listens(step):
             self._tape.start()
         else:
             self._tape.stop()
+        self.probed.expect(step)
+
+    def _listens(self, step: int) -> bool:
+        return self.wants(step) or self.probed.wants(step)
 
     def compiles(self) -> None:
         """A function is compiled from here on: nothing of ours may stand round its first call."""
+        self.probed.compiles()
         self._tape.stop()
         self._tape.refused = True
 
     def backward_begins(self, step: int, roots: Sequence[Any], scale: float) -> None:
         """Read the graph of the total, before its backward pass frees it."""
         self._forget_hooks()
-        if not self.wants(step) or len(roots) != 1:
+        if not self._listens(step):
             return
-        total = plain(roots[0]) if isinstance(roots[0], Tensor) else None
+        total = plain(roots[0]) if len(roots) == 1 and isinstance(roots[0], Tensor) else None
         if total is None or total.numel() != 1 or total.grad_fn is None:
+            self.probed.refuse(step, "its total is not one number with a graph")
             return
         reading = Reading(total)
+        self.probed.measure(step, reading, total, 1.0 if math.isnan(scale) else scale)
+        if not self.wants(step):
+            return
         self._last = (step, self._last[1] + 1 if self._last[0] == step else 1)
         self.nonfinite.backward_begins(step, reading.graph.total, reading.nodes_below())
         scale = 1.0 if math.isnan(scale) else scale
@@ -93,6 +105,7 @@ class StepGraphs:
             came: list[Any] = []
             self._rows.append(row)
             if node is not None:
+                ours.hooks += 1
                 self._waiting.append((row, came))
                 self._handles.append(node.register_prehook(_listener(came, term, scale * count)))
         self._thin()
@@ -139,10 +152,11 @@ class StepGraphs:
         self._forget_hooks()
         if self.wants(step):
             self.gradients.look(trained(), self._parameters())
-        if not (self.wants(step) or self.wants(step + 1)):
+        if not (self._listens(step) or self._listens(step + 1)):
             self._tape.pause()
         elif not self._tape.on:
             self._tape.start()
+        self.probed.expect(step + 1)
 
     def _forget_hooks(self) -> None:
         self._waiting = []
@@ -158,6 +172,7 @@ class StepGraphs:
 
     def close(self) -> None:
         self._forget_hooks()
+        self.probed.close()
         self._tape.stop()
 
     def without_graph(self) -> list[str]:
@@ -232,6 +247,8 @@ def _listener(came: list[Any], term: Term, scale: float) -> Callable[[tuple[Any,
     """What arrives at the node of a term is d total / d term; of one number a sample, the sum or the mean of what arrives."""
 
     def arrived(gradients: tuple[Any, ...]) -> None:
+        if ours.is_measuring(gradients[0] if gradients else None):
+            return
         with suppress(Exception), quietly():  # inside of the user's backward pass; what cannot be read stays unknown
             for gradient in gradients:
                 if isinstance(gradient, Tensor) and (seen := plain(gradient)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -95,6 +95,12 @@ class Stepping:
         }
         return held | {id(p): f"{kind}.{name}".lstrip(".") for kind, name, p in named}
 
+    def _trained(self, reached: Collection[int]) -> list[tuple[str, Tensor]]:
+        """Parameters with their names: those of what ran in this turn, and what else an optimizer holds of those that are reached."""
+        names, found = self._names_of_trained(), {id(p): p for p in self._looked_at()}
+        held = {id(p): p for stepper in self.parts.steppers.values() for p in stepper.parameters if id(p) in reached}
+        return [(names[key], p) for key, p in (found | held).items() if key in names and p.requires_grad]
+
     def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None:
         self.lines.saw("backward")
         turn = self.book.turn
@@ -123,6 +129,8 @@ class Stepping:
         self._before = [(p, g := p.grad, -1 if g is None else g._version) for p in looked]
         if weights is None:
             self.attempt(self.graphs.backward_begins, turn.number, roots, turn.scale)
+        else:
+            self.graphs.probed.refuse(turn.number, "its backward pass was given weights (gradient=)")
 
     def _find_leaves(self, roots: tuple[Any, ...]) -> None:
         leaves = _leaves(roots)

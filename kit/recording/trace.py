@@ -15,13 +15,14 @@ import pandas as pd
 
 from kit.files import check_ending, printable
 from kit.recording import trace_file
+from kit.stepgraph.report import ProbeReport
 
 _SUMMED = (
     "batches", "eval_forwards", "side_forwards", "reached", "loss_calls", "eval_loss_calls", "backwards", "steps",
     "scaler_skips", "turns",
 )  # fmt: skip
 _COUNTED = {"batches": "batches", "backwards": "backward passes", "steps": "optimizer steps"}
-_SHOWN_TERMS, _SHOWN_NAMES = 12, 6
+_SHOWN_TERMS, _SHOWN_NAMES, _SHOWN_PROBES = 12, 6, 5
 _NAMED = {
     "unreached_parameters": "no term reaches",
     "nonfinite_gradients": "NaN or infinity in the gradient of",
@@ -41,6 +42,7 @@ class Trace:
         terms: one row a term of a total and sampled step: ``name``, unweighted ``value``, ``weight`` and the ``weight_name`` it is
             written with, ``effective_weight`` (d total / d term as the backward pass had it), whether it is ``attached`` to a graph, how
             many trained ``parameters`` it reaches, its ``source`` line, and where and by what its graph was ``cut``.
+        probes: step -> ``kit.ProbeReport`` of the steps that ``watch(probe_every=...)`` probed; ``kit.Panel(trace)`` shows them.
 
     Missing is NaN: not measured in that turn, or not visible at all. The tables are copies: changing them changes nothing here.
     """
@@ -49,6 +51,7 @@ class Trace:
     _epochs: pd.DataFrame
     _facts: Mapping[str, Any]
     _terms: pd.DataFrame = field(default_factory=trace_file.term_table)
+    _probes: Mapping[int, ProbeReport] = field(default_factory=dict)
 
     @property
     def steps(self) -> pd.DataFrame:
@@ -69,6 +72,10 @@ class Trace:
         return pd.DataFrame(self._facts.get("optimizer_records") or [], columns=[*trace_file.OPTIMIZERS])
 
     @property
+    def probes(self) -> dict[int, ProbeReport]:
+        return dict(self._probes)
+
+    @property
     def facts(self) -> dict[str, Any]:
         return copy.deepcopy(dict(self._facts))
 
@@ -76,13 +83,15 @@ class Trace:
         if not isinstance(other, Trace):
             return NotImplemented
         same = self._steps.equals(other._steps) and self._epochs.equals(other._epochs)
-        return same and dict(self._facts) == dict(other._facts) and self._terms.equals(other._terms)
+        same = same and dict(self._facts) == dict(other._facts) and self._terms.equals(other._terms)
+        return same and self.probes == other.probes
 
     def __repr__(self) -> str:
         facts, epochs = self._facts, self._epochs
         model, loss, ended = (facts.get(name) for name in ("model", "loss", "ended"))
         seen = f"model={model!r}, loss={loss!r}, ended={ended!r}"
-        return f"Trace(epochs={len(epochs)}, steps={epochs['steps'].sum():.0f}, {seen})"
+        probes = f", probes={len(self._probes)}" if self._probes else ""
+        return f"Trace(epochs={len(epochs)}, steps={epochs['steps'].sum():.0f}, {seen}{probes})"
 
     def __str__(self) -> str:
         facts, epochs = self._facts, self._epochs
@@ -96,6 +105,8 @@ class Trace:
             if epochs[name].notna().any():
                 lines.append(f"  {_change(epochs, name)}")
         lines += [f"  {line}" for line in _said_of_terms(self._terms, facts) + _said_of_operations(facts)]
+        if self._probes:
+            lines.append(f"  {_said_of_probes(list(self._probes))}")
         return printable("\n".join(lines + [f"  not seen: {sentence}" for sentence in facts.get("not_seen", ())]))
 
     def _repr_html_(self) -> str:
@@ -107,7 +118,9 @@ class Trace:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write one .npz file, atomically; equal content gives equal bytes. Raises ValueError for another ending."""
-        return trace_file.save(check_ending(path, ".npz"), self._steps, self._epochs, self._facts, self._terms)
+        return trace_file.save(
+            check_ending(path, ".npz"), self._steps, self._epochs, self._facts, self._terms, self._probes
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trace:
@@ -134,7 +147,7 @@ class Trace:
         facts = traces[0].facts
         facts["ranks"] = [trace.facts for trace in traces]
         facts["not_seen"] = list(dict.fromkeys(note for trace in traces for note in trace._facts.get("not_seen", ())))
-        return cls(steps, _merged([trace._epochs for trace in traces]), facts, traces[0]._terms)
+        return cls(steps, _merged([trace._epochs for trace in traces]), facts, traces[0]._terms, traces[0]._probes)
 
 
 def summary(trace: Trace, *, still_open: bool) -> str:
@@ -180,6 +193,11 @@ def _said_of_operations(facts: Mapping[str, Any]) -> list[str]:
     written = f": {origin['text']}" if origin.get("text") else ""
     made = f"made by {origin['operation']} in the {origin['pass']} pass of step {origin['step']:.0f}"
     return [*said, f"first {origin['what']}: {made}, {origin['source'] or 'no source'}{written}"]
+
+
+def _said_of_probes(steps: Sequence[int]) -> str:
+    more = f", ... {steps[-1]}" if len(steps) > _SHOWN_PROBES else ""
+    return f"probed in step {', '.join(map(str, steps[:_SHOWN_PROBES]))}{more}: kit.Panel(trace)"
 
 
 def _weight(row: Any) -> str:

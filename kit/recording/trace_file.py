@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from kit.files import MOST_BYTES, check_origin, encoded, parsed_record, printable, write_atomically
+from kit.stepgraph.report import ProbeReport
 
 FORMAT, VERSION = "kit.Trace", 1
 TERMS: Mapping[str, type] = {  # columns of the table of terms, see ``step_graphs``; a file of version 0.1 has none
@@ -32,7 +33,10 @@ _TEXTS = [name for name, kind in TERMS.items() if kind is str]
 _NUMBERS = [name for name, kind in TERMS.items() if kind is not str]
 TEXT, WHOLE = ("missing_keys",), ("epoch", "turn", "rank")
 _PARTS = {"head": (np.dtype(np.uint8), 1), "steps": (np.dtype(np.float64), 2), "epochs": (np.dtype(np.float64), 2)}
-_LATER = {"terms": (np.dtype(np.float64), 2)}  # not in a file of version 0.1
+_LATER = {  # not in a file of version 0.1; probes only where there are some
+    "terms": (np.dtype(np.float64), 2),
+    "probes": (np.dtype(np.uint8), 1),
+}
 _NAMED, _SAID = 5, 300  # members, and letters of another error, that a message holds
 _LARGEST = 2.0**53  # counts above are no whole numbers as floats
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the zip's earliest date: equal content gives equal bytes
@@ -45,7 +49,12 @@ def term_table(rows: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
 
 
 def save(
-    path: str | os.PathLike, steps: pd.DataFrame, epochs: pd.DataFrame, facts: Mapping[str, Any], terms: pd.DataFrame
+    path: str | os.PathLike,
+    steps: pd.DataFrame,
+    epochs: pd.DataFrame,
+    facts: Mapping[str, Any],
+    terms: pd.DataFrame,
+    probes: Mapping[int, ProbeReport],
 ) -> Path:
     epochs = epochs.reset_index()
     text = {name: [None if pd.isna(value) else value for value in steps[name]] for name in TEXT if name in steps}
@@ -61,8 +70,14 @@ def save(
     }
     arrays = {name: table.to_numpy(dtype=np.float64) for name, table in tables.items()}
     arrays["terms"] = terms[_NUMBERS].to_numpy(dtype=np.float64)
-    said = encoded(json.dumps(head, allow_nan=False, ensure_ascii=False, sort_keys=True))
-    return write_atomically(path, _packed({"head": np.frombuffer(said, dtype=np.uint8), **arrays}))
+    if probes:
+        arrays["probes"] = _said({str(step): report.to_dict() for step, report in probes.items()})
+    return write_atomically(path, _packed({"head": _said(head), **arrays}))
+
+
+def _said(record: Mapping[str, Any]) -> np.ndarray:
+    """JSON as bytes."""
+    return np.frombuffer(encoded(json.dumps(record, allow_nan=False, ensure_ascii=False, sort_keys=True)), np.uint8)
 
 
 def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -78,8 +93,10 @@ def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     return whole.getvalue()
 
 
-def load(path: str | os.PathLike) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], pd.DataFrame]:
-    """Steps, epochs, facts and terms. Nothing is unpacked before its size is known, and nothing but the parts of a trace.
+def load(
+    path: str | os.PathLike,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], pd.DataFrame, dict[int, ProbeReport]]:
+    """Steps, epochs, facts, terms and probes. Nothing is unpacked before its size is known, and nothing but the parts of a trace.
 
     Raises:
         ValueError: not a trace, damaged, larger than a trace can be, or written by a newer kit; names the file.
@@ -90,7 +107,8 @@ def load(path: str | os.PathLike) -> tuple[pd.DataFrame, pd.DataFrame, dict[str,
     head = parsed_record(parts.pop("head").tobytes(), name)
     check_origin(head, FORMAT, VERSION, name)
     try:
-        return (*_tables(head, parts), _facts(head["facts"]), _terms(head.get("terms"), parts.get("terms")))
+        terms = _terms(head.get("terms"), parts.get("terms"))
+        return (*_tables(head, parts), _facts(head["facts"]), terms, _probes(parts.get("probes")))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{name} should hold the tables of a trace. Found: {type(error).__name__}: {error}."
@@ -163,6 +181,16 @@ def _terms(texts: Any, numbers: np.ndarray | None) -> pd.DataFrame:
     if not (np.isfinite(counts).all() and (np.abs(counts) < _LARGEST).all()):
         raise ValueError("a term is of no step")
     return term_table(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+
+def _probes(content: np.ndarray | None) -> dict[int, ProbeReport]:
+    if content is None:
+        return {}
+    record = parsed_record(content.tobytes(), "the part probes")
+    steps = {step: int(step) for step in record if step.isdecimal() and str(int(step)) == step}
+    if not (len(record) == len(steps) and 0 not in steps.values()):
+        raise ValueError("a probe is of no step")
+    return {step: ProbeReport.from_dict(record[key]) for key, step in sorted(steps.items(), key=lambda item: item[1])}
 
 
 def _names(value: Any) -> list[str]:

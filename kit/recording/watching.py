@@ -23,9 +23,15 @@ class Watch:
     """Records the training that runs inside the block; see ``watch``."""
 
     def __init__(
-        self, model: nn.Module | None, loss: Any, every: int, weights: Mapping[str, float] | None, terms: bool
+        self,
+        model: nn.Module | None,
+        loss: Any,
+        every: int,
+        weights: Mapping[str, float] | None,
+        terms: bool,
+        probe_every: int | None = None,
     ) -> None:
-        self._asked = (model, loss, every, terms)
+        self._asked = (model, loss, every, terms, probe_every)
         self._weights = weights
         self._seen: Observer | None = None
         self._recorded: Recorded | None = None
@@ -37,7 +43,7 @@ class Watch:
                 "A watch should be entered once. Found it entered before; make a new one with watch(...)."
             )
         self._seen = Observer(*self._asked)
-        self._asked = (None, None, 1, False)
+        self._asked = (None, None, 1, False, None)
         hooks.listen(self._seen)
         return self
 
@@ -130,6 +136,7 @@ def watch(
     every: int = 1,
     weights: Mapping[str, float] | None = None,
     terms: bool = True,
+    probe_every: int | None = None,
 ) -> Watch:
     """Watch a training loop that knows nothing of it.
 
@@ -149,6 +156,11 @@ def watch(
         every: measure gradients, outputs, targets and terms in every n-th step only, and in the first three. Counts and losses are
             of every step.
         terms: with False, ``components`` of the loss is not listened to.
+        probe_every: measure the unweighted value of each term and the products of their gradients, as ``kit.probe`` does, in the
+            steps 1, 1 + n, 1 + 2 n, ...; see ``trace.probes``. A probed step costs a backward pass more for each term of its
+            total and one for the check, and the memory of as many gradients. At most 64 are kept: then every second is
+            dropped, and later ones are as far apart. A step in which a further pass would call code of the program (hooks,
+            checkpoints, a custom ``Function``, a compiled or distributed model) is not probed, and ``facts["not_seen"]`` says why.
         weights: the loss weights that were asked for, as in the program's configuration. Only recorded, to compare with those in
             force.
 
@@ -158,7 +170,11 @@ def watch(
     _check_roles(model, loss)
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise ValueError(f"every should be a whole number >= 1. Found every = {every!r}.")
-    return Watch(model, loss, every, None if weights is None else _weights(weights), bool(terms))
+    if probe_every is not None and (
+        isinstance(probe_every, bool) or not isinstance(probe_every, int) or probe_every < 1
+    ):
+        raise ValueError(f"probe_every should be a whole number >= 1, or None. Found probe_every = {probe_every!r}.")
+    return Watch(model, loss, every, None if weights is None else _weights(weights), bool(terms), probe_every)
 
 
 def _check_roles(model: Any, loss: Any) -> None:

@@ -316,6 +316,39 @@ class Tape(TorchFunctionMode):
         return None
 
 
+class Guard(Tape):
+    """Hears whether the program hangs something into the graph of a step that a further backward pass would call: `found` says what.
+
+    first: nodes that are older belong to an earlier step.
+    """
+
+    HOOK = "a hook stood in its graph, and would be called once more for each term"
+    PACKED = "what its graph keeps is packed or recomputed (torch.utils.checkpoint, saved_tensors_hooks)"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found, self.first = "", 0
+
+    def clear(self) -> None:
+        super().clear()
+        self.found, self.first = "", torch._C._autograd._get_sequence_nr()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._inside += 1  # torch holds it off the stack meanwhile, and puts it back
+        try:
+            if self.on and not self.found:
+                if getattr(func, "__name__", "") in ("register_hook", "retain_grad"):
+                    self.found = self.HOOK
+                elif torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
+                    self.found = self.PACKED
+            out = func(*args, **(kwargs or {}))
+            if self.on and isinstance(out, Tensor) and type(out).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+                self.found = self.found or f"a tensor is of a class of its own, {type(out).__name__}"
+            return out
+        finally:
+            self._inside -= 1
+
+
 _WHERE = {"Name": "variable", "Attribute": "attribute", "Subscript": "entry", "Constant": "constant"}
 _VECTOR = 64
 

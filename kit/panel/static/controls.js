@@ -37,6 +37,47 @@ export function choice(id, label, className, options, act) {
   return { root: h("div", { class: "kit-choice" }, h("label", { for: id, text: label }), select), select };
 }
 
+/**
+ * @typedef {Object} States the chooser of a state
+ * @property {HTMLElement} root
+ * @property {(index: number) => void} show follows the state
+ * @property {boolean} over it goes over the steps of one run
+ */
+
+/**
+ * A slider over the probed steps of one run.
+ * @param {string} id @param {string[]} titles "step 1", "step 51", ... @param {(index: number) => void} act
+ * @returns {States}
+ */
+function stepSlider(id, titles, act) {
+  const steps = titles.map((title) => title.replace(/^step /, ""));
+  const last = titles.length - 1;
+  const slider = h("input", { type: "range", id, class: "kit-step", min: 0, max: last, step: 1, value: 0, ...GUARD });
+  slider.addEventListener("input", () => act(Number(slider.value)));
+  const shown = h("output", { class: "kit-step-shown", for: id });
+  shown.style.minWidth = `${steps[last].length}ch`; // the slider keeps its length
+  /** @param {number} index */
+  const show = (index) => {
+    slider.value = String(index);
+    slider.style.setProperty("--kit-at", String(index / last));
+    slider.setAttribute("aria-valuetext", `step ${steps[index]}`);
+    say(shown, steps[index]);
+  };
+  return { root: h("div", { class: "kit-choice kit-steps" }, h("label", { for: id, text: "Step" }), slider, shown), show,
+    over: true };
+}
+
+/**
+ * The probed states: a slider where they are steps of one run, else a list; nothing to choose where there is one.
+ * @param {string} id @param {string[]} titles @param {(index: number) => void} act @returns {States}
+ */
+export function stateChooser(id, titles, act) {
+  if (titles.length > 1 && titles.every((title) => /^step \d+$/.test(title))) return stepSlider(id, titles, act);
+  const { root, select } = choice(id, "Probed state", "kit-case", titles, act);
+  root.hidden = titles.length < 2;
+  return { root, show: (index) => { select.value = String(index); }, over: false };
+}
+
 /** A typed number with a decimal point or comma; a number input would drop the comma and read 0,5 as 5.
  *  @param {string} text @returns {number} NaN for anything that is not one whole number or decimal */
 export function parseNumber(text) {

@@ -1,10 +1,11 @@
 /** The panel: reads the model, draws it, writes settings back. Entry point of the module. */
 
 import { gradNorm, settle, total } from "./algebra.js";
-import { PresetList, WeightRow, button, choice, keepKeys } from "./controls.js";
+import { PresetList, WeightRow, button, keepKeys, stateChooser } from "./controls.js";
 import { h, say } from "./drawing.js";
 import { Exported } from "./exported.js";
 import { Frames } from "./frames.js";
+import { InForce } from "./in_force.js";
 import { Readout } from "./readout.js";
 import { allZero, checkLine, meaning } from "./readings.js";
 import { Views } from "./views.js";
@@ -15,6 +16,7 @@ const SPEAK_MS = 700; // to screen readers, after the last change
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./algebra.js").Case} Case */
 /** @typedef {import("./algebra.js").Preset} Preset */
+/** @typedef {import("./controls.js").States} States */
 
 /**
  * @typedef {Object} Model the functions of a widget model that are used, in the notebook and in the page
@@ -40,7 +42,8 @@ class PanelView {
   /** @type {HTMLElement|undefined} */ problem;
   /** @type {WeightRow[]} */ rows;
   /** @type {PresetList} */ presets;
-  /** @type {HTMLSelectElement} */ caseSelect;
+  /** @type {States} */ states;
+  /** @type {InForce|null} */ inForce;
   /** @type {HTMLElement} */ caseNote;
   /** @type {Views} */ views;
   /** @type {HTMLTextAreaElement} */ note;
@@ -177,17 +180,15 @@ class PanelView {
         const state = this.stateOf(preset);
         return settle(data, state, preset.weights).every((w, i) => w === state.weights[i]);
       });
-    const states = choice(`${id}-case`, "Probed state", "kit-case", data.cases.map((probe) => probe.title),
-      (i) => this.show(data.cases[i]));
-    states.root.hidden = data.cases.length < 2;
-    this.caseSelect = states.select;
+    this.states = stateChooser(`${id}-case`, data.cases.map((probe) => probe.title), (i) => this.show(data.cases[i]));
+    this.inForce = this.states.over ? new InForce(data, level) : null;
     this.caseNote = h("p", { class: "kit-case-note", dir: "auto" });
     this.views = new Views(data.names, id, level, this.views, () => this.frames.later());
     this.makeExport();
     this.shownCase = null;
     this.root.replaceChildren(
       h("header", { class: "kit-head" },
-        title === "" ? null : h("h3", { class: "kit-title", dir: "auto", text: title }), states.root, this.problem),
+        title === "" ? null : h("h3", { class: "kit-title", dir: "auto", text: title }), this.states.root, this.problem),
       h("div", { class: "kit-play" },
         h("div", { class: "kit-near" }, this.readout.root, this.meaning,
           h("div", { class: "kit-controls" },
@@ -197,7 +198,8 @@ class PanelView {
                 () => this.putAll(this.setting.map((w, i) => (data.adjustable[i] ? 0 : w)))),
               button({ class: "kit-reset", text: "reset", title: "the first probed state, its weights as probed" },
                 () => this.show(data.cases[0], {}))),
-            h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)))),
+            h("div", { class: "kit-rows" }, ...this.rows.map((row) => row.root)),
+            this.inForce?.root ?? null)),
         this.views.plots),
       this.presets.root, this.views.options, this.views.angles.root,
       h("footer", { class: "kit-foot" }, this.caseNote, this.check,
@@ -255,7 +257,8 @@ class PanelView {
   /** @param {Case} probe */
   showCase(probe) {
     this.shownCase = probe;
-    this.caseSelect.value = String(this.data.cases.indexOf(probe));
+    this.states.show(this.data.cases.indexOf(probe));
+    this.inForce?.show(this.data.cases.indexOf(probe));
     say(this.caseNote, probe.note ?? "");
     this.caseNote.hidden = !probe.note;
     this.views.showCase(probe);
