@@ -8,7 +8,7 @@ No code of the program may run in these passes. A graph in which it would, or mi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from kit.stepgraph.components import Decomposition
 from kit.stepgraph.gradients import Measured, Row
 from kit.stepgraph.layers import layer_groups
 from kit.stepgraph.plain import plain
-from kit.stepgraph.probing import _report, _Seen
+from kit.stepgraph.probing import Seen, report_of
 from kit.stepgraph.report import ProbeReport
 from kit.stepgraph.tape import Guard
 from kit.stepgraph.terms import Reading, Term
@@ -114,8 +114,8 @@ def _hooks() -> int:
     return RemovableHandle.next_id - ours.hooks
 
 
-def _check(guard: Guard, begun: int, total: Tensor) -> tuple[dict[Any, set[int]], dict[int, Tensor], bool]:
-    """Of every node which of its results are used, the leaf tensors by id, and whether something is of low precision.
+def _check(guard: Guard, begun: int, total: Tensor) -> tuple[dict[int, Tensor], bool]:
+    """The leaf tensors by id, and whether something is of low precision.
 
     Raises:
         NotProbed: a further backward pass could run code of the program, or change what it does.
@@ -130,7 +130,7 @@ def _check(guard: Guard, begun: int, total: Tensor) -> tuple[dict[Any, set[int]]
         raise NotProbed("its begin was not heard")
     if guard.found or _hooks() != begun:
         raise NotProbed(guard.found or _HOOKED)
-    used: dict[Any, set[int]] = {total.grad_fn: {total.output_nr}}
+    seen: set[Any] = {total.grad_fn}
     leaves: dict[int, Tensor] = {}
     todo, low = [total.grad_fn], False
     while todo:
@@ -142,43 +142,34 @@ def _check(guard: Guard, begun: int, total: Tensor) -> tuple[dict[Any, set[int]]
             leaves[id(leaf)] = leaf
         elif node._sequence_nr() < guard.first:
             raise NotProbed("a part of its graph is of an earlier step")
-        if len(used) > _MOST_NODES:
+        if len(seen) > _MOST_NODES:
             raise NotProbed("its graph is too large to be looked through")
-        for below, place in node.next_functions:
-            if below is not None:
-                if below not in used:
-                    used[below] = set()
-                    todo.append(below)
-                used[below].add(place)
+        for below, _ in node.next_functions:
+            if below is not None and below not in seen:
+                seen.add(below)
+                todo.append(below)
     if any(leaf._backward_hooks for leaf in leaves.values()):
         raise NotProbed(_HOOKED)
-    return used, leaves, low
+    return leaves, low
 
 
 class _Stands(dict[Any, Tensor]):
     """For each result that is a term a small leaf in its place: what it does to the term is the slope that a pass starts from."""
 
-    def __init__(self, used: Mapping[Any, set[int]]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._used = used
         self.edges: list[GradientEdge] = []
 
-    def __missing__(self, key: Any) -> Tensor:
-        node, place = key if isinstance(key, tuple) else (key, self._place(key))
+    def __missing__(self, key: tuple[Any, int]) -> Tensor:
+        node, place = key
         made = node._input_metadata[place]
         self[key] = torch.ones(tuple(made.shape), dtype=made.dtype, device=made.device, requires_grad=True)
         self.edges.append(GradientEdge(node, place))
         return self[key]
 
-    def _place(self, node: Any) -> int:
-        """Which result of the node it is."""
-        if len(self._used[node]) != 1:
-            raise NotProbed(f"several results of one operation are used ({node.name()})")
-        return next(iter(self._used[node]))
-
 
 def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, guard: Guard, begun: int) -> ProbeReport:
-    used, leaves, low = _check(guard, begun, total)
+    leaves, low = _check(guard, begun, total)
     graph = reading.graph
     if len(graph.terms) > MOST_TERMS:
         raise NotProbed(f"its total has {len(graph.terms)} terms")
@@ -186,7 +177,7 @@ def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, gua
     lone = scale if len(graph.terms) == 1 and factor == 1.0 and not graph.constant else 1.0  # no sum to take it out of
     if not (math.isfinite(factor) and factor and all(math.isfinite(term.weight) for term in graph.terms)):
         raise NotProbed("a weight of its total was not read")
-    stands = _Stands(used)
+    stands = _Stands()
     values = reading.tensors(stands)
     trains_weights = any(term.weight_kind == "trained" for term in graph.terms)
     weighing = _above(total, {edge.node for edge in stands.edges}) if trains_weights else set()
@@ -205,12 +196,12 @@ def _probed(reading: Reading, total: Tensor, scale: float, trained: Trained, gua
     terms = _terms(graph.terms, graph.constant, lone)
     if graph.constant:
         rows.append([None] * len(parameters))
-    seen = _Seen(Measured("one_stage", terms, rows, real, graph.total / factor / lone), index, len(labels), low, None)  # type: ignore[arg-type]
+    seen = Seen(Measured("one_stage", terms, rows, real, graph.total / factor / lone), index, len(labels), low, None)  # type: ignore[arg-type]
     notes = []
     if weighing:
         notes.append(f"A weight is trained itself: {len(weighing)} tensors of it are no part of the gradients.")
     seen.note_checks(notes)
-    return _report(seen, names, labels, index, sizes, notes)
+    return report_of(seen, names, labels, index, sizes, notes)
 
 
 def _row(value: Tensor, stands: _Stands, parameters: Sequence[Tensor], scale: float) -> Row:

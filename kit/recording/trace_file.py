@@ -240,6 +240,11 @@ def _is_optimizer(value: Any) -> bool:
     return _is_record(value) and {*value} == {*OPTIMIZERS} and all(_is_number(value[name]) for name in OPTIMIZERS[2:7])
 
 
+def _is_origin(value: Any) -> bool:
+    texts = {"pass", "what", "operation", "source", "text"}
+    return _is_record(value) and {*value} == {*texts, "step"} and all(isinstance(value[name], str) for name in texts)
+
+
 def _is_operation(value: Any) -> bool:
     return _are_pairs(value) and {*value} == {"kind", "found", "source"}
 
@@ -289,7 +294,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     ),
     **dict.fromkeys(("weights_at_entry", "weights_asked", "weights_default"), _are_numbers),
     "term_weights": _are_pairs,
-    "first_nonfinite": _is_record,
+    "first_nonfinite": _is_origin,
     "optimizer_records": lambda value: isinstance(value, list) and all(map(_is_optimizer, value)),
     "suspicious_operations": lambda value: isinstance(value, list) and all(map(_is_operation, value)),
     "lines": lambda value: isinstance(value, dict) and all(map(_are_texts, value.values())),

@@ -90,10 +90,10 @@ def probe(
         seen = _measure(step, index, len(labels), notes)
         sizes = [p.numel() * (2 if p.is_complex() else 1) for p in parameters]
     seen.note_checks(notes)
-    return _report(seen, names, labels, index, sizes, notes)
+    return report_of(seen, names, labels, index, sizes, notes)
 
 
-class _Seen:
+class Seen:
     """A measurement with its Gram matrices and its self-check."""
 
     def __init__(self, measured: Measured, index: Sequence[int], n: int, low: bool, progress: Progress) -> None:
@@ -146,14 +146,14 @@ class _Seen:
             notes.append(f"The weighted terms add up to {value:.6g}, but the loss returned {total:.6g}.")
 
 
-def _measure(step: Step, index: Sequence[int], n: int, notes: list[str]) -> _Seen:
+def _measure(step: Step, index: Sequence[int], n: int, notes: list[str]) -> Seen:
     """two_stage, then one_stage, then fresh_forward; the first that passes its own check, else the best of them."""
     low = torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
-    tried: list[_Seen] = []
+    tried: list[Seen] = []
     try:
         for way in (two_stage, one_stage):
             try:
-                tried.append(_Seen(way(step), index, n, low, step.progress))
+                tried.append(Seen(way(step), index, n, low, step.progress))
             except NeedsOneStage as reason:
                 notes.append(f"one_stage instead of two_stage: {reason}.")
                 continue
@@ -161,9 +161,9 @@ def _measure(step: Step, index: Sequence[int], n: int, notes: list[str]) -> _See
                 break
     except NeedsFresh as reason:
         notes.append(f"fresh_forward instead of {'one' if tried else 'two'}_stage: {reason}.")
-        return _Seen(fresh_forward(step), index, n, low, step.progress)
+        return Seen(fresh_forward(step), index, n, low, step.progress)
     if tried[-1].wrong and not has_accumulate_hooks(step.parameters):
-        tried.append(_Seen(fresh_forward(step), index, n, low, step.progress))
+        tried.append(Seen(fresh_forward(step), index, n, low, step.progress))
     best = min(tried, key=lambda seen: (seen.wrong, seen.residual if seen.wrong else 0.0))
     if best is not tried[0]:
         notes.append(
@@ -173,8 +173,8 @@ def _measure(step: Step, index: Sequence[int], n: int, notes: list[str]) -> _See
     return best
 
 
-def _report(
-    seen: _Seen, names: list[str], labels: tuple[str, ...], index: list[int], sizes: list[int], notes: list[str]
+def report_of(
+    seen: Seen, names: list[str], labels: tuple[str, ...], index: list[int], sizes: list[int], notes: list[str]
 ) -> ProbeReport:
     terms, n_parameters = seen.measured.terms, np.zeros(len(labels), np.int64)
     np.add.at(n_parameters, index, sizes)
