@@ -5,6 +5,7 @@ from __future__ import annotations
 from kit.hypotheses.base import Hypothesis
 from kit.hypotheses.checks.gradients import (
     loss_without_graph,
+    optimizer_never_fed,
     parameters_cut,
     part_cut_off,
     term_cut,
@@ -21,8 +22,8 @@ HYPOTHESIS = Hypothesis(
         "The loss has the right value, and no path leads from it, or from one of its terms, back to the "
         "parameters: they get no gradient and stay as they are."
     ),
-    signs=(loss_without_graph, term_without_graph, part_cut_off, term_cut, parameters_cut),
-    decisive=(term_cut, parameters_cut),
+    signs=(loss_without_graph, term_without_graph, part_cut_off, term_cut, parameters_cut, optimizer_never_fed),
+    decisive=(term_cut, parameters_cut, optimizer_never_fed),
     fixed="Every term that should be learned reaches a parameter.",
     guard="""total = loss(model(batch), target)
 total.backward()

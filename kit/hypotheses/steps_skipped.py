@@ -38,7 +38,7 @@ HYPOTHESIS = Hypothesis(
         epochs_without_step,
         steps_without_gradient,
     ),
-    decisive=(gradients_without_step, epochs_without_step, steps_without_gradient),
+    decisive=(optimizer_idle, gradients_without_step, epochs_without_step, steps_without_gradient),
     explains=("stale_validation",),
     fixed="Steps are taken, and validation moves.",
     guard="""before = [parameter.detach().clone() for parameter in model.parameters()]

@@ -61,12 +61,15 @@ class Turn:
     def enrol(self, net: Any) -> None:
         """One more training pass of this network."""
         self.passes[net] += 1
-        self.forwards = max(self.passes.values())
+        self.forwards = (
+            1 if self.step is not None else max(self.passes.values())
+        )  # a closure runs again on the same batch
 
     def reach(self, net: Any) -> None:
         """A backward pass came by one of its passes."""
         self.ways_back[net] += 1
-        before, self.reached = self.reached, self.reached * 0 + max(self.ways_back.values())
+        most = 1 if self.step is not None else max(self.ways_back.values())
+        before, self.reached = self.reached, self.reached * 0 + most  # nan stays nan
         if self.taken:
             self.epoch.counts["reached"] += int(self.reached - before)
 

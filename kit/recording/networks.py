@@ -21,7 +21,8 @@ class Net:
     def __init__(self, module: nn.Module) -> None:
         self._module = weakref.ref(module, self._gone)
         self.kind = type(original(module)).__name__
-        self.trained = self.called = self.companion = self.is_loss = self.sharded = False
+        self.trained = self.called = self.companion = self.is_loss = self.sharded = self.reached = False
+        self.passes = 0  # of training
         self.compiled = any(original(part) is not part for part in module.modules())
         self._trainable: list[tuple[str, nn.Parameter]] | None = None
         self._ids: frozenset[int] = frozenset()
@@ -102,7 +103,7 @@ class Leaves(Net):
 
     def __init__(self) -> None:
         self.kind, self.trained, self.called, self.companion, self.is_loss = "", True, True, False, False
-        self.sharded = False
+        self.sharded, self.reached, self.passes = False, True, 0
         self.covered, self.unfed = set(), set()
         self._seen: dict[int, tuple[weakref.ref, int]] = {}
         self._graphs = 0
@@ -162,7 +163,7 @@ class Stepper:
         self.held = {id(p) for p in self.parameters}
         self.count = 0
         self.line = ""
-        self.steps = self.looks = self.without_gradient = self.zero_gradient = 0
+        self.steps = self.looks = self.fed = self.without_gradient = self.zero_gradient = 0
         self.lr: dict[str, float] = {}
 
     def stepped(self, rates: Sequence[float], gradients: Mapping[str, float]) -> None:
@@ -178,6 +179,7 @@ class Stepper:
         if gradients:
             none, zero = (gradients[f"seen_{name}"] for name in ("none", "zero"))
             self.looks += 1
+            self.fed += gradients.get("seen_fed", 0) > 0
             self.without_gradient += none == gradients["seen_tensors"]
             self.zero_gradient += none < gradients["seen_tensors"] == none + zero
 
@@ -189,6 +191,7 @@ class Stepper:
             "steps": self.steps,
             "tensors": len(self.held),
             "looked": self.looks,
+            "fed": self.fed,
             "without_gradient": self.without_gradient,
             "zero_gradient": self.zero_gradient,
             **{f"lr_{name}": self.lr.get(name) for name in ("first", "last", "lowest")},

@@ -135,6 +135,7 @@ class Observer(Evaluating, Stepping):
         forward.phase, forward.turn = "train", turn
         turn.enrol(forward.net)
         forward.net.trained, forward.net.companion = True, False
+        forward.net.passes += 1
         if forward.net not in self.turn_nets:
             self.turn_nets.append(forward.net)
             if turn.detailed:
@@ -245,7 +246,7 @@ class Observer(Evaluating, Stepping):
                 turn.measured["flow_nonfinite"] = max(broken, turn.measured.get("flow_nonfinite", 0.0))
         if forward.reached:
             return
-        forward.reached = True
+        forward.reached = forward.net.reached = True
         if forward.turn is None and self.in_backward and forward in self.block.undecided:
             self.block.take_out(forward)
             self._enrol(forward, self.book.turn or self._new_turn())

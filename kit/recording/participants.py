@@ -16,7 +16,7 @@ from kit.recording.networks import Leaves, Net, Stepper
 from kit.recording.unused_optimizers import optimizers_besides
 from kit.stepgraph.weights import original
 
-MOST_NAMES = 50
+MOST_NAMES, MOST_MATCHED = 50, 5
 TOTALS = ("loss", "total", "total_loss")
 _OF_TORCH = "torch.nn.modules."
 
@@ -155,6 +155,8 @@ class Parts:
             known.held = {id(p) for p in known.parameters}
             for net in self.nets.values():
                 self._match(net, known)
+        if known.steps < MOST_MATCHED:  # tensors of a loop without modules become known by its graphs
+            self._match(self.leaves, known)
         return known
 
     def look_for_idle(self) -> None:
@@ -235,6 +237,10 @@ class Parts:
         mine = [net for net in every if net.module is not None and net.module is self.given and not net.is_loss]
         chosen = mine if mine and (mine[0].trained or not any(net.trained for net in every)) else []
         chosen = chosen or [net for net in every if net.trained and not net.is_loss]
+        if any(
+            net.passes > MOST_MATCHED for net in chosen
+        ):  # what ran once, and in no backward pass, made data for the others
+            chosen = [net for net in chosen if net.passes > 1 or net.reached]
         seen: set[int] = set()
         for net in sorted(chosen, key=lambda net: -net.total):
             if not net.ids or not net.ids <= seen:

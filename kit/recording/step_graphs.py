@@ -38,7 +38,7 @@ class StepGraphs:
         self._last = (0, 0)
         self._factor = math.nan
         self._computed: set[str] = set()  # terms that are no numbers that were written down
-        self._weighed: set[str] = set()  # parameters that a term reaches which is not 0, and not weighed with 0
+        self._weighed: set[int] = set()  # ids of what a term reaches that is not 0, and not weighed with 0
         self._waiting: list[tuple[dict[str, Any], list[Any]]] = []
         self._handles: list[RemovableHandle] = []
 
@@ -97,7 +97,7 @@ class StepGraphs:
         self._computed |= {term.name for term in terms if not term.written}
         for term in terms:
             if term.weight and term.value and term.attached:
-                self._weighed |= {name for key, name in trained.items() if key in term.reaches}
+                self._weighed |= term.reaches
         self._factor = reading.graph.factor * (terms[0].weight if len(terms) == 1 else 1.0) / scale
         self._look_for_unreached(reading, trained)
         for term, node, count in zip(reading.graph.terms, reading.nodes, reading.counts, strict=True):
@@ -150,7 +150,8 @@ class StepGraphs:
             if came:
                 row["effective_weight"] = float(sum(came))
         self._forget_hooks()
-        if self.wants(step):
+        # a branch that begins at 0 may be moved later: where one is suspected, more steps are looked at, the last of them late in the run
+        if self.wants(step) or (step & (step - 1) == 0 and self.gradients.zero()):
             self.gradients.look(trained(), self._parameters())
         if not (self._listens(step) or self._listens(step + 1)):
             self._tape.pause()
@@ -202,7 +203,7 @@ class StepGraphs:
 
     def zero_gradients(self) -> list[str]:
         """Parameters with a gradient of exactly 0 in every step, though a term that counts reaches them."""
-        return [name for name in self.gradients.zero() if name in self._weighed]
+        return self.gradients.zero(self._weighed)
 
     def suspicious(self) -> list[dict[str, str]]:
         """Operations that are rarely meant, each line once: kind, what was found, source."""

@@ -67,7 +67,8 @@ class Trace:
 
     @property
     def optimizers(self) -> pd.DataFrame:
-        """One row an optimizer: its kind, the line of its step, how often it stepped; of the steps that were looked at, how many began
+        """One row an optimizer: its kind, the line of its step, how often it stepped; of the steps that were looked at, how many had a
+        gradient from their own backward passes, and how many began
         with no gradient at all, or with gradients that were all 0; its learning rate at first, at last and at its lowest."""
         return pd.DataFrame(self._facts.get("optimizer_records") or [], columns=[*trace_file.OPTIMIZERS])
 

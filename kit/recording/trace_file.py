@@ -26,7 +26,7 @@ TERMS: Mapping[str, type] = {  # columns of the table of terms, see ``step_graph
     "cut": str, "cut_by": str, "parameters": np.float64,
 }  # fmt: skip
 OPTIMIZERS = (
-    *("kind", "source", "steps", "tensors", "looked", "without_gradient", "zero_gradient"),
+    *("kind", "source", "steps", "tensors", "looked", "fed", "without_gradient", "zero_gradient"),
     *("lr_first", "lr_last", "lr_lowest"),
 )
 _TEXTS = [name for name, kind in TERMS.items() if kind is str]
@@ -237,7 +237,7 @@ def _are_pairs(value: Any) -> bool:
 
 
 def _is_optimizer(value: Any) -> bool:
-    return _is_record(value) and {*value} == {*OPTIMIZERS} and all(_is_number(value[name]) for name in OPTIMIZERS[2:7])
+    return _is_record(value) and {*value} == {*OPTIMIZERS} and all(_is_number(value[name]) for name in OPTIMIZERS[2:8])
 
 
 def _is_origin(value: Any) -> bool:

@@ -52,8 +52,11 @@ def _operation(kind):
 
 
 def _optimizers(*without):
-    """Ten steps of each, and how many of them without a gradient."""
-    rows = [{"kind": "Adam", "source": "train.py:9", "looked": 10, "without_gradient": none} for none in without]
+    """Ten steps of each, and how many of them without a gradient; those of a negative number were never fed."""
+    rows = [
+        {"kind": "Adam", "source": "train.py:9", "looked": 10, "fed": 10 * (none >= 0), "without_gradient": abs(none)}
+        for none in without
+    ]
     return replace(healthy(), facts={**healthy().facts, "optimizer_records": rows})
 
 
@@ -134,7 +137,8 @@ YES_AND_NO = {
         _epochs(steps=[1.0, 1.0, 1.0], scaler_skips=0.0),
     ),
     "steps_without_gradient": (_optimizers(0, 4), _optimizers(1, 10)),
-    "one_optimizer_without_gradient": (_optimizers(0, 10), _optimizers(3, 0)),
+    "one_optimizer_without_gradient": (_optimizers(0, 10), _optimizers(0, -10)),
+    "optimizer_never_fed": (_optimizers(0, -10), _optimizers(0, 10)),
     "learning_rate_vanishes": (healthy(lr=[0.1] * 6 + [1e-9] * 6), healthy(lr=[0.1] * 11 + [0.0])),
     "evaluated_copy_nearly_still": (
         _epochs(drift=1.0, eval_drift=1e-3, val_loss=2.0),
@@ -182,8 +186,8 @@ YES_AND_NO = {
     "foreign_parameters": (observed(foreign_in_optimizer_count=2), observed(foreign_in_optimizer_count=0)),
     "all_frozen": (observed(trainable=0, parameters=8), observed(trainable=1, parameters=8)),
     "unregistered_parts": (observed(unregistered=["Linear"]), observed(unregistered=[])),
-    "validation_never_ran": (healthy(eval_forwards=[0, 0, 0]), healthy()),
-    "validation_stale": (healthy(eval_drift=[NAN, 0.0, 0.0]), healthy()),
+    "validation_never_ran": (healthy(eval_forwards=[0, 0, 0], val_loss=[2.0] * 3), healthy(eval_forwards=[0, 0, 0])),
+    "validation_stale": (healthy(eval_drift=[NAN, 0.0, 0.0], val_loss=[2.0] * 3), healthy(eval_drift=[NAN, 0.0, 0.0])),
 }
 
 

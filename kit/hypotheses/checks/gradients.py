@@ -178,3 +178,20 @@ def parameters_cut(seen: Observed, policy: Policy) -> Answer:
     cut = [entry for entry in unreached if ": cut by " in entry or ": used under no_grad" in entry]
     fact = f"no term reaches {cut[0]}" + (f", and {len(cut) - 1} more" if len(cut) > 1 else "") if cut else ""
     return Answer(bool(cut), "; ".join(cut[:3]) or "none of those that a term misses was cut off", fact, part=True)
+
+
+@check(
+    "Does an optimizer step whose parameters no backward pass ever gave a gradient?",
+    "an optimizer beside the graph",
+    "backward passes reach each optimizer",
+    needs=("training",),
+)
+def optimizer_never_fed(seen: Observed, policy: Policy) -> Answer:
+    rows = [row for row in seen.facts.get("optimizer_records") or () if row["looked"] >= policy.enough_steps]
+    if len(rows) < 2:
+        return silent("several optimizers that step")
+    found = [row for row in rows if row["without_gradient"] == row["looked"] and not row["fed"]]
+    if not 0 < len(found) < len(rows):
+        return Answer(False, "each of them is reached by some backward pass" if not found else "none of them is")
+    said = f"no backward pass ever gave a gradient to what {found[0]['kind']} holds ({found[0]['source']})"
+    return Answer(True, said, said, part=True)

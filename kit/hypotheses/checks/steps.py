@@ -66,7 +66,13 @@ def optimizer_idle(seen: Observed, policy: Policy) -> Answer:
     idle = seen.facts.get("idle_optimizers")
     if idle is None:
         return silent("the optimizers that exist")
-    return Answer(bool(idle), f"never stepped: {', '.join(idle)}" if idle else "each of them stepped")
+    said = f"never stepped: {', '.join(idle)}" if idle else "each of them stepped"
+    return Answer(
+        bool(idle),
+        said,
+        f"{', '.join(idle)} never stepped, and no other optimizer holds its parameters" if idle else "",
+        part=True,
+    )
 
 
 @check(
@@ -132,7 +138,7 @@ def learning_rate_zero(seen: Observed, policy: Policy) -> Answer:
 )
 def parameters_unmoved(seen: Observed, policy: Policy) -> Answer:
     steps, drift = seen.total("steps"), seen.over_epochs("drift")
-    moves = drift if drift.size else seen.over_steps("update_norm")
+    moves = np.concatenate([drift, seen.over_steps("update_norm")])
     if not steps or not moves.size:
         return silent("the movement of the parameters over a step")
     fact = "" if moves.any() else f"no parameter changed in {steps:.0f} steps"
@@ -194,6 +200,19 @@ def unregistered_parts(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(parts), f"not registered: {', '.join(parts)}" if parts else "all are registered")
 
 
+def _zeros_at_the_end(seen: Observed, policy: Policy) -> str:
+    """Of a run whose epochs are known by what was displayed only; "" if its batches did not end."""
+    shown, validation = seen.over_epochs("train_loss"), seen.over_epochs("val_loss")
+    above = np.flatnonzero(shown)
+    if not above.size or len(validation) != len(shown):
+        return ""
+    zeros, trained = len(shown) - above[-1] - 1, int((seen.over_epochs("backwards") > 0).sum())
+    evaluated = (seen.total("eval_forwards") or 0) >= len(shown)
+    if zeros < policy.enough_steps - 1 or trained > len(shown) - zeros or np.ptp(validation[-zeros:]) or not evaluated:
+        return ""
+    return f"train reads 0 and validation stands still in the last {zeros} of {len(shown)} epochs, and {trained} had a batch"
+
+
 @check(
     "Did the training batches end while epochs went on?",
     "no batch in later epochs",
@@ -201,6 +220,8 @@ def unregistered_parts(seen: Observed, policy: Policy) -> Answer:
     needs=("training",),
 )
 def batches_run_dry(seen: Observed, policy: Policy) -> Answer:
+    if said := _zeros_at_the_end(seen, policy):
+        return Answer(True, said, said)
     if not {"batches", "eval_forwards", "train_loss"} <= set(seen.epochs):
         return silent("training batches by epoch")
     table = seen.epochs[["batches", "eval_forwards"]].fillna(0.0)
@@ -260,12 +281,11 @@ def one_optimizer_without_gradient(seen: Observed, policy: Policy) -> Answer:
     rows = [row for row in seen.facts.get("optimizer_records") or () if row["looked"] >= policy.enough_steps]
     if len(rows) < 2:
         return silent("several optimizers that step")
-    none = [row for row in rows if row["without_gradient"] == row["looked"]]
+    none = [row for row in rows if row["without_gradient"] == row["looked"] and row["fed"]]
     if not 0 < len(none) < len(rows):
         return Answer(False, "each of them had none" if none else "each of them had some")
     said = f"every gradient was gone when {none[0]['kind']} stepped ({none[0]['source']}), in {none[0]['looked']:.0f} steps"
-    yes = not seen.facts.get("unreached_parameters")
-    return Answer(yes, said, said if yes else "", part=True)
+    return Answer(True, said, said, part=True)
 
 
 @check(

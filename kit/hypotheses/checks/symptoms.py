@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -67,6 +69,10 @@ def display_differs(seen: Observed, policy: Policy) -> Answer:
     factor = seen.facts.get("total_factor") or 1.0
     if factor != 1 and any(_alike(shown, means / factor, policy) for means in _means(seen)):
         return Answer(False, f"displayed is the loss before it was multiplied by {factor:.3g}")
+    for name, of in _SHOWN_AS.items():
+        with np.errstate(all="ignore"):
+            if any(np.isfinite(of(means)).all() and _alike(shown, of(means), policy) for means in _means(seen)):
+                return Answer(False, f"displayed is the {name} of the loss")
     share = _constant_share(seen, shown, policy)
     if share is not None:
         return Answer(True, f"displayed is the mean of the batch losses divided by {1 / share:.3g} in every epoch")
@@ -134,6 +140,11 @@ def _means(seen: Observed) -> list[np.ndarray]:
     """Per epoch, of what was differentiated and of what the loss returned."""
     names = [name for name in ("loss_mean", "loss_returned_mean") if seen.over_epochs(name).size == len(seen.epochs)]
     return [seen.over_epochs(name) for name in names]
+
+
+_SHOWN_AS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "square root": np.sqrt, "exponential": np.exp, "logarithm": np.log, "logarithm to base 10": np.log10,
+}  # fmt: skip
 
 
 def _alike(shown: np.ndarray, other: np.ndarray, policy: Policy) -> bool:

@@ -23,6 +23,8 @@ def validation_never_ran(seen: Observed, policy: Policy) -> Answer:
     epochs = max(1, len(seen.over_epochs("eval_forwards")))
     # one evaluation for all displayed epochs is a number that was kept
     ran = int((seen.over_epochs("eval_forwards") > 0).sum())
+    if _moves(seen, policy):
+        return Answer(False, "the displayed validation loss moves, so something was evaluated")
     fact = "" if passes else f"a validation loss was displayed in {shown.size} epochs, and 0 evaluation passes ran"
     # where epochs are not told apart, as many passes as were displayed are no number that was kept
     return Answer(
@@ -51,6 +53,8 @@ def validation_stale(seen: Observed, policy: Policy) -> Answer:
         both = seen.epochs.loc[seen.epochs["drift"] > 0, "eval_drift"].dropna()
         if both.empty:
             return silent("two evaluations with training in between")
+    if _moves(seen, policy):
+        return Answer(False, "the displayed validation loss moves, so what it is computed from does")
     said = f"evaluated weights moved by {evaluated.max():.3g}, trained ones by {drift.max():.3g}"
     return Answer(not evaluated.any(), said, "" if evaluated.any() else said)
 
@@ -66,10 +70,17 @@ def evaluated_copy_nearly_still(seen: Observed, policy: Policy) -> Answer:
     if len(evaluated) < policy.enough_steps - 1 or not drift.any() or seen.over_epochs("eval_own_drift").any():
         return silent("three evaluations of a copy, with training in between")
     share = evaluated.max() / drift.max()
+    if drift[-1] < policy.nearly_still * drift.max():
+        return Answer(False, "what is trained stands still as well")
     said = f"moved by {share:.2%} of what was trained, between two evaluations"
     trained, shown = _relative_change(seen.over_epochs("train_loss")), _relative_change(validation_losses(seen))
     still = 0 < share <= policy.nearly_still and not shown > policy.display_slack * trained
     return Answer(bool(still), f"it {said}", f"the copy that is evaluated {said}" if still else "")
+
+
+def _moves(seen: Observed, policy: Policy) -> bool:
+    """Whether a displayed validation loss changes by more than chance would have it on fixed weights."""
+    return bool(_relative_change(seen.over_epochs("val_loss")) > policy.display_slack)
 
 
 def _relative_change(values: np.ndarray) -> float:
