@@ -11,6 +11,9 @@ from torch import Tensor
 from kit.recording.norms import norms_of
 
 
+MOST = 20_000
+
+
 @dataclass
 class _Counted:
     """Backward passes after which one parameter had a gradient; how often it was exactly 0, and how often not finite."""
@@ -29,6 +32,8 @@ class NamedGradients:
         self._counted: dict[int, _Counted] = {}
 
     def look(self, tensors: Sequence[Tensor], names: Mapping[int, str]) -> None:
+        if len(self._counted) > MOST:  # parameters that are made anew in every step
+            return
         present = [(p, gradient) for p in tensors if (gradient := p.grad) is not None]
         for (p, _), norm in zip(present, norms_of([gradient for _, gradient in present]) or (), strict=False):
             counted = self._counted.setdefault(id(p), _Counted(names.get(id(p), "a tensor"), p.dim() < 2))

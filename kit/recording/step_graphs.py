@@ -97,7 +97,7 @@ class StepGraphs:
         self._computed |= {term.name for term in terms if not term.written}
         for term in terms:
             if term.weight and term.value and term.attached:
-                self._weighed |= term.reaches
+                self._weighed |= term.reaches & trained.keys()
         self._factor = reading.graph.factor * (terms[0].weight if len(terms) == 1 else 1.0) / scale
         self._look_for_unreached(reading, trained)
         for term, node, count in zip(reading.graph.terms, reading.nodes, reading.counts, strict=True):
