@@ -78,7 +78,7 @@ def judge(
     counted = shipped_likelihoods() if likelihoods is None else likelihoods
     results = tuple(CheckResult(entry, answer) for entry, answer in answers.items())
     told = {result.key: result.yes for result in results if result.yes is not None}
-    priors = prior_of(hypotheses, policy)
+    priors = prior_of(hypotheses, policy, [h.key for h in hypotheses if h.key in counted.ways or not _by_fact_alone(h)])
     by_key = {result.key: result.answer for result in results}
     excluded = {h.key: _excluding(h, by_key) for h in hypotheses}
     posteriors = _posterior(priors, [h for h in hypotheses if not excluded[h.key]], told, counted)
@@ -92,9 +92,21 @@ def judge(
     return Diagnosis(verdict, causes, results, posteriors[NONE], policy, lacks)
 
 
-def prior_of(hypotheses: Iterable[Hypothesis], policy: Policy = POLICY) -> Mapping[str, float]:
-    """The report's percentages, the policy's for all others and for "none of these", scaled to sum to 1."""
-    raw = {h.key: policy.prior_outside if h.prior is None else h.prior for h in hypotheses}
+def _by_fact_alone(hypothesis: Hypothesis) -> bool:
+    return bool(hypothesis.signs) and {*hypothesis.signs} <= {*hypothesis.decisive}
+
+
+def prior_of(
+    hypotheses: Iterable[Hypothesis], policy: Policy = POLICY, weighed: Iterable[str] | None = None
+) -> Mapping[str, float]:
+    """The report's percentages, the policy's for all others and for "none of these", scaled to sum to 1.
+
+    ``weighed``: keys of those that counts can weigh, all unless given; the others are established by a fact or hardly possible.
+    """
+    hypotheses = tuple(hypotheses)
+    known = {h.key for h in hypotheses} if weighed is None else {*weighed}
+    outside = {h.key: policy.prior_outside if h.key in known else policy.prior_by_fact for h in hypotheses}
+    raw = {h.key: outside[h.key] if h.prior is None else h.prior for h in hypotheses}
     raw[NONE] = policy.prior_outside
     total = math.fsum(raw.values())
     return MappingProxyType({key: value / total for key, value in raw.items()})

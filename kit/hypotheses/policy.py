@@ -56,6 +56,8 @@ class Policy:
     telling_bits: float = 1.0
     # a cause that the report does not name gets the report's smallest prior, and so does "none of these"; all are then scaled to sum to 1
     prior_outside: float = 0.01
+    # of a cause that a fact establishes and that the fault bench has not counted: without its fact it is hardly possible
+    prior_by_fact: float = 1e-5
 
 
 POLICY = Policy()

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from kit.recording.norms import norms_of
 
-
 MOST = 20_000
 
 
