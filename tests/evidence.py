@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -72,9 +73,13 @@ def _kept(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.evidence", description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="beginnings of names, as 07; all notebooks unless given")
+    wanted = tuple(parser.parse_args().names) or ("",)
     for path in notebooks():
-        print(path.name, file=sys.stderr)
-        nbformat.write(static(run(path)), path)
+        if path.name.startswith(wanted):
+            print(path.name, file=sys.stderr)
+            nbformat.write(static(run(path)), path)
     return 0
 
 

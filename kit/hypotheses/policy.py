@@ -47,6 +47,8 @@ class Policy:
     long_share: float = 0.3
     # an evaluated copy that moved by this share of what was trained stands still
     nearly_still: float = 0.02
+    # a train loss that fell by this share was learned from; before that, an average is only young
+    learns: float = 0.3
     # steps for each backward pass, below which no usual accumulation explains it
     few_steps: float = 0.125
     # steps below which "in every step" says little

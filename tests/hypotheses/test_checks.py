@@ -141,7 +141,7 @@ YES_AND_NO = {
     "optimizer_never_fed": (_optimizers(0, -10), _optimizers(0, 10)),
     "learning_rate_vanishes": (healthy(lr=[0.1] * 6 + [1e-9] * 6), healthy(lr=[0.1] * 11 + [0.0])),
     "evaluated_copy_nearly_still": (
-        _epochs(drift=1.0, eval_drift=1e-3, val_loss=2.0),
+        _epochs(drift=1.0, eval_drift=1e-3, val_loss=2.0, train_loss=[3.0, 2.0, 1.0]),
         _epochs(drift=1.0, eval_drift=0.5, val_loss=2.0),
     ),
     "accumulates": (_accumulated(0.25), _accumulated(1.0)),

@@ -74,7 +74,7 @@ def evaluated_copy_nearly_still(seen: Observed, policy: Policy) -> Answer:
         return Answer(False, "what is trained stands still as well")
     said = f"moved by {share:.2%} of what was trained, between two evaluations"
     trained, shown = _relative_change(seen.over_epochs("train_loss")), _relative_change(validation_losses(seen))
-    still = 0 < share <= policy.nearly_still and not shown > policy.display_slack * trained
+    still = 0 < share <= policy.nearly_still and trained >= policy.learns and shown <= policy.display_slack * trained
     return Answer(bool(still), f"it {said}", f"the copy that is evaluated {said}" if still else "")
 
 
