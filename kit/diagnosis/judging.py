@@ -18,7 +18,9 @@ from kit.recording import Trace
 from kit.recording.watching import Watch
 
 # any of these answered yes means that something is to be explained
-SYMPTOMS = ("train_reads_zero", "validation_level", "loss_zero", "loss_nonfinite", "parameters_unmoved")
+SYMPTOMS = (
+    *("train_reads_zero", "validation_level", "loss_zero", "loss_nonfinite", "losses_diverge", "parameters_unmoved"),
+)
 # with all of these silent nothing was seen of a training
 SEEN = ("no_batches", "no_steps", "loss_zero")
 _LEADING = 5  # causes whose unanswered signs decide what is worth adding to the recording

@@ -13,6 +13,8 @@ class Policy:
     reads_zero: float = 5e-7
     # relative spread of a validation loss that "does not change": far above rounding, far below one step of learning
     level: float = 1e-6
+    # a loss that grew to so many times what it was (or than 1) is on its way to infinity
+    beyond_bounds: float = 1e4
     # a value is exactly 0 up to the rounding of a sum of opposite terms in single precision
     exact_zero: float = 1e-9
     # a displayed number may be a mean, the last batch, smoothed, weighted by batch size, or rounded; within this share of the

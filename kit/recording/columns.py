@@ -9,6 +9,7 @@ steps, one row a turn (nan: not measured, or not visible)
     grad_*, seen_*           gradients at the end of the backward pass, and as the optimizer got them: norm (unscaled), numbers
                              of non-finite, all-zero and missing tensors, and of all; seen_fed: of those that the turn's
                              backward passes gave a gradient; flow_nonfinite: whether NaN or infinity came back to an output
+    grad_left                whether a gradient that the step before had used was still there when the backward pass began
     update_norm, param_norm  change by the steps; parameters at the end of the turn
     outputs_spread           2-norm of the differences between samples relative to that of the prediction; 0: the same for every sample
     outputs*, targets, supervised, classes, missing_keys         what went into the loss
@@ -45,7 +46,7 @@ _SIZES = ("norm", "nonfinite", "zero", "none", "tensors")
 STEPS = (
     "epoch", "turn", *COUNTS, *SINGLE,
     *(f"grad_{name}" for name in _SIZES), *(f"seen_{name}" for name in _SIZES), "seen_fed", "flow_nonfinite",
-    "update_norm", "param_norm",
+    "grad_left", "update_norm", "param_norm",
     "outputs", "outputs_zero", "outputs_constant", "outputs_nonfinite", "outputs_spread", "missing_keys", "targets", "supervised", "classes",
 )  # fmt: skip
 EPOCHS = (
@@ -221,6 +222,10 @@ def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, An
         added["unreached_parameters"] = [f"{name}: {why}" if why else name for name, why in unreached.items()][
             :MOST_NAMES
         ]
+    if foreign := known.get("foreign_in_optimizer_count"):
+        own = frozenset().union(*(net.ids for net in seen.parts.nets.values()))
+        free = {key for stepper in seen.parts.steppers.values() for key in stepper.held - own if graphs.reaches(key)}
+        added["foreign_in_optimizer_count"] = max(0, foreign - len(free))  # a parameter in no module is trained as well
     if graphs.nonfinite.origin is not None:
         added["first_nonfinite"] = graphs.nonfinite.origin
     if nonfinite := graphs.gradients.nonfinite():

@@ -40,6 +40,10 @@ class NamedGradients:
             counted.zero += norm == 0
             counted.nonfinite += not math.isfinite(norm)
 
+    def knows(self, key: int) -> bool:
+        """Whether the parameter with this id ever had a gradient."""
+        return key in self._counted
+
     def zero(self, among: Container[int] | None = None) -> list[str]:
         """Names of those (whose id is `among` these) with a gradient of exactly 0 every time.
 

@@ -189,10 +189,10 @@ class Parts:
         return frozenset().union(*(net.ids for net in self.nets.values() if net.trained))
 
     def never_fed(self) -> frozenset[int]:
-        """Ids of what an optimizer holds and no backward pass ever gave a gradient, as far as it was looked at."""
-        held = set().union(*(s.held for s in self.steppers.values()))
-        unfed = {id(p) for net in self.nets.values() for name, p in net.trainable if net.unfed and name in net.unfed}
-        return frozenset(held & unfed)
+        """Ids of what an optimizer holds and was never seen with a gradient after a backward pass."""
+        held = frozenset().union(*(s.held for s in self.steppers.values()))
+        looked = [net for net in self.nets.values() if net.unfed is not None]
+        return held - {id(p) for net in looked for name, p in net.trainable if name not in (net.unfed or ())}
 
     def ran(self, module: nn.Module) -> bool:
         return any(net.trained or net.called for net in self.nets.values() if net.module is module)

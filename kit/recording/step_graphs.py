@@ -29,8 +29,8 @@ class StepGraphs:
     def __init__(self, parameters: Callable[[], Mapping[int, str]], probed: ProbedSteps | None = None) -> None:
         self._parameters = parameters
         self.probed = probed or ProbedSteps(None, lambda _: ())
-        self._unreached: dict[int, tuple[str, str]] | None = None  # in every step before the one in `_missing`
-        self._missing: tuple[int, dict[int, tuple[str, str]]] | None = None
+        self._missing: dict[int, tuple[str, str]] | None = None  # name and reason, by id; None: nothing was read
+        self._reached: set[int] = set()
         self._tape = Tape()
         self.nonfinite, self.gradients = Nonfinite(self._tape), NamedGradients()
         self._rows: list[dict[str, Any]] = []
@@ -111,14 +111,11 @@ class StepGraphs:
         self._thin()
 
     def _look_for_unreached(self, reading: Reading, trained: Mapping[int, str]) -> None:
-        """Parameters that no total of this step reaches."""
-        step, reached = self._last[0], frozenset().union(*(term.reaches for term in reading.graph.terms))
-        missing = {key: (name, self._why(reading, key)) for key, name in trained.items() if key not in reached}
-        if self._missing is not None and self._missing[0] == step:
-            missing = {key: said for key, said in missing.items() if key in self._missing[1]}
-        elif self._missing is not None:
-            self._unreached = self._in_all()
-        self._missing = step, missing
+        """Parameters that no total has reached yet; an optimizer's are known from its first step on."""
+        reached = frozenset().union(*(term.reaches for term in reading.graph.terms)) & trained.keys()
+        self._reached |= reached
+        missing = [(key, name) for key, name in trained.items() if key not in self._reached]
+        self._missing = (self._missing or {}) | {key: (name, self._why(reading, key)) for key, name in missing}
 
     def _why(self, reading: Reading, key: int) -> str:
         used = self._tape.used.get(key)
@@ -138,12 +135,11 @@ class StepGraphs:
         """
         if self._missing is None:
             return None
-        found = self._in_all()
-        return {name: why for key, (name, why) in found.items() if key in never_fed}
-
-    def _in_all(self) -> dict[int, tuple[str, str]]:
-        now = {} if self._missing is None else self._missing[1]
-        return now if self._unreached is None else {key: said for key, said in now.items() if key in self._unreached}
+        return {
+            name: why
+            for key, (name, why) in self._missing.items()
+            if key in never_fed and key not in self._reached and not self.gradients.knows(key)
+        }
 
     def backward_ends(self, step: int, trained: Callable[[], Sequence[Tensor]]) -> None:
         for row, came in self._waiting:
@@ -200,6 +196,10 @@ class StepGraphs:
     def factor(self) -> float:
         """What the whole total is multiplied by, apart from a gradient scaler: 1/4 where four passes are accumulated."""
         return self._factor
+
+    def reaches(self, key: int) -> bool:
+        """Whether some term that counts reached the parameter with this id."""
+        return key in self._weighed
 
     def zero_gradients(self) -> list[str]:
         """Parameters with a gradient of exactly 0 in every step, though a term that counts reaches them."""

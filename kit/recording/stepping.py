@@ -16,7 +16,7 @@ from kit.recording.lines import Lines, line_here
 from kit.recording.listeners import Call
 from kit.recording.measuring import Measuring
 from kit.recording.networks import Net
-from kit.recording.norms import change, copies, gradient_changed, length, sizes
+from kit.recording.norms import change, copies, gradient_changed, length, norms_of, sizes
 from kit.recording.output_hooks import Hooked
 from kit.recording.parameter_change import Movement
 from kit.recording.participants import Parts
@@ -60,6 +60,7 @@ class Stepping:
         self._scaled: list[weakref.ref] = []
         self._scale, self._scale_waits = math.nan, False
         self._scaler_steps = self._backwards = 0
+        self._stepped_at = -1  # number of the last turn with a step
 
     def same_step(self, turn: Turn) -> bool:
         """Within one optimizer step its closure may run many passes: they are one turn."""
@@ -88,8 +89,9 @@ class Stepping:
         """Of what ran in this turn; with several networks the name begins with the network's class."""
         nets = [net for net in self.turn_nets if net.tensors] or [self.parts.leaves]
         named = [(net.kind if len(nets) > 1 else "", name, p) for net in nets for name, p in net.trainable]
+        known = {id(p): f"{net.kind}.{name}" for net in self.parts.nets.values() for name, p in net.trainable}
         held = {
-            id(p): f"{stepper.kind}.{n}"
+            id(p): known.get(id(p), f"{stepper.kind}.{n}")
             for stepper in self.parts.steppers.values()
             for n, p in enumerate(stepper.parameters)
         }
@@ -127,10 +129,19 @@ class Stepping:
         sharded = any(net.sharded for net in self.turn_nets)  # whole parameters stand in now, and get no gradient
         looked = () if sharded else self._looked_at()
         self._before = [(p, g := p.grad, -1 if g is None else g._version) for p in looked]
+        if turn.detailed and turn.backwards == 1 and self._stepped_at == turn.number - 1 and looked:
+            self.attempt(self._look_for_leftovers, turn)
         if weights is None:
             self.attempt(self.graphs.backward_begins, turn.number, roots, turn.scale)
         else:
             self.graphs.probed.refuse(turn.number, "its backward pass was given weights (gradient=)")
+
+    def _look_for_leftovers(self, turn: Turn) -> None:
+        """Gradients that the last step has used already, and that this pass is added to."""
+        left = [gradient for _, gradient, _ in self._before if gradient is not None]
+        norms = norms_of(left)
+        if norms is not None:
+            turn.measured["grad_left"] = float(bool(norms) and max(norms) > 0)
 
     def _find_leaves(self, roots: tuple[Any, ...]) -> None:
         leaves = _leaves(roots)
@@ -282,6 +293,7 @@ class Stepping:
         if _overflowed(optimizer):
             return
         turn.steps += 1
+        self._stepped_at = turn.number
         self.parts.stepper(optimizer).stepped(step.rates, step.seen)
         turn.open, turn.spent = False, True
         rates = [rate for rate in (*step.rates, turn.lr, turn.lr_min) if not math.isnan(rate)]

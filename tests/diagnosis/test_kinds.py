@@ -224,15 +224,42 @@ def targets_longer_than_the_input():
     return loop(network(10), loss)
 
 
+def never_cleared():
+    class Kept(torch.optim.SGD):
+        def zero_grad(self, set_to_none=True):
+            pass
+
+    model = network()
+    return loop(model, fit, optimizers=[Kept(model.parameters(), 0.01)])
+
+
+def an_encoder_under_no_grad():
+    model = nn.ModuleDict({"encoder": nn.Linear(6, 8), "head": nn.Linear(8, 1)})
+
+    def loss(model, rows):
+        with torch.no_grad():
+            hidden = model["encoder"](rows[0]).tanh()
+        return F.mse_loss(model["head"](hidden), rows[1])
+
+    return loop(model, loss)
+
+
 FAULTS = {
     flat_target: "broadcast", flat_target_by_hand: "broadcast", softmax_before_cross_entropy: "double_activation",
     sigmoid_before_logits: "double_activation", two_zero_layers: "dead_branch", nothing_is_mined: "term_always_zero",
     one_term_from_numpy: "graph_cut", accuracy_as_a_term: "graph_cut", all_weights_zero: "loss_weights",
     gate_of_a_counter: "steps_skipped", own_optimizer_that_does_nothing: "steps_skipped", one_of_two_cleared: "gradients_cleared",
     rate_that_vanishes: "zero_learning_rate", slow_average: "stale_validation", reference_is_the_model: "reference_is_policy",
-    targets_longer_than_the_input: "infinite_loss_zeroed",
+    targets_longer_than_the_input: "infinite_loss_zeroed", never_cleared: "gradients_not_cleared", an_encoder_under_no_grad: "graph_cut",
 }  # fmt: skip
-PARTLY = {two_zero_layers, nothing_is_mined, one_term_from_numpy, accuracy_as_a_term, one_of_two_cleared}
+PARTLY = {
+    an_encoder_under_no_grad,
+    two_zero_layers,
+    nothing_is_mined,
+    one_term_from_numpy,
+    accuracy_as_a_term,
+    one_of_two_cleared,
+}
 
 
 @pytest.mark.parametrize("program", FAULTS, ids=lambda program: program.__name__)
@@ -324,7 +351,26 @@ def attention_before_the_head():
     return loop(Attention(), classify)
 
 
+def a_gate_of_its_own():
+    main, side, gate = nn.Linear(6, 1), network(), nn.Parameter(torch.zeros(1))
+
+    def loss(model, rows):
+        return F.smooth_l1_loss(main(rows[0]) + gate * side(rows[0]), rows[1])
+
+    return loop(main, loss, optimizers=[torch.optim.Adam([*main.parameters(), *side.parameters(), gate], 0.03)])
+
+
+def cleared_to_zeros():
+    class Zeros(torch.optim.SGD):
+        def zero_grad(self, set_to_none=False):
+            super().zero_grad(set_to_none=False)
+
+    model = network()
+    return loop(model, fit, optimizers=[Zeros(model.parameters(), 0.1)])
+
+
 HEALTHY = [
+    a_gate_of_its_own, cleared_to_zeros,
     a_weight_that_begins_at_zero, one_zero_layer, micrometres, a_rehearsal_first, times_the_batch_size, cosine_to_zero, accumulation,
     pairs_on_purpose, attention_before_the_head,
 ]  # fmt: skip

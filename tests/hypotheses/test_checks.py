@@ -121,6 +121,8 @@ YES_AND_NO = {
         observed({"outputs_spread": [2e-4, 2e-4, 1e-4, 1e-4]}),  # small outputs beside a large mean, as from the start
     ),
     "loss_at_margin": (_with_margin([0.9, 0.6, 0.4, 0.33]), _with_margin([0.9, 0.6, 0.2, 0.31])),
+    "losses_diverge": (healthy(loss=[10.0**n for n in range(12)]), healthy()),
+    "gradients_left": (observed({"grad_left": [1.0] * 4}), observed({"grad_left": [1.0, 0.0, 1.0, 1.0]})),
     "loss_ln2": (healthy(loss=[math.log(2)] * 12), healthy(loss=[math.log(2)] * 11 + [0.6])),
     "term_cut": (_read(terms_cut=["a, cut by detach in loss.py:3"]), _read()),
     "gradients_without_step": (

@@ -195,3 +195,18 @@ def optimizer_never_fed(seen: Observed, policy: Policy) -> Answer:
         return Answer(False, "each of them is reached by some backward pass" if not found else "none of them is")
     said = f"no backward pass ever gave a gradient to what {found[0]['kind']} holds ({found[0]['source']})"
     return Answer(True, said, said, part=True)
+
+
+@check(
+    "Are the gradients of a step still there when the next backward pass adds to them?",
+    "gradients never cleared",
+    "gradients cleared between steps",
+    needs=("training",),
+)
+def gradients_left(seen: Observed, policy: Policy) -> Answer:
+    left = seen.over_steps("grad_left")
+    if left.size < policy.enough_steps - 1:
+        return silent("gradients between a step and the next backward pass")
+    always = bool(left.all())
+    fact = f"the gradients of the step before were still there in each of {left.size} steps that were looked at"
+    return Answer(always, f"in {left.mean():.0%} of {left.size} steps", fact if always else "")

@@ -284,3 +284,13 @@ def display_divided(seen: Observed, policy: Policy) -> Answer:
     said = f"what is displayed is what was differentiated, and that is multiplied by {seen.facts['total_factor']:.3g} for accumulation"
     yes = bool(divided.yes and same and shown.any())
     return Answer(yes, said if yes else "no", said if yes else "")
+
+
+@check("Do the losses grow beyond all bounds?", "losses diverge", "losses stay in bounds", needs=("training",))
+def losses_diverge(seen: Observed, policy: Policy) -> Answer:
+    losses = seen.losses if seen.losses.size else seen.over_epochs("train_loss")
+    if losses.size < policy.enough_steps:
+        return silent("the losses of enough steps")
+    first, last = np.abs(losses[0]), np.abs(losses[-1])
+    beyond = np.isfinite(first) and (not np.isfinite(last) or last > policy.beyond_bounds * max(first, 1.0))
+    return Answer(bool(beyond), f"from {losses[0]:.6g} to {losses[-1]:.6g}")
