@@ -28,6 +28,7 @@ _NAMED = {
     "nonfinite_gradients": "NaN or infinity in the gradient of",
     "zero_gradients": "the gradient is exactly 0 in every step that was read, of",
 }
+_SAME_NORM = 1e-5  # relative: float32 sums of the same numbers in another order differ by less
 _LARGEST = ("lr", "drift", "eval_drift")
 
 
@@ -132,7 +133,8 @@ class Trace:
     def merge(cls, traces: Sequence[Trace]) -> Trace:
         """The ranks of one run in one: rows of all with a column ``rank``; counts of an epoch added, means averaged.
 
-        ``facts`` are those of the first rank, with all of them under ``ranks``.
+        ``facts`` are those of the first rank, with all of them under ``ranks``; ``ranks_differ`` says in sentences what should be the
+        same on all ranks and is not: numbers of batches and steps, and the parameters.
 
         Raises:
             ValueError: no traces, or two of the same rank.
@@ -147,8 +149,27 @@ class Trace:
         steps = steps.sort_values(["turn", "rank"], kind="stable", ignore_index=True)
         facts = traces[0].facts
         facts["ranks"] = [trace.facts for trace in traces]
+        facts["ranks_differ"] = _differences(traces, ranks)
         facts["not_seen"] = list(dict.fromkeys(note for trace in traces for note in trace._facts.get("not_seen", ())))
         return cls(steps, _merged([trace._epochs for trace in traces]), facts, traces[0]._terms, traces[0]._probes)
+
+
+def _differences(traces: Sequence[Trace], ranks: Sequence[int]) -> list[str]:
+    said = []
+    for name, word in _COUNTED.items():
+        counts = [trace._epochs[name].sum() for trace in traces]
+        if len({*counts}) > 1:
+            said.append(
+                f"{word}: " + ", ".join(f"{n:.0f} on rank {rank}" for n, rank in zip(counts, ranks, strict=True))
+            )
+    norms = pd.concat([trace._steps.set_index("turn")["param_norm"] for trace in traces], axis=1).dropna()
+    apart = norms.index[norms.max(axis=1) - norms.min(axis=1) > _SAME_NORM * norms.max(axis=1)]
+    if len(apart):
+        low, high = norms.loc[apart[-1]].min(), norms.loc[apart[-1]].max()
+        said.append(
+            f"parameters drift apart from turn {apart[0]} on: their norms are {low:.6g} to {high:.6g} in turn {apart[-1]}"
+        )
+    return said
 
 
 def summary(trace: Trace, *, still_open: bool) -> str:

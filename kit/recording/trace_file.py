@@ -288,7 +288,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
             ),
             *("weights_known", "weights_unknown", "terms_without_graph", "ignored_weights", "terms_without_weight"),
             *("not_seen", "displayed", "unreached_parameters", "nonfinite_gradients", "zero_gradients"),
-            *("terms_read", "terms_always_zero", "terms_weighed_zero", "terms_cut"),
+            *("terms_read", "terms_always_zero", "terms_weighed_zero", "terms_cut", "ranks_differ"),
         ),
         _are_texts,
     ),

@@ -137,6 +137,7 @@ def test_two_ranks(folder, given):
         assert trace.steps["loss_graph"].all()
         assert not [note for note in trace.facts["not_seen"] if "could not be recorded" in note]
     merged = Trace.merge(traces)
+    assert merged.facts["ranks_differ"] == []  # DDP keeps the parameters the same, bit for bit
     assert merged.epochs["steps"].tolist() == [6, 6]
     assert merged.epochs["train_loss"].iloc[1] == 0.25
     # the gradient after the reduction is one; the losses before it are two

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kit.recording import Trace, history, watch
-from tests.recording._loops import BATCHES, TwoTerms, batches, job
+from tests.recording._loops import BATCHES, TwoTerms, batches, job, mlp
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +137,34 @@ def test_ranks_are_merged():
     assert merged.epochs["train_loss"].tolist() == [1.0, 0.5]
     assert np.allclose(merged.epochs["loss_mean"], traces[0].epochs["loss_mean"])
     assert [facts["rank"] for facts in merged.facts["ranks"]] == [0, 1]
-    assert merged.facts["not_seen"] == ["a note"]
+    assert merged.facts["not_seen"] == ["a note"] and merged.facts["ranks_differ"] == []
     with pytest.raises(ValueError, match="different ranks"):
         Trace.merge([traces[0], traces[0]])
     with pytest.raises(ValueError, match="Found none"):
         Trace.merge([])
+
+
+def test_what_differs_between_ranks_is_said():
+    with watch(job().model) as empty:
+        pass
+    traces = []
+    for rate in (0.1, 0.2):  # not averaged over the ranks, so each goes its own way
+        model = mlp()
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        with watch(model) as run:
+            for x, y in batches():
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(x), y).backward()
+                optimizer.step()
+        traces.append(run.trace)
+    first, second = traces
+    second = Trace(second.steps, second.epochs, {**second.facts, "rank": 1})
+    (said,) = Trace.merge([first, second]).facts["ranks_differ"]
+    last = [trace.steps.param_norm.iloc[-1] for trace in traces]
+    assert said.startswith("parameters drift apart from turn 1 on: their norms are ")
+    assert f"{min(last):.6g} to {max(last):.6g}" in said
+    idle = Trace(empty.trace.steps, empty.trace.epochs, {**empty.trace.facts, "rank": 1})
+    assert f"batches: {BATCHES} on rank 0, 0 on rank 1" in Trace.merge([first, idle]).facts["ranks_differ"]
 
 
 def test_merged_traces_can_be_saved(trace, tmp_path):
