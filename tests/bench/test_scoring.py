@@ -96,7 +96,13 @@ def theirs(recorded):
 
 
 def test_the_shipped_likelihoods_are_counted_on_the_shipped_runs(recorded):
-    assert scoring.count(recorded).counts == shipped_likelihoods().counts
+    shipped = shipped_likelihoods().counts
+    later: set[tuple[int, int]] = set()
+    for way, counts in scoring.count(recorded).counts.items():
+        known = {key: pair for key, pair in counts.items() if key in shipped[way]}
+        assert known == shipped[way]
+        later |= {pair for key, pair in counts.items() if key not in known}
+    assert later <= {(0, 0)}  # checks that are younger than the recorded runs
 
 
 def test_no_seed_and_no_setting_is_in_both_halves(recorded):
@@ -108,9 +114,12 @@ def test_no_seed_and_no_setting_is_in_both_halves(recorded):
 
 
 def test_every_cause_is_counted_and_scored(recorded):
+    # a cause that a fact alone establishes may be younger than the recorded runs
+    by_fact = {h.key for h in ALL if {*h.signs} <= {*h.decisive}}
     causes = {h.key for h in ALL} | {NONE}
     for split in ("calibration", "evaluation"):
-        assert {run.truth for run in recorded if run.split == split} == causes
+        found = {run.truth for run in recorded if run.split == split}
+        assert found <= causes and causes - found <= by_fact
 
 
 def test_faults_of_the_report_and_of_our_loop(ours):

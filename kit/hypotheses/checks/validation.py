@@ -49,7 +49,9 @@ def validation_stale(seen: Observed, policy: Policy) -> Answer:
     own = seen.over_epochs("eval_own_drift")
     if own.size and not own.any():
         return Answer(False, "training did not move the network that was evaluated, only another one")
-    if {"drift", "eval_drift"} <= set(seen.epochs):  # where nothing was trained in between, nothing can have moved
+    if not evaluated.any() and {"drift", "eval_drift"} <= set(
+        seen.epochs
+    ):  # where nothing was trained in between, nothing can have moved
         both = seen.epochs.loc[seen.epochs["drift"] > 0, "eval_drift"].dropna()
         if both.empty:
             return silent("two evaluations with training in between")
