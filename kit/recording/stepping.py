@@ -138,7 +138,10 @@ class Stepping:
 
     def _look_for_leftovers(self, turn: Turn) -> None:
         """Gradients that the last step has used already, and that this pass is added to."""
-        left = [gradient for _, gradient, _ in self._before if gradient is not None]
+        if len(self.parts.steppers) != 1:  # of several, each clears its own before its own pass
+            return
+        held = next(iter(self.parts.steppers.values())).held
+        left = [gradient for p, gradient, _ in self._before if gradient is not None and id(p) in held]
         norms = norms_of(left)
         if norms is not None:
             turn.measured["grad_left"] = float(bool(norms) and max(norms) > 0)
