@@ -84,6 +84,10 @@ class Observed:
         """A weight of the loss, as it was in force."""
         return _numbers(self.steps if name in self.steps else self.epochs, name)
 
+    def optimizers(self, looked: int) -> list[Mapping[str, Any]]:
+        """The records of those that were looked at in at least so many steps."""
+        return [row for row in self.facts.get("optimizer_records") or () if row["looked"] >= looked]
+
     @property
     def evaluated_stands_still(self) -> bool:
         """The network that is evaluated is trained and does not move, while another one does (a generator and its critic, say)."""

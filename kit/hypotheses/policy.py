@@ -51,8 +51,6 @@ class Policy:
     nearly_still: float = 0.02
     # a train loss that fell by this share was learned from; before that, an average is only young
     learns: float = 0.3
-    # steps for each backward pass, below which no usual accumulation explains it
-    few_steps: float = 0.125
     # steps below which "in every step" says little
     enough_steps: int = 3
     # posterior from which a cause is worth a look, and evidence (in bits) from which a finding speaks for or against it

@@ -13,14 +13,14 @@ from torch.utils.hooks import RemovableHandle
 
 from kit.recording.gradient_names import NamedGradients
 from kit.recording.listeners import ours
-from kit.recording.nonfinite import Nonfinite
+from kit.recording.nonfinite import FIRST_STEPS, Nonfinite
 from kit.recording.probed_steps import ProbedSteps
 from kit.stepgraph.plain import plain, quietly
 from kit.stepgraph.source import place
 from kit.stepgraph.tape import Tape
 from kit.stepgraph.terms import Reading, Term
 
-FIRST_STEPS, EVERY, MOST_ROWS = 3, 50, 5000
+EVERY, MOST_ROWS = 50, 5000
 
 
 class StepGraphs:

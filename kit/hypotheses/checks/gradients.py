@@ -187,7 +187,7 @@ def parameters_cut(seen: Observed, policy: Policy) -> Answer:
     needs=("training",),
 )
 def optimizer_never_fed(seen: Observed, policy: Policy) -> Answer:
-    rows = [row for row in seen.facts.get("optimizer_records") or () if row["looked"] >= policy.enough_steps]
+    rows = seen.optimizers(policy.enough_steps)
     if len(rows) < 2:
         return silent("several optimizers that step")
     found = [row for row in rows if row["without_gradient"] == row["looked"] and not row["fed"]]

@@ -261,7 +261,7 @@ def epochs_without_step(seen: Observed, policy: Policy) -> Answer:
     needs=("training",),
 )
 def steps_without_gradient(seen: Observed, policy: Policy) -> Answer:
-    rows = [row for row in seen.facts.get("optimizer_records") or () if row["looked"] >= policy.enough_steps]
+    rows = seen.optimizers(policy.enough_steps)
     if not rows:
         return silent("what each optimizer was handed")
     worst = max(rows, key=lambda row: row["without_gradient"] / row["looked"])
@@ -278,7 +278,7 @@ def steps_without_gradient(seen: Observed, policy: Policy) -> Answer:
     needs=("training",),
 )
 def one_optimizer_without_gradient(seen: Observed, policy: Policy) -> Answer:
-    rows = [row for row in seen.facts.get("optimizer_records") or () if row["looked"] >= policy.enough_steps]
+    rows = seen.optimizers(policy.enough_steps)
     if len(rows) < 2:
         return silent("several optimizers that step")
     none = [row for row in rows if row["without_gradient"] == row["looked"] and row["fed"]]
