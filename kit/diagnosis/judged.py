@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from kit.diagnosis.chain import Chain
 from kit.diagnosis.intervention import Intervention
 from kit.diagnosis.missing import Addition, Notice
 from kit.hypotheses import POLICY, Answer, Check, Hypothesis, Policy
 
-LEADS = 0.25  # posterior below which a cause that is only weighed comes behind a fact about a part
 NO_CAUSE = ("healthy", "nothing_found", "unexplained")
 
 
@@ -87,7 +87,7 @@ class Cause:
         return "below 0.1%" if 0 < self.posterior < 0.001 else f"{self.posterior:.1%}"
 
 
-def leading(causes: Sequence[Cause]) -> Cause | None:
+def leading(causes: Sequence[Cause], policy: Policy = POLICY) -> Cause | None:
     """The most probable cause with a sign; a fault that a fact establishes comes before one that is only weighed.
 
     What follows from another established cause comes behind it. A fact about a part comes behind what may stop the whole.
@@ -109,7 +109,7 @@ def leading(causes: Sequence[Cause]) -> Cause | None:
     for cause in faults:
         if cause.key not in weighed.hypothesis.explains:
             return cause
-    if first and weighed.posterior < LEADS:
+    if first and weighed.posterior < policy.leads:
         return first[0]
     return weighed
 
@@ -126,6 +126,7 @@ class Judged:
         nothing_probability: the posterior of "none of these".
         lacks: what was missing from the start, to be said before any answer.
         additions: what would answer most of the open checks, with the code that adds it.
+        chain: the state of every link of a step; empty where only answers were judged.
     """
 
     verdict: str
@@ -135,6 +136,7 @@ class Judged:
     policy: Policy = POLICY
     lacks: tuple[Notice, ...] = ()
     additions: tuple[Addition, ...] = ()
+    chain: Chain = field(default_factory=Chain)
 
     @property
     def top(self) -> Cause | None:
@@ -142,7 +144,7 @@ class Judged:
 
         None when there is none: the run is healthy, unexplained, or nothing was found.
         """
-        return None if self.verdict in NO_CAUSE else leading(self.causes)
+        return None if self.verdict in NO_CAUSE else leading(self.causes, self.policy)
 
     @property
     def established(self) -> tuple[Cause, ...]:
@@ -158,6 +160,23 @@ class Judged:
     def named(self) -> tuple[Cause, ...]:
         """The causes that the answer names: ``top``, and every other that is established."""
         return tuple({c.key: c for c in (self.top, *self.established) if c is not None}.values())
+
+    @property
+    def also_found(self) -> tuple[tuple[Cause, str], ...]:
+        """Further causes with what was seen of them: each breaks a link that nothing before it on its path explains."""
+        first = {(link.name, link.state) for link in self.chain.broken}
+        named, found = {cause.key for cause in self.named}, []
+        taken = {sign.link for cause in self.named for sign in cause.hypothesis.signs if self.result(sign.key).yes}
+        follows = {key for cause in self.named for key in cause.hypothesis.explains}
+        for cause in self.causes:
+            if not cause.has_sign or cause.key in {*named, *follows}:
+                continue
+            signs = [self.result(sign.key) for sign in cause.hypothesis.signs]
+            seen = [s for s in signs if s.yes and (s.check.link, s.check.state) in first and s.check.link not in taken]
+            if seen:
+                found.append((cause, seen[0].answer.fact or seen[0].answer.because))
+                taken |= {s.check.link for s in seen}
+        return tuple(found)
 
     @property
     def facts(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from kit.diagnosis.chain import chain_of
 from kit.diagnosis.judged import Cause, CheckResult, leading
 from kit.diagnosis.missing import Notice, additions, notices
 from kit.diagnosis.result import Diagnosis
@@ -21,8 +22,8 @@ from kit.recording.watching import Watch
 SYMPTOMS = (
     *("train_reads_zero", "validation_level", "loss_zero", "loss_nonfinite", "losses_diverge", "parameters_unmoved"),
 )
-# with all of these silent nothing was seen of a training
-SEEN = ("no_batches", "no_steps", "loss_zero")
+# one of these answered no: the parameters were seen to be trained
+MOVED = ("parameters_unmoved", "no_steps")
 _LEADING = 5  # causes whose unanswered signs decide what is worth adding to the recording
 
 
@@ -62,7 +63,8 @@ def diagnose(
         found = replace(found, lacks=tuple(notice for notice in found.lacks if notice.key != "nothing_trained"))
     unanswered = [result.check for result in found.results if result.yes is None]
     first = [sign for cause in found.causes[:_LEADING] for sign in cause.hypothesis.signs]
-    return replace(found, additions=additions(observed, unanswered, first))
+    chain = chain_of(observed, answers, policy)
+    return replace(found, additions=additions(observed, unanswered, first), chain=chain)
 
 
 def judge(
@@ -88,10 +90,21 @@ def judge(
         _cause(h, priors[h.key], posteriors.get(h.key, 0.0), by_key, excluded[h.key], counted, policy)
         for h in hypotheses
     )
-    causes = tuple(sorted(causes, key=lambda cause: -cause.posterior))
+    causes, nothing = _established_first(causes, posteriors[NONE], policy)
     lacks = tuple(lacks)
-    verdict = _verdict(causes, posteriors[NONE], told, lacks)
-    return Diagnosis(verdict, causes, results, posteriors[NONE], policy, lacks)
+    verdict = _verdict(causes, nothing, told, lacks, policy)
+    return Diagnosis(verdict, causes, results, nothing, policy, lacks)
+
+
+def _established_first(causes: tuple[Cause, ...], nothing: float, policy: Policy) -> tuple[tuple[Cause, ...], float]:
+    """The most probable first. A cause that leads by its fact is as probable as such causes are, at least; all others share the rest."""
+    causes = tuple(sorted(causes, key=lambda cause: -cause.posterior))
+    top = leading(causes, policy)
+    if top is None or not top.decided or top.posterior >= policy.established:
+        return causes, nothing
+    rest = (1 - policy.established) / (1 - top.posterior)
+    shared = [replace(c, posterior=policy.established if c is top else c.posterior * rest) for c in causes]
+    return tuple(sorted(shared, key=lambda cause: -cause.posterior)), nothing * rest
 
 
 def _by_fact_alone(hypothesis: Hypothesis) -> bool:
@@ -158,14 +171,16 @@ def _excluding(hypothesis: Hypothesis, answers: Mapping[str, Answer]) -> tuple[s
     return tuple(answers[key].because for key in keys if key in answers and answers[key].yes)
 
 
-def _verdict(causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool], lacks: tuple[Notice, ...]) -> str:
-    top, symptom = leading(causes), any(told.get(key, False) for key in SYMPTOMS)
+def _verdict(
+    causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool], lacks: tuple[Notice, ...], policy: Policy
+) -> str:
+    top, symptom = leading(causes, policy), any(told.get(key, False) for key in SYMPTOMS)
     if top is not None and (symptom or top.decided or top.posterior > nothing):
         partly = top.part and top.decided and not symptom
         return "partly" if partly and top.hypothesis.verdict == "fault" else top.hypothesis.verdict
     if symptom:
         return "unexplained"
     # a loop that was seen to work is healthy, also if nobody said what it displayed
-    works = told.get("parameters_unmoved") is False and told.get("loss_zero") is False
+    works = told.get("loss_zero") is False and any(told.get(key) is False for key in MOVED)
     missing = [notice for notice in lacks if not (works and notice.key == "not_displayed")]
-    return "nothing_found" if missing or not any(key in told for key in SEEN) else "healthy"
+    return "nothing_found" if missing or not works else "healthy"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,7 @@ RUNS_FILE = "bench_runs.csv"
 OWN_LOOP = "ours"  # the style of the loop of ``kit.training``
 COMMAND = "python -m kit bench --write"
 _COLUMNS = ("style", "fault", "truth", "setting", "seed", "split")
-_WORDS = {"y": True, "n": False}
-_LETTERS = {True: "y", False: "n", None: "-"}
+_WORDS = {"y": True, "n": False, "F": True, "P": True}  # F: as a fact of the whole, P: as a fact about a part
 _BINS = 10
 
 
@@ -41,6 +40,7 @@ class BenchRun:
         setting, seed: of data, network and order of the batches.
         split: likelihoods are counted on "calibration", scores on "evaluation".
         answers: check -> answered yes. A check that was silent is not in it, and neither is one that did not exist yet.
+        facts: check -> whether its fact is about a part. Checks whose answer holds without exception.
     """
 
     style: str
@@ -50,6 +50,7 @@ class BenchRun:
     seed: int
     split: str
     answers: Mapping[str, bool]
+    facts: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -80,7 +81,12 @@ def check_keys() -> tuple[str, ...]:
 
 def diagnosis_of(run: BenchRun, likelihoods: Likelihoods) -> Diagnosis:
     """What ``kit.diagnose`` says about this run."""
-    answers = {entry: Answer(run.answers.get(entry.key), "") for entry in all_checks(ALL)}
+    answers = {
+        entry: Answer(
+            run.answers.get(entry.key), "", entry.key if entry.key in run.facts else "", run.facts.get(entry.key, False)
+        )
+        for entry in all_checks(ALL)
+    }
     return judge(answers, likelihoods=likelihoods)
 
 
@@ -145,12 +151,31 @@ def score(runs: Iterable[BenchRun], likelihoods: Likelihoods) -> Score:
     Raises:
         ValueError: there is no evaluation run.
     """
+    return _score(runs, lambda run: likelihoods)
+
+
+def leave_one_style_out(runs: Iterable[BenchRun]) -> Score:
+    """On the evaluation half, each run weighed by counts that hold no program of its style.
+
+    Raises:
+        ValueError: there is no evaluation run.
+    """
+    runs = list(runs)
+    every = count(runs).counts
+    others = {
+        style: Likelihoods({(cause, way): c for (cause, way), c in every.items() if not way.startswith(f"{style}: ")})
+        for style in {run.style for run in runs}
+    }
+    return _score(runs, lambda run: others[run.style])
+
+
+def _score(runs: Iterable[BenchRun], counted: Callable[[BenchRun], Likelihoods]) -> Score:
     runs = [run for run in runs if run.split == "evaluation"]
     if not runs:
         raise ValueError("runs should hold some of the evaluation half. Found none.")
     rows, errors = [], []
     for run in runs:
-        diagnosis = diagnosis_of(run, likelihoods)
+        diagnosis = diagnosis_of(run, counted(run))
         p = {cause.key: cause.posterior for cause in diagnosis.causes} | {NONE: diagnosis.nothing_probability}
         order = sorted(p, key=lambda key: -p[key])
         errors.append(sum((value - (key == run.truth)) ** 2 for key, value in p.items()))
@@ -185,9 +210,15 @@ def to_csv(runs: Sequence[BenchRun]) -> str:
     keys = check_keys()
     writer.writerow([*_COLUMNS, " ".join(keys)])
     for run in runs:
-        letters = "".join(_LETTERS[run.answers.get(key)] for key in keys)
+        letters = "".join(_letter(run, key) for key in keys)
         writer.writerow([*(getattr(run, name) for name in _COLUMNS), letters])
     return out.getvalue()
+
+
+def _letter(run: BenchRun, key: str) -> str:
+    if key in run.facts:
+        return "P" if run.facts[key] else "F"
+    return {True: "y", False: "n", None: "-"}[run.answers.get(key)]
 
 
 def from_csv(text: str) -> list[BenchRun]:
@@ -206,7 +237,8 @@ def from_csv(text: str) -> list[BenchRun]:
             raise ValueError(f"Line {number} of the table of runs should hold {len(keys)} answers. Found {row}.")
         record: dict[str, Any] = dict(zip(_COLUMNS, row, strict=False))
         answers = {key: _WORDS[letter] for key, letter in zip(keys, row[-1], strict=True) if letter in _WORDS}
-        runs.append(BenchRun(**{**record, "seed": int(record["seed"])}, answers=answers))
+        facts = {key: letter == "P" for key, letter in zip(keys, row[-1], strict=True) if letter in "FP"}
+        runs.append(BenchRun(**{**record, "seed": int(record["seed"])}, answers=answers, facts=facts))
     return runs
 
 

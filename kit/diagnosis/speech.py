@@ -30,6 +30,8 @@ def _first_lines(diagnosis: Judged) -> list[str]:
     lines += answer(diagnosis)
     if (facts := other_facts(diagnosis)) and diagnosis.top is not None:
         lines.append(f"Facts: {facts}")
+    if diagnosis.chain.broken and diagnosis.top is not None:
+        lines.append(diagnosis.chain.ends)
     return lines + [f"{word}: {fix}" for word, fix in zip(_ACTIONS, fixes(diagnosis), strict=False)]
 
 
@@ -77,8 +79,10 @@ def _no_cause(diagnosis: Judged) -> str:
     if diagnosis.verdict == "unexplained":
         return "Unexplained: there is a symptom, and none of the causes that were looked for has a sign."
     if diagnosis.verdict == "nothing_found":
-        untrained = not diagnosis.lacks or diagnosis.lacks[0].key == "nothing_trained"
-        return "There is no training to judge." if untrained else f"{NO_SIGN}."
+        lacks, unseen = diagnosis.lacks, diagnosis.chain.not_observed
+        untrained = lacks[0].key == "nothing_trained" if lacks else not diagnosis.chain.links
+        said = f" Not observed: {', '.join(unseen)}." if unseen else ""
+        return "There is no training to judge." if untrained else f"{NO_SIGN}.{said}"
     shown = {f.key: f.answer.because.removeprefix("it reads ") for f in diagnosis.results if f.yes is not None}
     train, validation = shown.get("train_reads_zero"), shown.get("validation_level")
     said = f" Train reads {train}" if train else ""
@@ -117,7 +121,9 @@ def _others(diagnosis: Judged) -> list[str]:
         return []
     lines = []
     named = {cause.key for cause in diagnosis.named}
-    others = [c for c in diagnosis.causes if c.has_sign and c.key not in named and c.posterior >= _SMALL]
+    also = {cause.key: said for cause, said in diagnosis.also_found}
+    lines += [f"Also found: {lower(diagnosis.cause(key).plain)}: {said}." for key, said in also.items()]
+    others = [c for c in diagnosis.causes if c.has_sign and c.key not in {*named, *also} and c.posterior >= _SMALL]
     if others:
         lines.append(f"These have a sign too: {_named(others)}.")
     hidden = [c for c in diagnosis.causes if c.posterior > top.posterior and len(c.silent) == len(c.hypothesis.signs)]
@@ -162,7 +168,7 @@ def ranking(diagnosis: Judged) -> pd.DataFrame:
     rows = [
         {
             "cause": cause.plain,
-            "posterior": cause.percent,
+            "posterior": sure_of(diagnosis, cause),
             "for": diagnosis.labels(cause.speaks_for),
             "against": diagnosis.labels(cause.speaks_against),
             "verdict": diagnosis.verdict_of(cause),

@@ -93,6 +93,11 @@ class Hypothesis:
     fixed: str = "The train loss is above 0, and validation moves, within a few epochs."
     guard: str = ""
 
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The links of the chain that this cause breaks, that of its first sign first."""
+        return tuple(dict.fromkeys(sign.link for sign in self.signs if sign.link))
+
 
 class RepeatableRun(Protocol):
     """What an intervention needs: a way to run the same training again, as it was or with one cause's fix applied alone."""

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import POLICY, Policy
 
+# one step of training and what comes after it, in order
+LINKS = (
+    *("data", "forward", "outputs", "term", "weight", "total"),
+    *("backward", "gradients", "optimizer", "parameters", "evaluation", "display"),
+)
+# states of a link that does not work
+BROKEN = ("constant", "zero", "not finite", "detached", "missing", "replaced")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -47,6 +55,8 @@ class Check:
         ask: the answer from what was observed, pure.
         if_yes, if_no: the answer in a few words, as "gradients NaN" and "gradients finite"; the question where they are empty.
         needs: what a user may add to a recording so that this can be answered; names of ``kit.diagnosis.missing``.
+        link: which link of the chain is asked about, one of ``LINKS``.
+        state: what that link is in when the answer is yes, one of ``BROKEN``; "" where a yes need not be a break.
     """
 
     key: str
@@ -55,6 +65,8 @@ class Check:
     if_yes: str = ""
     if_no: str = ""
     needs: tuple[str, ...] = ()
+    link: str = ""
+    state: str = ""
 
     def __call__(self, observed: Observed, policy: Policy = POLICY) -> Answer:
         return self.ask(observed, policy)
@@ -66,7 +78,14 @@ class Check:
 
 
 def check(
-    question: str, if_yes: str = "", if_no: str = "", *, needs: tuple[str, ...] = ()
+    question: str, if_yes: str = "", if_no: str = "", *, needs: tuple[str, ...] = (), link: str = "", state: str = ""
 ) -> Callable[[Callable[[Observed, Policy], Answer]], Check]:
-    """The function's name becomes the key of the check."""
-    return lambda ask: Check(ask.__name__, question, ask, if_yes, if_no, needs)
+    """The function's name becomes the key of the check.
+
+    Raises:
+        ValueError: a link or a state that there is not.
+    """
+    for name, given, known in (("link", link, LINKS), ("state", state, BROKEN)):
+        if given and given not in known:
+            raise ValueError(f"{name} should be one of {', '.join(known)}. Found {given!r}.")
+    return lambda ask: Check(ask.__name__, question, ask, if_yes, if_no, needs, link, state)

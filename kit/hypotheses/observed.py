@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -24,11 +24,13 @@ class Observed:
         steps: one row per step of the loop (a batch, in a plain loop), columns as in ``kit.watch``.
         epochs: one row per epoch.
         facts: what holds for the whole run.
+        terms: one row a term of the total and backward pass that was read, columns as in ``Trace.terms``; empty if none was.
     """
 
     steps: pd.DataFrame
     epochs: pd.DataFrame
     facts: Mapping[str, Any]
+    terms: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def of(cls, evidence: Any) -> Observed:
@@ -46,7 +48,7 @@ class Observed:
                 "record the run with `with kit.watch(model, loss=loss) as run: ...` and pass run.trace."
             )
         if hasattr(evidence, "facts"):
-            return cls(steps, epochs, evidence.facts)
+            return cls(steps, epochs, evidence.facts, getattr(evidence, "terms", pd.DataFrame()))
         # its "batch" is a number in the epoch, and its "batches" counts what the display divides by
         steps = steps.drop(columns="batch", errors="ignore").rename(columns=_HISTORY_STEPS)
         if "forward_passes" in epochs:

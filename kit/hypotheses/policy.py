@@ -47,6 +47,8 @@ class Policy:
     rate_gone: float = 1e-6
     # from here on a share of the run is more than its end
     long_share: float = 0.3
+    # what holds in this share of the steps, the last ones, set in on the way
+    late_share: float = 0.1
     # an evaluated copy that moved by this share of what was trained stands still
     nearly_still: float = 0.02
     # a train loss that fell by this share was learned from; before that, an average is only young
@@ -56,6 +58,10 @@ class Policy:
     # posterior from which a cause is worth a look, and evidence (in bits) from which a finding speaks for or against it
     possible: float = 0.05
     telling_bits: float = 1.0
+    # a cause that is only weighed, below this, comes behind a fact about a part
+    leads: float = 0.25
+    # how often a cause that a fact establishes is the true one: measured on the fault bench, in styles that were not counted
+    established: float = 0.95
     # a cause that the report does not name gets the report's smallest prior, and so does "none of these"; all are then scaled to sum to 1
     prior_outside: float = 0.01
     # of a cause that a fact establishes and that the fault bench has not counted: without its fact it is hardly possible

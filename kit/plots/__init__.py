@@ -5,11 +5,14 @@ from kit.plots.curves import compare_runs, compare_runs_evidence, curve, symptom
 from kit.plots.displayed_losses import displayed, displayed_evidence
 from kit.plots.figures import Evidence, evidence, figure_html, figure_style, new_axes, own_evidence, png_of
 from kit.plots.heatmap import layer_heatmap, layer_heatmap_evidence, layer_norms
+from kit.plots.links import chain, chain_evidence
 from kit.plots.looks import look, palette, palette_text, role
 from kit.plots.overlay import overlaid, overlaid_evidence
 
 __all__ = [
     "Evidence",
+    "chain",
+    "chain_evidence",
     "compare_runs",
     "compare_runs_evidence",
     "confusion",

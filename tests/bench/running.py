@@ -46,9 +46,10 @@ def run_trial(trial: Trial) -> BenchRun:
     """Train, watch, ask every check."""
     torch.set_num_threads(1)
     observed = Observed.of(trial.record())
-    said = {entry.key: entry(observed).yes for entry in all_checks(ALL)}
-    answers = {key: yes for key, yes in said.items() if yes is not None}
-    return BenchRun(trial.style, trial.fault, trial.truth, trial.setting, trial.seed, trial.split, answers)
+    said = {entry.key: entry(observed) for entry in all_checks(ALL)}
+    answers = {key: answer.yes for key, answer in said.items() if answer.yes is not None}
+    facts = {key: answer.part for key, answer in said.items() if answer.fact}
+    return BenchRun(trial.style, trial.fault, trial.truth, trial.setting, trial.seed, trial.split, answers, facts)
 
 
 def run_bench(

@@ -150,7 +150,8 @@ def test_gradients_that_are_gone_before_the_step_however_they_went(cleared):
     )
     assert said[1].startswith("What happens: The backward pass fills the gradients, something between it and the step")
     assert said[2] == f"Facts: No parameter changed in {STEPS} steps."
-    assert "zero_grad()" in said[3] and "clipping needs a limit above 0" in said[3]
+    assert said[3] == "The signal ends at: gradients (missing)."
+    assert "zero_grad()" in said[4] and "clipping needs a limit above 0" in said[4]
 
 
 def test_an_empty_loader_is_a_fact_and_no_percentage():
@@ -178,9 +179,11 @@ def test_two_causes_that_are_established_are_both_named():
     assert said[1].startswith(
         "Also established: the displayed number is wrong: 0 was displayed in every epoch, and the "
     )
-    assert [line.split(":")[0] for line in said[2:]] == ["What happens", "Facts", "What to do", "And"]
+    assert [line.split(":")[0] for line in said[2:]] == [
+        *("What happens", "Facts", "The signal ends at", "What to do", "And")
+    ]
+    assert said[4] == "The signal ends at: optimizer (zero); display (replaced)."
     assert [cause.key for cause in found.established] == ["zero_learning_rate", "wrong_number"]
-    assert found.top.posterior < 0.5, "the two share no way of the bench: that is why facts are said apart"
     assert found.to_dict()["established"] == ["zero_learning_rate", "wrong_number"]
 
 

@@ -116,9 +116,8 @@ def test_a_sign_that_healthy_runs_show_as_well_is_no_alarm():
 
 
 def _seen():
-    return {
-        next(c for c in kit.hypotheses.all_checks() if c.key == "loss_zero"): Answer(False, "the losses were 1 to 2")
-    }
+    seen = {"loss_zero": "the losses were 1 to 2", "parameters_unmoved": "the parameters moved by 1 at most"}
+    return {check: Answer(False, seen[check.key]) for check in kit.hypotheses.all_checks() if check.key in seen}
 
 
 def test_healthy_not_a_fault_wrong_number_unexplained():
@@ -188,7 +187,7 @@ def test_thresholds_come_from_the_policy():
 
 
 def test_without_what_has_to_be_there_nothing_is_called_healthy():
-    lacks = (Notice("not_displayed", "No losses."),)
+    lacks = (Notice("unknown_weights", "No losses."),)
     answers = _answers(sunny=False, windy=False) | _seen()
     assert judge(answers, hypotheses=(A, B), likelihoods=COUNTS).verdict == "healthy"
     lacking = judge(answers, hypotheses=(A, B), likelihoods=COUNTS, lacks=lacks)
@@ -198,10 +197,17 @@ def test_without_what_has_to_be_there_nothing_is_called_healthy():
     assert found.verdict == "fault" and str(found).startswith("No losses.\nMost likely: a (")
 
 
-def test_facts_move_no_probability():
+@pytest.mark.parametrize("unseen", ["loss_zero", "parameters_unmoved"])
+def test_healthy_is_earned(unseen):
+    part = {check: answer for check, answer in _seen().items() if check.key != unseen}
+    assert judge(_answers(sunny=False) | _seen(), hypotheses=(A, B), likelihoods=COUNTS).verdict == "healthy"
+    assert judge(_answers(sunny=False) | part, hypotheses=(A, B), likelihoods=COUNTS).verdict == "nothing_found"
+
+
+def test_a_fact_that_decides_nothing_moves_no_probability():
     said = {SUNNY: Answer(True, "by hand", "the sun shone"), WINDY: Answer(True, "by hand")}
     plain = judge(_answers(sunny=True, windy=True), hypotheses=(A, B), likelihoods=COUNTS)
-    stated = judge(said, hypotheses=(A, replace(B, decisive=(WINDY,))), likelihoods=COUNTS)
+    stated = judge(said, hypotheses=(A, B), likelihoods=COUNTS)
     assert [c.posterior for c in plain.causes] == [c.posterior for c in stated.causes]
     assert plain.established == () and str(stated).startswith("Established: a: the sun shone.")
 
@@ -211,7 +217,9 @@ def test_a_fault_that_a_fact_establishes_comes_before_a_more_probable_one():
     decided = replace(B, decisive=(WINDY,))
     weighed = judge(said, hypotheses=(A, B), likelihoods=COUNTS)
     found = judge(said, hypotheses=(A, decided), likelihoods=COUNTS)
-    assert weighed.top.key == "a" and found.top.key == "b" and found.causes[0].key == "a"
+    assert weighed.top.key == "a" and found.top.key == "b"
+    assert found.cause("b").posterior == POLICY.established > weighed.cause("b").posterior
+    assert sum(c.posterior for c in found.causes) + found.nothing_probability == pytest.approx(1)
     assert [cause.key for cause in found.named] == ["b"]
     consequence = judge(said, hypotheses=(replace(A, explains=("b",)), decided), likelihoods=COUNTS)
     assert consequence.top.key == "a" and consequence.established == ()

@@ -14,6 +14,8 @@ from kit.hypotheses.policy import Policy
     "gradients NaN",
     "gradients finite",
     needs=("training",),
+    link="gradients",
+    state="not finite",
 )
 def gradient_nonfinite(seen: Observed, policy: Policy) -> Answer:
     # hooks on the parameters may have cleaned what arrived there; what came back to the outputs is seen before them
@@ -27,7 +29,14 @@ def gradient_nonfinite(seen: Observed, policy: Policy) -> Answer:
     return Answer(share >= policy.sometimes, f"in {share:.0%} of {len(values)} measured steps", fact)
 
 
-@check("Is the raw gradient exactly 0 everywhere?", "gradients 0", "gradients not 0", needs=("steps",))
+@check(
+    "Is the raw gradient exactly 0 everywhere?",
+    "gradients 0",
+    "gradients not 0",
+    needs=("steps",),
+    link="gradients",
+    state="zero",
+)
 def gradient_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("grad_zero", "grad_none", "grad_tensors")
     table = table[table["grad_tensors"] > table["grad_none"]]
@@ -42,6 +51,7 @@ def gradient_zero(seen: Observed, policy: Policy) -> Answer:
     "gradients 0 in a part",
     "no part with gradients 0",
     needs=("steps",),
+    link="gradients",
 )
 def gradient_partly_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("grad_zero", "grad_none", "grad_tensors")
@@ -60,6 +70,7 @@ def gradient_partly_zero(seen: Observed, policy: Policy) -> Answer:
     "a parameter without gradient",
     "every parameter has a gradient",
     needs=("training",),
+    link="gradients",
 )
 def gradient_missing_in_part(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("grad_none", "grad_tensors")
@@ -78,6 +89,8 @@ def gradient_missing_in_part(seen: Observed, policy: Policy) -> Answer:
     "loss reaches no parameter",
     "loss reaches the parameters",
     needs=("training",),
+    link="total",
+    state="detached",
 )
 def loss_without_graph(seen: Observed, policy: Policy) -> Answer:
     reach, graph = seen.over_steps("loss_graph"), seen.over_steps("loss_returned_graph")
@@ -94,15 +107,23 @@ def loss_without_graph(seen: Observed, policy: Policy) -> Answer:
     "a term reaches no parameter",
     "every term reaches a parameter",
     needs=("loss",),
+    link="term",
+    state="detached",
 )
 def term_without_graph(seen: Observed, policy: Policy) -> Answer:
     terms = seen.facts.get("terms_without_graph")
     if terms is None:
         return silent("the terms of the loss with their graphs")
-    return Answer(bool(terms), f"without a path: {', '.join(terms)}" if terms else "every term has one")
+    return Answer(bool(terms), f"without a path: {', '.join(terms)}" if terms else "every term has one", part=True)
 
 
-@check("Has a weighted term of the total lost its graph?", "a term without its graph", "no term lost its graph")
+@check(
+    "Has a weighted term of the total lost its graph?",
+    "a term without its graph",
+    "no term lost its graph",
+    link="term",
+    state="detached",
+)
 def term_cut(seen: Observed, policy: Policy) -> Answer:
     if "terms_read" not in seen.facts:
         return silent("the terms of the total, read from its graph")
@@ -116,13 +137,15 @@ def term_cut(seen: Observed, policy: Policy) -> Answer:
     "a part of the network cut off",
     "no part cut off",
     needs=("steps",),
+    link="forward",
+    state="detached",
 )
 def part_cut_off(seen: Observed, policy: Policy) -> Answer:
     parts = seen.facts.get("cut_off")
     if parts is None:
         return silent("the tensors that the parts of the network hand on")
     said = f"what {', '.join(parts)} made was handed on without its graph"
-    return Answer(bool(parts), said if parts else "no part that is to be trained was cut off")
+    return Answer(bool(parts), said if parts else "no part that is to be trained was cut off", part=True)
 
 
 @check(
@@ -130,6 +153,7 @@ def part_cut_off(seen: Observed, policy: Policy) -> Answer:
     "loss constant, gradient not 0",
     "loss not constant beside its gradient",
     needs=("steps",),
+    link="total",
 )
 def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("loss", "grad_norm")
@@ -150,6 +174,8 @@ def constant_loss_live_gradient(seen: Observed, policy: Policy) -> Answer:
     "gradients gone at the step",
     "gradients there at the step",
     needs=("training",),
+    link="gradients",
+    state="missing",
 )
 def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
     fed = ["seen_fed"] if "seen_fed" in seen.steps else []
@@ -170,6 +196,8 @@ def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
     "parameters cut off",
     "no parameter cut off",
     needs=("training",),
+    link="forward",
+    state="detached",
 )
 def parameters_cut(seen: Observed, policy: Policy) -> Answer:
     unreached = seen.facts.get("unreached_parameters")
@@ -185,6 +213,8 @@ def parameters_cut(seen: Observed, policy: Policy) -> Answer:
     "an optimizer beside the graph",
     "backward passes reach each optimizer",
     needs=("training",),
+    link="optimizer",
+    state="detached",
 )
 def optimizer_never_fed(seen: Observed, policy: Policy) -> Answer:
     rows = seen.optimizers(policy.enough_steps)
@@ -202,6 +232,8 @@ def optimizer_never_fed(seen: Observed, policy: Policy) -> Answer:
     "gradients never cleared",
     "gradients cleared between steps",
     needs=("training",),
+    link="gradients",
+    state="replaced",
 )
 def gradients_left(seen: Observed, policy: Policy) -> Answer:
     left = seen.over_steps("grad_left")

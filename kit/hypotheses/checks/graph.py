@@ -12,7 +12,13 @@ from kit.hypotheses.policy import Policy
 _NAMED = 4
 
 
-@check("Is a term of the total 0 in every step, whose weight is not?", "a term always 0", "no term always 0")
+@check(
+    "Is a term of the total 0 in every step, whose weight is not?",
+    "a term always 0",
+    "no term always 0",
+    link="term",
+    state="zero",
+)
 def term_always_zero(seen: Observed, policy: Policy) -> Answer:
     terms, zero = seen.facts.get("terms_read"), seen.facts.get("terms_always_zero")
     if not terms or zero is None:
@@ -25,7 +31,13 @@ def term_always_zero(seen: Observed, policy: Policy) -> Answer:
     )
 
 
-@check("Is the weight of every term of the total 0?", "every weight in the total 0", "a weight in the total is not 0")
+@check(
+    "Is the weight of every term of the total 0?",
+    "every weight in the total 0",
+    "a weight in the total is not 0",
+    link="weight",
+    state="zero",
+)
 def graph_weights_zero(seen: Observed, policy: Policy) -> Answer:
     terms, zero = seen.facts.get("terms_read"), seen.facts.get("terms_weighed_zero")
     if not terms or zero is None:
@@ -39,6 +51,8 @@ def graph_weights_zero(seen: Observed, policy: Policy) -> Answer:
     "Is the gradient of a part of the network exactly 0 in every step?",
     "a branch with gradient 0",
     "no branch with gradient 0",
+    link="gradients",
+    state="zero",
 )
 def branch_gradient_zero(seen: Observed, policy: Policy) -> Answer:
     zero, trainable = seen.facts.get("zero_gradients") or [], seen.facts.get("trainable")
@@ -53,25 +67,45 @@ def branch_gradient_zero(seen: Observed, policy: Policy) -> Answer:
     return Answer(part, f"{len(zero)} of {trainable} tensors", fact, part=True)
 
 
-@check("Is a prediction [n, 1] compared with a target [n]?", "silent broadcasting", "no silent broadcasting")
+@check(
+    "Is a prediction [n, 1] compared with a target [n]?",
+    "silent broadcasting",
+    "no silent broadcasting",
+    link="term",
+    state="replaced",
+)
 def broadcasts(seen: Observed, policy: Policy) -> Answer:
     return _operation(seen, "broadcast", "no loss that pairs every sample with every other")
 
 
 @check(
-    "Is an activation applied that the loss applies itself?", "activation applied twice", "no activation applied twice"
+    "Is an activation applied that the loss applies itself?",
+    "activation applied twice",
+    "no activation applied twice",
+    link="outputs",
+    state="replaced",
 )
 def activation_twice(seen: Observed, policy: Policy) -> Answer:
     return _operation(seen, "double_activation", "no activation before one of its kind")
 
 
-@check("Is an infinite loss turned to 0?", "an infinite loss turned to 0", "no infinite loss turned to 0")
+@check(
+    "Is an infinite loss turned to 0?",
+    "an infinite loss turned to 0",
+    "no infinite loss turned to 0",
+    link="term",
+    state="replaced",
+)
 def infinity_zeroed(seen: Observed, policy: Policy) -> Answer:
     return _operation(seen, "infinity_zeroed", "none was seen")
 
 
 @check(
-    "Is NaN or infinity replaced in what is differentiated?", "NaN replaced in the loss", "no NaN replaced in the loss"
+    "Is NaN or infinity replaced in what is differentiated?",
+    "NaN replaced in the loss",
+    "no NaN replaced in the loss",
+    link="term",
+    state="replaced",
 )
 def nan_replaced(seen: Observed, policy: Policy) -> Answer:
     return _operation(seen, "nan_replaced", "none was seen")
@@ -82,6 +116,8 @@ def nan_replaced(seen: Observed, policy: Policy) -> Answer:
     "outputs collapse",
     "outputs stay apart",
     needs=("training",),
+    link="outputs",
+    state="constant",
 )
 def outputs_collapse(seen: Observed, policy: Policy) -> Answer:
     spread = seen.over_steps("outputs_spread")
@@ -97,6 +133,8 @@ def outputs_collapse(seen: Observed, policy: Policy) -> Answer:
     "loss settles at its margin",
     "loss falls below its margin",
     needs=("loss",),
+    link="outputs",
+    state="constant",
 )
 def loss_at_margin(seen: Observed, policy: Policy) -> Answer:
     margin, losses, spread = seen.facts.get("loss_margin"), seen.losses, seen.over_steps("outputs_spread")
@@ -114,7 +152,14 @@ def loss_at_margin(seen: Observed, policy: Policy) -> Answer:
     )
 
 
-@check("Is the loss ln 2 in every step?", "loss ln 2 throughout", "loss not ln 2 throughout", needs=("steps",))
+@check(
+    "Is the loss ln 2 in every step?",
+    "loss ln 2 throughout",
+    "loss not ln 2 throughout",
+    needs=("steps",),
+    link="term",
+    state="constant",
+)
 def loss_ln2(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
     if losses.size < policy.enough_steps:

@@ -7,7 +7,13 @@ from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
 
-@check("Is a prediction missing that the loss reads?", "prediction missing", "no prediction missing")
+@check(
+    "Is a prediction missing that the loss reads?",
+    "prediction missing",
+    "no prediction missing",
+    link="outputs",
+    state="missing",
+)
 def prediction_missing(seen: Observed, policy: Policy) -> Answer:
     if "missing_keys" not in seen.steps:
         return silent("which predictions the loss reads (its attribute `expects`)")
@@ -19,7 +25,7 @@ def prediction_missing(seen: Observed, policy: Policy) -> Answer:
     return Answer(share >= policy.nearly_always, f"missing: {names}" if names else "all were there")
 
 
-@check("Are all outputs 0?", "all outputs 0", "outputs not all 0", needs=("training",))
+@check("Are all outputs 0?", "all outputs 0", "outputs not all 0", needs=("training",), link="outputs", state="zero")
 def outputs_all_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("outputs", "outputs_zero")
     table = table[table["outputs"] > 0]
@@ -35,6 +41,7 @@ def outputs_all_zero(seen: Observed, policy: Policy) -> Answer:
     "one output stays 0",
     "no single output stays 0",
     needs=("training",),
+    link="outputs",
 )
 def an_output_stays_zero(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("outputs", "outputs_zero")
@@ -53,6 +60,8 @@ def an_output_stays_zero(seen: Observed, policy: Policy) -> Answer:
     "outputs the same for every sample",
     "outputs differ between samples",
     needs=("training",),
+    link="outputs",
+    state="constant",
 )
 def outputs_constant(seen: Observed, policy: Policy) -> Answer:
     table = seen.together("outputs", "outputs_constant")
@@ -63,7 +72,9 @@ def outputs_constant(seen: Observed, policy: Policy) -> Answer:
     return Answer(share >= policy.nearly_always, f"in {share:.0%} of the measured steps")
 
 
-@check("Is an output not finite?", "outputs NaN", "outputs finite", needs=("training",))
+@check(
+    "Is an output not finite?", "outputs NaN", "outputs finite", needs=("training",), link="outputs", state="not finite"
+)
 def outputs_nonfinite(seen: Observed, policy: Policy) -> Answer:
     values = seen.over_steps("outputs_nonfinite")
     if not values.size:
@@ -72,7 +83,14 @@ def outputs_nonfinite(seen: Observed, policy: Policy) -> Answer:
     return Answer(share >= policy.sometimes, f"in {share:.0%} of the measured steps")
 
 
-@check("Has no target a supervised element?", "no target supervised", "targets supervised", needs=("loss",))
+@check(
+    "Has no target a supervised element?",
+    "no target supervised",
+    "targets supervised",
+    needs=("loss",),
+    link="data",
+    state="missing",
+)
 def nothing_supervised(seen: Observed, policy: Policy) -> Answer:
     values = seen.over_steps("supervised")
     if not values.size:
@@ -82,7 +100,7 @@ def nothing_supervised(seen: Observed, policy: Policy) -> Answer:
     return Answer(share >= policy.nearly_always, f"{share:.0%} of the measured steps had no supervised element", fact)
 
 
-@check("Is there only one class to choose from?", "one class only", "several classes")
+@check("Is there only one class to choose from?", "one class only", "several classes", link="data", state="constant")
 def one_class(seen: Observed, policy: Policy) -> Answer:
     configured, classes = seen.facts.get("classes_configured"), seen.over_steps("classes")
     if configured is None and not classes.size:
@@ -97,7 +115,13 @@ def one_class(seen: Observed, policy: Policy) -> Answer:
     return Answer(share == 1, f"{share:.0%} of the batches held a single class")
 
 
-@check("Is every batch a single sample?", "batches of one sample", "batches of several samples", needs=("training",))
+@check(
+    "Is every batch a single sample?",
+    "batches of one sample",
+    "batches of several samples",
+    needs=("training",),
+    link="data",
+)
 def batch_of_one(seen: Observed, policy: Policy) -> Answer:
     values = seen.over_steps("batch")
     if not values.size:

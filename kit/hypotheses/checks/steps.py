@@ -11,7 +11,12 @@ from kit.hypotheses.policy import Policy
 
 
 @check(
-    "Did no training batch pass through the network?", "no training batch", "training batches seen", needs=("training",)
+    "Did no training batch pass through the network?",
+    "no training batch",
+    "training batches seen",
+    needs=("training",),
+    link="data",
+    state="missing",
 )
 def no_batches(seen: Observed, policy: Policy) -> Answer:
     batches, evaluated = seen.total("batches"), seen.total("eval_forwards")
@@ -25,7 +30,14 @@ def no_batches(seen: Observed, policy: Policy) -> Answer:
     return Answer(none, f"{batches:.0f} training batches", fact if displayed else "")
 
 
-@check("Did the optimizer take no step, though batches passed?", "no step taken", "steps taken", needs=("training",))
+@check(
+    "Did the optimizer take no step, though batches passed?",
+    "no step taken",
+    "steps taken",
+    needs=("training",),
+    link="optimizer",
+    state="missing",
+)
 def no_steps(seen: Observed, policy: Policy) -> Answer:
     steps, batches, backwards = seen.total("steps"), seen.total("batches"), seen.total("backwards")
     if steps is None or not (batches or backwards):
@@ -44,6 +56,8 @@ def no_steps(seen: Observed, policy: Policy) -> Answer:
     "steps without a backward pass",
     "backward passes before the steps",
     needs=("training",),
+    link="backward",
+    state="missing",
 )
 def no_backward(seen: Observed, policy: Policy) -> Answer:
     steps, batches, backwards = seen.total("steps"), seen.total("batches"), seen.total("backwards")
@@ -61,6 +75,8 @@ def no_backward(seen: Observed, policy: Policy) -> Answer:
     "an optimizer never steps",
     "every optimizer steps",
     needs=("steps",),
+    link="optimizer",
+    state="missing",
 )
 def optimizer_idle(seen: Observed, policy: Policy) -> Answer:
     idle = seen.facts.get("idle_optimizers")
@@ -76,7 +92,11 @@ def optimizer_idle(seen: Observed, policy: Policy) -> Answer:
 
 
 @check(
-    "Did the gradient scaler skip most steps?", "gradient scaler skips most steps", "gradient scaler skips few steps"
+    "Did the gradient scaler skip most steps?",
+    "gradient scaler skips most steps",
+    "gradient scaler skips few steps",
+    link="optimizer",
+    state="missing",
 )
 def scaler_skips_most(seen: Observed, policy: Policy) -> Answer:
     skips, steps = seen.total("scaler_skips"), seen.total("steps")
@@ -92,6 +112,8 @@ def scaler_skips_most(seen: Observed, policy: Policy) -> Answer:
     "most batches in no backward pass",
     "batches reach the backward pass",
     needs=("training",),
+    link="backward",
+    state="missing",
 )
 def forwards_unreached(seen: Observed, policy: Policy) -> Answer:
     batches, reached, backwards = seen.total("batches"), seen.total("reached"), seen.total("backwards")
@@ -107,6 +129,7 @@ def forwards_unreached(seen: Observed, policy: Policy) -> Answer:
     "one step an epoch",
     "several steps an epoch",
     needs=("steps",),
+    link="optimizer",
 )
 def one_step_an_epoch(seen: Observed, policy: Policy) -> Answer:
     steps, batches = seen.over_epochs("steps"), seen.over_epochs("batches")
@@ -118,7 +141,12 @@ def one_step_an_epoch(seen: Observed, policy: Policy) -> Answer:
 
 
 @check(
-    "Is the learning rate 0 when the optimizer steps?", "learning rate 0", "learning rate above 0", needs=("training",)
+    "Is the learning rate 0 when the optimizer steps?",
+    "learning rate 0",
+    "learning rate above 0",
+    needs=("training",),
+    link="optimizer",
+    state="zero",
 )
 def learning_rate_zero(seen: Observed, policy: Policy) -> Answer:
     rates = seen.over_steps("lr")
@@ -134,7 +162,12 @@ def learning_rate_zero(seen: Observed, policy: Policy) -> Answer:
 
 
 @check(
-    "Did no parameter move, though steps were taken?", "no parameter changed", "parameters changed", needs=("training",)
+    "Did no parameter move, though steps were taken?",
+    "no parameter changed",
+    "parameters changed",
+    needs=("training",),
+    link="parameters",
+    state="constant",
 )
 def parameters_unmoved(seen: Observed, policy: Policy) -> Answer:
     steps, drift = seen.total("steps"), seen.over_epochs("drift")
@@ -150,6 +183,8 @@ def parameters_unmoved(seen: Observed, policy: Policy) -> Answer:
     "parameters in no optimizer",
     "parameters in the optimizer",
     needs=("training",),
+    link="parameters",
+    state="missing",
 )
 def parameters_outside_optimizer(seen: Observed, policy: Policy) -> Answer:
     outside, trainable = seen.facts.get("not_in_optimizer_count"), seen.facts.get("trainable")
@@ -168,6 +203,8 @@ def parameters_outside_optimizer(seen: Observed, policy: Policy) -> Answer:
     "optimizer holds another network",
     "optimizer holds this network",
     needs=("training",),
+    link="parameters",
+    state="replaced",
 )
 def foreign_parameters(seen: Observed, policy: Policy) -> Answer:
     foreign = seen.facts.get("foreign_in_optimizer_count")
@@ -176,7 +213,14 @@ def foreign_parameters(seen: Observed, policy: Policy) -> Answer:
     return Answer(foreign > 0, f"{foreign} tensors")
 
 
-@check("Is no parameter trainable?", "every parameter frozen", "parameters trainable", needs=("training",))
+@check(
+    "Is no parameter trainable?",
+    "every parameter frozen",
+    "parameters trainable",
+    needs=("training",),
+    link="parameters",
+    state="constant",
+)
 def all_frozen(seen: Observed, policy: Policy) -> Answer:
     trainable, parameters = seen.facts.get("trainable"), seen.facts.get("parameters")
     if trainable is None or not parameters:
@@ -192,12 +236,14 @@ def all_frozen(seen: Observed, policy: Policy) -> Answer:
     "parts not registered",
     "all parts registered",
     needs=("training",),
+    link="parameters",
+    state="missing",
 )
 def unregistered_parts(seen: Observed, policy: Policy) -> Answer:
     parts = seen.facts.get("unregistered")
     if parts is None:
         return silent("which modules ran inside the network")
-    return Answer(bool(parts), f"not registered: {', '.join(parts)}" if parts else "all are registered")
+    return Answer(bool(parts), f"not registered: {', '.join(parts)}" if parts else "all are registered", part=True)
 
 
 def _zeros_at_the_end(seen: Observed, policy: Policy) -> str:
@@ -218,6 +264,8 @@ def _zeros_at_the_end(seen: Observed, policy: Policy) -> str:
     "no batch in later epochs",
     "batches in every epoch",
     needs=("training",),
+    link="data",
+    state="missing",
 )
 def batches_run_dry(seen: Observed, policy: Policy) -> Answer:
     if said := _zeros_at_the_end(seen, policy):
@@ -240,6 +288,8 @@ def batches_run_dry(seen: Observed, policy: Policy) -> Answer:
     "epochs without a step",
     "steps in every epoch",
     needs=("training",),
+    link="optimizer",
+    state="missing",
 )
 def epochs_without_step(seen: Observed, policy: Policy) -> Answer:
     if not {"steps", "backwards", "scaler_skips"} <= set(seen.epochs):
@@ -259,6 +309,8 @@ def epochs_without_step(seen: Observed, policy: Policy) -> Answer:
     "steps without a gradient",
     "a gradient at every step",
     needs=("training",),
+    link="gradients",
+    state="missing",
 )
 def steps_without_gradient(seen: Observed, policy: Policy) -> Answer:
     rows = seen.optimizers(policy.enough_steps)
@@ -276,6 +328,8 @@ def steps_without_gradient(seen: Observed, policy: Policy) -> Answer:
     "one optimizer without gradients",
     "each optimizer has gradients",
     needs=("training",),
+    link="gradients",
+    state="missing",
 )
 def one_optimizer_without_gradient(seen: Observed, policy: Policy) -> Answer:
     rows = seen.optimizers(policy.enough_steps)
@@ -293,6 +347,8 @@ def one_optimizer_without_gradient(seen: Observed, policy: Policy) -> Answer:
     "learning rate falls to nothing",
     "learning rate does not vanish",
     needs=("training",),
+    link="optimizer",
+    state="zero",
 )
 def learning_rate_vanishes(seen: Observed, policy: Policy) -> Answer:
     rates = seen.over_steps("lr")
@@ -312,6 +368,8 @@ def learning_rate_vanishes(seen: Observed, policy: Policy) -> Answer:
     "gradients, and no step",
     "gradients are used by steps",
     needs=("training",),
+    link="optimizer",
+    state="missing",
 )
 def gradients_without_step(seen: Observed, policy: Policy) -> Answer:
     table, none = seen.together("grad_norm", "grad_nonfinite"), no_steps(seen, policy)

@@ -17,6 +17,8 @@ from kit.hypotheses.policy import Policy
     "train reads 0",
     "train does not read 0",
     needs=("train_loss",),
+    link="display",
+    state="zero",
 )
 def train_reads_zero(seen: Observed, policy: Policy) -> Answer:
     shown = seen.over_epochs("train_loss")
@@ -31,6 +33,8 @@ def train_reads_zero(seen: Observed, policy: Policy) -> Answer:
     "validation does not change",
     "validation changes",
     needs=("val_loss",),
+    link="evaluation",
+    state="constant",
 )
 def validation_level(seen: Observed, policy: Policy) -> Answer:
     values = validation_losses(seen)
@@ -48,6 +52,8 @@ def validation_level(seen: Observed, policy: Policy) -> Answer:
     "displayed differs from computed",
     "displayed agrees with computed",
     needs=("train_loss", "training"),
+    link="display",
+    state="replaced",
 )
 def display_differs(seen: Observed, policy: Policy) -> Answer:
     shown, bounds = seen.over_epochs("train_loss"), _bounds(seen)
@@ -177,6 +183,8 @@ def _constant_share(seen: Observed, shown: np.ndarray, policy: Policy) -> float 
     "displayed validation differs from computed",
     "displayed validation agrees with computed",
     needs=("val_loss", "evaluation", "loss"),
+    link="display",
+    state="replaced",
 )
 def validation_display_differs(seen: Observed, policy: Policy) -> Answer:
     if not {"val_loss", "eval_loss_mean"} <= set(seen.epochs):
@@ -204,7 +212,14 @@ def validation_display_differs(seen: Observed, policy: Policy) -> Answer:
     return Answer(bool(wrong.mean() >= policy.nearly_always), said, fact)
 
 
-@check("Is every computed train loss exactly 0?", "every loss 0", "losses not 0", needs=("training",))
+@check(
+    "Is every computed train loss exactly 0?",
+    "every loss 0",
+    "losses not 0",
+    needs=("training",),
+    link="total",
+    state="zero",
+)
 def loss_zero(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
     if not losses.size:
@@ -213,7 +228,14 @@ def loss_zero(seen: Observed, policy: Policy) -> Answer:
     return Answer(zero, f"the losses were {spoken(losses)}", f"each of {losses.size} losses was 0" if zero else "")
 
 
-@check("Is a computed train loss not finite?", "losses NaN", "losses finite", needs=("training",))
+@check(
+    "Is a computed train loss not finite?",
+    "losses NaN",
+    "losses finite",
+    needs=("training",),
+    link="total",
+    state="not finite",
+)
 def loss_nonfinite(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
     if not losses.size:
@@ -244,7 +266,14 @@ def spoken(values: np.ndarray) -> str:
     return (f"{low:.6g} throughout" if low == high else f"{low:.6g} to {high:.6g}") + rest
 
 
-@check("Is the computed train loss the same number in every step?", "loss constant", "loss changes", needs=("steps",))
+@check(
+    "Is the computed train loss the same number in every step?",
+    "loss constant",
+    "loss changes",
+    needs=("steps",),
+    link="total",
+    state="constant",
+)
 def loss_constant(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses
     if losses.size < policy.enough_steps:
@@ -257,6 +286,7 @@ def loss_constant(seen: Observed, policy: Policy) -> Answer:
     "Is the loss divided by as many passes as are made for each step?",
     "gradients accumulated on purpose",
     "no accumulation declared",
+    link="backward",
 )
 def accumulates(seen: Observed, policy: Policy) -> Answer:
     factor, backwards, steps = seen.facts.get("total_factor"), seen.total("backwards"), seen.total("steps")
@@ -274,6 +304,8 @@ def accumulates(seen: Observed, policy: Policy) -> Answer:
     "displayed loss is divided for accumulation",
     "displayed loss is undivided",
     needs=("train_loss",),
+    link="display",
+    state="replaced",
 )
 def display_divided(seen: Observed, policy: Policy) -> Answer:
     shown, means = seen.over_epochs("train_loss"), seen.over_epochs("loss_mean")
@@ -286,7 +318,13 @@ def display_divided(seen: Observed, policy: Policy) -> Answer:
     return Answer(yes, said if yes else "no", said if yes else "")
 
 
-@check("Do the losses grow beyond all bounds?", "losses diverge", "losses stay in bounds", needs=("training",))
+@check(
+    "Do the losses grow beyond all bounds?",
+    "losses diverge",
+    "losses stay in bounds",
+    needs=("training",),
+    link="total",
+)
 def losses_diverge(seen: Observed, policy: Policy) -> Answer:
     losses = seen.losses if seen.losses.size else seen.over_epochs("train_loss")
     if losses.size < policy.enough_steps:

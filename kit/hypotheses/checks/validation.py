@@ -15,6 +15,8 @@ from kit.hypotheses.policy import Policy
     "evaluation never ran",
     "evaluation ran",
     needs=("val_loss", "evaluation"),
+    link="evaluation",
+    state="missing",
 )
 def validation_never_ran(seen: Observed, policy: Policy) -> Answer:
     shown, passes = seen.over_epochs("val_loss"), seen.total("eval_forwards")
@@ -39,6 +41,8 @@ def validation_never_ran(seen: Observed, policy: Policy) -> Answer:
     "another copy evaluated",
     "the trained weights evaluated",
     needs=("evaluation", "training"),
+    link="evaluation",
+    state="constant",
 )
 def validation_stale(seen: Observed, policy: Policy) -> Answer:
     evaluated, drift = seen.over_epochs("eval_drift"), seen.over_epochs("drift")
@@ -66,6 +70,8 @@ def validation_stale(seen: Observed, policy: Policy) -> Answer:
     "evaluated copy nearly still",
     "evaluated weights move along",
     needs=("evaluation", "training"),
+    link="evaluation",
+    state="constant",
 )
 def evaluated_copy_nearly_still(seen: Observed, policy: Policy) -> Answer:
     evaluated, drift = seen.over_epochs("eval_drift"), seen.over_epochs("drift")

@@ -11,7 +11,9 @@ from kit.hypotheses.policy import Policy
 NO_WEIGHTS = "weights of the loss (attributes lam_*)"
 
 
-@check("Are all weights of the loss 0?", "all weights 0", "not all weights 0", needs=("loss",))
+@check(
+    "Are all weights of the loss 0?", "all weights 0", "not all weights 0", needs=("loss",), link="weight", state="zero"
+)
 def all_weights_zero(seen: Observed, policy: Policy) -> Answer:
     values = _in_force(seen)
     if not values:
@@ -28,6 +30,8 @@ def all_weights_zero(seen: Observed, policy: Policy) -> Answer:
     "main weight 0",
     "main weight not 0",
     needs=("loss",),
+    link="weight",
+    state="zero",
 )
 def main_weight_zero(seen: Observed, policy: Policy) -> Answer:
     values = _in_force(seen)
@@ -35,7 +39,7 @@ def main_weight_zero(seen: Observed, policy: Policy) -> Answer:
     if main not in values:
         return silent(NO_WEIGHTS)
     value = values[main]
-    return Answer(not value.any(), f"{main} was {_spoken(value)}")
+    return Answer(not value.any(), f"{main} was {_spoken(value)}", part=True)
 
 
 @check(
@@ -43,6 +47,8 @@ def main_weight_zero(seen: Observed, policy: Policy) -> Answer:
     "weight set to 0 later",
     "no weight set to 0 later",
     needs=("loss",),
+    link="weight",
+    state="zero",
 )
 def weight_overwritten_with_zero(seen: Observed, policy: Policy) -> Answer:
     at_entry, values = seen.facts.get("weights_at_entry") or {}, _in_force(seen)
@@ -51,7 +57,7 @@ def weight_overwritten_with_zero(seen: Observed, policy: Policy) -> Answer:
         return silent("the weights before the training started, and in it")
     found = [name for name in known if at_entry[name] != 0 and not values[name].any()]
     said = ", ".join(f"{name} from {at_entry[name]:g}" for name in found)
-    return Answer(bool(found), f"set to 0: {said}" if found else "no weight was")
+    return Answer(bool(found), f"set to 0: {said}" if found else "no weight was", part=True)
 
 
 @check(
@@ -59,6 +65,8 @@ def weight_overwritten_with_zero(seen: Observed, policy: Policy) -> Answer:
     "weight left at its default",
     "no weight left at its default",
     needs=("loss", "weights"),
+    link="weight",
+    state="replaced",
 )
 def weight_left_at_default(seen: Observed, policy: Policy) -> Answer:
     asked, default, values = _asked(seen), seen.facts.get("weights_default") or {}, _in_force(seen)
@@ -69,7 +77,7 @@ def weight_left_at_default(seen: Observed, policy: Policy) -> Answer:
         return silent("the defaults of the loss's constructor")
     found = [name for name in known if asked[name] != default[name] and (values[name] == default[name]).all()]
     said = ", ".join(f"{name} is {default[name]:g}, asked for {asked[name]:g}" for name in found)
-    return Answer(bool(found), said or "every weight asked for was in force, or changed on the way")
+    return Answer(bool(found), said or "every weight asked for was in force, or changed on the way", part=True)
 
 
 @check(
@@ -77,17 +85,24 @@ def weight_left_at_default(seen: Observed, policy: Policy) -> Answer:
     "weight 0 against what was asked for",
     "no weight 0 against what was asked for",
     needs=("loss", "weights"),
+    link="weight",
+    state="zero",
 )
 def weight_asked_but_zero(seen: Observed, policy: Policy) -> Answer:
     asked, values = _asked(seen), _in_force(seen)
     if not asked:
         return silent("the weights that were asked for (kit.watch(..., weights=...))")
     found = [name for name in asked if asked[name] != 0 and name in values and not values[name].any()]
-    return Answer(bool(found), f"0 in force: {', '.join(found)}" if found else "no weight was")
+    return Answer(bool(found), f"0 in force: {', '.join(found)}" if found else "no weight was", part=True)
 
 
 @check(
-    "Do weighted terms that are not 0 cancel to a total of 0?", "terms cancel", "terms do not cancel", needs=("loss",)
+    "Do weighted terms that are not 0 cancel to a total of 0?",
+    "terms cancel",
+    "terms do not cancel",
+    needs=("loss",),
+    link="total",
+    state="zero",
 )
 def terms_cancel(seen: Observed, policy: Policy) -> Answer:
     sums = _weighted(seen)
@@ -106,6 +121,8 @@ def terms_cancel(seen: Observed, policy: Policy) -> Answer:
     "total is not the sum of its terms",
     "total is the sum of its terms",
     needs=("loss",),
+    link="total",
+    state="replaced",
 )
 def sum_disagrees(seen: Observed, policy: Policy) -> Answer:
     sums = _weighted(seen)
@@ -125,6 +142,8 @@ def sum_disagrees(seen: Observed, policy: Policy) -> Answer:
     "weight without a term, or term without a weight",
     "each weight has its term",
     needs=("loss",),
+    link="weight",
+    state="missing",
 )
 def weight_without_term(seen: Observed, policy: Policy) -> Answer:
     ignored, unweighted = seen.facts.get("ignored_weights"), seen.facts.get("terms_without_weight")
@@ -132,18 +151,22 @@ def weight_without_term(seen: Observed, policy: Policy) -> Answer:
         return silent("which weight multiplies which term")
     said = [f"weight {name} changes nothing" for name in ignored or ()]
     said += [f"term {name} has no weight" for name in unweighted or ()]
-    return Answer(bool(said), "; ".join(said) or "each weight multiplies a term")
+    return Answer(bool(said), "; ".join(said) or "each weight multiplies a term", part=True)
 
 
 @check(
-    "Was a term computed that no backward pass came by?", "a term never added to the total", "every term in the total"
+    "Was a term computed that no backward pass came by?",
+    "a term never added to the total",
+    "every term in the total",
+    link="term",
+    state="missing",
 )
 def term_unreached(seen: Observed, policy: Policy) -> Answer:
     terms = seen.facts.get("terms_unreached")
     if terms is None:
         return silent("terms by name, as a loss or a network returned them")
     said = f"computed with a graph and not in what was differentiated: {', '.join(terms)}"
-    return Answer(bool(terms), said if terms else "each is in what was differentiated")
+    return Answer(bool(terms), said if terms else "each is in what was differentiated", part=True)
 
 
 def _asked(seen: Observed) -> dict[str, float]:
