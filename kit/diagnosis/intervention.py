@@ -45,6 +45,10 @@ class Intervention:
     after: Shown
     confirmed: bool | None
 
+    @classmethod
+    def of(cls, key: str, before: Shown, after: Shown) -> Intervention:
+        return cls(key, before, after, not before.symptoms & after.symptoms if before.symptoms else None)
+
     @property
     def word(self) -> str:
         if self.confirmed is None:
@@ -64,7 +68,5 @@ def intervene(training: RepeatableRun, hypotheses: Iterable[Hypothesis], policy:
             evidence = training.run(fix=hypothesis.key)
         except KeyError:
             continue
-        after = Shown.by(evidence, policy)
-        gone = not before.symptoms & after.symptoms if before.symptoms else None
-        found[hypothesis.key] = Intervention(hypothesis.key, before, after, gone)
+        found[hypothesis.key] = Intervention.of(hypothesis.key, before, Shown.by(evidence, policy))
     return found

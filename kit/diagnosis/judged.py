@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kit.diagnosis.chain import Chain
-from kit.diagnosis.intervention import Intervention
+from kit.diagnosis.intervention import Intervention, Shown
 from kit.diagnosis.missing import Addition, Notice
 from kit.hypotheses import POLICY, Answer, Check, Hypothesis, Policy
 
@@ -127,6 +127,7 @@ class Judged:
         lacks: what was missing from the start, to be said before any answer.
         additions: what would answer most of the open checks, with the code that adds it.
         chain: the state of every link of a step; empty where only answers were judged.
+        shown: what the run shows at first sight; None where only answers were judged.
     """
 
     verdict: str
@@ -137,6 +138,7 @@ class Judged:
     lacks: tuple[Notice, ...] = ()
     additions: tuple[Addition, ...] = ()
     chain: Chain = field(default_factory=Chain)
+    shown: Shown | None = None
 
     @property
     def top(self) -> Cause | None:

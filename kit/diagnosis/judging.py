@@ -10,10 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from kit.diagnosis.chain import chain_of
+from kit.diagnosis.intervention import Shown
 from kit.diagnosis.judged import Cause, CheckResult, leading
 from kit.diagnosis.missing import Notice, additions, notices
 from kit.diagnosis.result import Diagnosis
 from kit.hypotheses import ALL, POLICY, Answer, Check, Hypothesis, Observed, Policy, all_checks
+from kit.hypotheses.base_rates import base_rates
 from kit.hypotheses.likelihoods import NONE, Likelihoods, shipped_likelihoods
 from kit.recording import Trace
 from kit.recording.watching import Watch
@@ -24,6 +26,8 @@ SYMPTOMS = (
 )
 # one of these answered no: the parameters were seen to be trained
 MOVED = ("parameters_unmoved", "no_steps")
+# weights that the report's loss has, and hardly another
+_REPORT_WEIGHTS = frozenset({"lam_cov", "lam_cov_pred", "lam_ortho"})
 _LEADING = 5  # causes whose unanswered signs decide what is worth adding to the recording
 
 
@@ -38,7 +42,8 @@ def diagnose(
 
         posterior ~ prior * P(answers | cause)
 
-    Checks that were not measured are silent and move nothing.
+    Checks that were not measured are silent and move nothing. The prior of a run of the report's loss is the report's; of any other,
+    how often each cause was found in public threads (``data/public_cases.csv``).
 
     Args:
         evidence: a watched run or its trace, the path of a saved trace, a ``TrainingHistory``, or anything with the
@@ -56,7 +61,10 @@ def diagnose(
     hypotheses = tuple(hypotheses)
     observed = Observed.of(evidence)
     answers = {entry: entry(observed, policy) for entry in all_checks(hypotheses)}
-    found = judge(answers, hypotheses=hypotheses, likelihoods=likelihoods, policy=policy, lacks=notices(observed))
+    rates = None if _of_the_report(observed) else base_rates()
+    found = judge(
+        answers, hypotheses=hypotheses, likelihoods=likelihoods, policy=policy, lacks=notices(observed), rates=rates
+    )
     if (
         found.top is not None and found.top.key == "no_batches" and found.top.decided
     ):  # a loop whose loader is empty was seen, and trained nothing
@@ -64,7 +72,8 @@ def diagnose(
     unanswered = [result.check for result in found.results if result.yes is None]
     first = [sign for cause in found.causes[:_LEADING] for sign in cause.hypothesis.signs]
     chain = chain_of(observed, answers, policy)
-    return replace(found, additions=additions(observed, unanswered, first), chain=chain)
+    more, shown = additions(observed, unanswered, first), Shown.by(observed, policy)
+    return replace(found, additions=more, chain=chain, shown=shown)
 
 
 def judge(
@@ -74,15 +83,25 @@ def judge(
     likelihoods: Likelihoods | None = None,
     policy: Policy = POLICY,
     lacks: Iterable[Notice] = (),
+    rates: Mapping[str, int] | None = None,
 ) -> Diagnosis:
-    """The same from answers that are already there; with ``lacks`` nothing is called healthy."""
+    """The same from answers that are already there.
+
+    Args:
+        answers: every check with its answer.
+        hypotheses, likelihoods, policy: as in ``diagnose``.
+        lacks: what was missing; with any of it nothing is called healthy.
+        rates: how often each cause was found elsewhere; the author's priors unless given.
+    """
     hypotheses = tuple(hypotheses)
     if not hypotheses:
         raise ValueError("hypotheses should hold at least one hypothesis. Found none.")
     counted = shipped_likelihoods() if likelihoods is None else likelihoods
     results = tuple(CheckResult(entry, answer) for entry, answer in answers.items())
     told = {result.key: result.yes for result in results if result.yes is not None}
-    priors = prior_of(hypotheses, policy, [h.key for h in hypotheses if h.key in counted.ways or not _by_fact_alone(h)])
+    priors = prior_of(
+        hypotheses, policy, [h.key for h in hypotheses if h.key in counted.ways or not _by_fact_alone(h)], rates
+    )
     by_key = {result.key: result.answer for result in results}
     excluded = {h.key: _excluding(h, by_key) for h in hypotheses}
     posteriors = _posterior(priors, [h for h in hypotheses if not excluded[h.key]], told, counted)
@@ -107,22 +126,37 @@ def _established_first(causes: tuple[Cause, ...], nothing: float, policy: Policy
     return tuple(sorted(shared, key=lambda cause: -cause.posterior)), nothing * rest
 
 
+def _of_the_report(seen: Observed) -> bool:
+    """Whether the loss is the report's: its weights were in force."""
+    return {*seen.weights} >= _REPORT_WEIGHTS
+
+
 def _by_fact_alone(hypothesis: Hypothesis) -> bool:
     return bool(hypothesis.signs) and {*hypothesis.signs} <= {*hypothesis.decisive}
 
 
 def prior_of(
-    hypotheses: Iterable[Hypothesis], policy: Policy = POLICY, weighed: Iterable[str] | None = None
+    hypotheses: Iterable[Hypothesis],
+    policy: Policy = POLICY,
+    weighed: Iterable[str] | None = None,
+    rates: Mapping[str, int] | None = None,
 ) -> Mapping[str, float]:
-    """The report's percentages, the policy's for all others and for "none of these", scaled to sum to 1.
+    """Before anything was measured; scaled to sum to 1.
 
-    ``weighed``: keys of those that counts can weigh, all unless given; the others are established by a fact or hardly possible.
+    Args:
+        hypotheses: the causes; "none of these" is added.
+        policy: what a cause has that the report does not name.
+        weighed: keys of those that counts can weigh, all unless given; the others are established by a fact or hardly possible.
+        rates: how often each cause was found elsewhere, one more for each; the report's percentages unless given.
     """
     hypotheses = tuple(hypotheses)
     known = {h.key for h in hypotheses} if weighed is None else {*weighed}
-    outside = {h.key: policy.prior_outside if h.key in known else policy.prior_by_fact for h in hypotheses}
-    raw = {h.key: outside[h.key] if h.prior is None else h.prior for h in hypotheses}
-    raw[NONE] = policy.prior_outside
+    named = {h.key: policy.prior_outside if h.prior is None else h.prior for h in hypotheses}
+    named[NONE] = policy.prior_outside
+    if rates is not None:
+        named = {key: rates.get(key, 0) + 1.0 for key in named}
+    by_fact = {h.key for h in hypotheses if h.key not in known and (h.prior is None or rates is not None)}
+    raw = {key: policy.prior_by_fact if key in by_fact else prior for key, prior in named.items()}
     total = math.fsum(raw.values())
     return MappingProxyType({key: value / total for key, value in raw.items()})
 
@@ -175,7 +209,7 @@ def _verdict(
     causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool], lacks: tuple[Notice, ...], policy: Policy
 ) -> str:
     top, symptom = leading(causes, policy), any(told.get(key, False) for key in SYMPTOMS)
-    if top is not None and (symptom or top.decided or top.posterior > nothing):
+    if top is not None and (symptom or top.facts or top.posterior > nothing):
         partly = top.part and top.decided and not symptom
         return "partly" if partly and top.hypothesis.verdict == "fault" else top.hypothesis.verdict
     if symptom:

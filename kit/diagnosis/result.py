@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from kit.diagnosis.intervention import intervene
+from kit.diagnosis.intervention import Intervention, Shown, intervene
 from kit.diagnosis.judged import CheckResult, Judged
+from kit.diagnosis.own_run import MENDS, OF_THE_LOOP, OwnRun
 from kit.diagnosis.speech import diagnosis_html, explain, summary, sure_of
 from kit.hypotheses import RepeatableRun
 
@@ -48,6 +49,35 @@ class Diagnosis(Judged):
         tried = intervene(training, [cause.hypothesis for cause in self.causes if cause.key in wanted], self.policy)
         causes = tuple(replace(cause, intervention=tried.get(cause.key, cause.intervention)) for cause in self.causes)
         return replace(self, causes=causes)
+
+    def confirm(
+        self, model: Any, loss: Any, batch: Any, optimizer: Any, *, steps: int = 20, keys: Iterable[str] | None = None
+    ) -> Diagnosis:
+        """The same diagnosis, with what each suspected cause's fix alone does to the reader's own parts.
+
+        Copies of model, loss and optimizer take a few plain steps on one batch, as they are and mended; the parts themselves are
+        left as they are. A cause of the loop (no step, cleared gradients, a wrong display) is mended by the plain loop: before it
+        is what was recorded.
+
+        Args:
+            model, loss, batch: as for ``kit.probe``.
+            optimizer: the optimizer as it is configured.
+            steps: optimizer steps of each of these runs, at least five.
+            keys: which causes to try; those with a sign unless given.
+        Raises:
+            TypeError, ValueError: parts of another kind.
+            KeyError: a key that was not among the hypotheses.
+        """
+        own = OwnRun(model, loss, batch, optimizer, steps)
+        wanted = {cause.key for cause in self.causes if cause.has_sign} if keys is None else set(map(self._known, keys))
+        found = self.confirmed_by(own, keys=wanted & {*MENDS}) if wanted & {*MENDS} else self
+        if self.shown is None or not wanted & OF_THE_LOOP:
+            return found
+        after = Shown.by(own.run(), self.policy)
+        tried = {key: Intervention.of(key, self.shown, after) for key in wanted & OF_THE_LOOP}
+        return replace(
+            found, causes=tuple(replace(c, intervention=tried.get(c.key, c.intervention)) for c in found.causes)
+        )
 
     def _known(self, key: str) -> str:
         return self.cause(key).key

@@ -19,6 +19,7 @@ from kit.diagnosis.judging import judge
 from kit.diagnosis.result import Diagnosis
 from kit.files import shipped
 from kit.hypotheses import ALL, Answer, all_checks
+from kit.hypotheses.base_rates import base_rates
 from kit.hypotheses.likelihoods import NONE, Likelihoods
 
 RUNS_FILE = "bench_runs.csv"
@@ -87,7 +88,7 @@ def diagnosis_of(run: BenchRun, likelihoods: Likelihoods) -> Diagnosis:
         )
         for entry in all_checks(ALL)
     }
-    return judge(answers, likelihoods=likelihoods)
+    return judge(answers, likelihoods=likelihoods, rates=None if run.style == OWN_LOOP else base_rates())
 
 
 @dataclass(frozen=True)
