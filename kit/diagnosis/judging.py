@@ -210,6 +210,9 @@ def _verdict(
 ) -> str:
     top, symptom = leading(causes, policy), any(told.get(key, False) for key in SYMPTOMS)
     if top is not None and (symptom or top.facts or top.posterior > nothing):
+        # to call a symptom no fault takes more than being the likeliest of those with a sign
+        if top.hypothesis.verdict == "not_a_fault" and not top.facts and top.posterior < policy.leads:
+            return "unexplained"
         partly = top.part and top.decided and not symptom
         return "partly" if partly and top.hypothesis.verdict == "fault" else top.hypothesis.verdict
     if symptom:

@@ -77,7 +77,14 @@ def fixes(diagnosis: Judged) -> list[str]:
 
 def _no_cause(diagnosis: Judged) -> str:
     if diagnosis.verdict == "unexplained":
-        return "Unexplained: there is a symptom, and none of the causes that were looked for has a sign."
+        signed = [cause for cause in diagnosis.causes if cause.has_sign]
+        none = (
+            f"the likeliest with a sign is {_named(signed[:1])}"
+            if signed
+            else "none of the causes that were looked for has a sign"
+        )
+        decide = f" This would decide it: {'; '.join(map(str, diagnosis.additions))}." if diagnosis.additions else ""
+        return f"Unexplained: there is a symptom, and {none}.{decide}"
     if diagnosis.verdict == "nothing_found":
         lacks, unseen = diagnosis.lacks, diagnosis.chain.not_observed
         untrained = lacks[0].key == "nothing_trained" if lacks else not diagnosis.chain.links
@@ -128,7 +135,8 @@ def _others(diagnosis: Judged) -> list[str]:
         lines.append(f"These have a sign too: {_named(others)}.")
     hidden = [c for c in diagnosis.causes if c.posterior > top.posterior and len(c.silent) == len(c.hypothesis.signs)]
     if hidden and not top.facts:
-        lines.append(f"More probable by prior and symptoms, but none of its own signs was measured: {_named(hidden)}.")
+        unseen = "; ".join(cause.plain for cause in hidden)
+        lines.append(f"Not ruled out, since none of its own signs was measured: {unseen}.")
     return lines
 
 

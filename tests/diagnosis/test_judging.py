@@ -102,7 +102,7 @@ def test_a_cause_that_weighs_more_and_could_not_show_itself_is_named():
     likely = _hypothesis("a", 0.98, SUNNY)
     unseen = judge(_answers(sunny=None, windy=True), hypotheses=(likely, B), likelihoods=COUNTS)
     assert unseen.top.key == "b" and unseen.cause("a").posterior > unseen.top.posterior
-    assert f"none of its own signs was measured: a ({unseen.cause('a').posterior:.1%})." in unseen.explain()
+    assert "Not ruled out, since none of its own signs was measured: a." in unseen.explain()
     seen = judge(_answers(sunny=False, windy=True), hypotheses=(likely, B), likelihoods=COUNTS)
     assert "none of its own signs" not in seen.explain()
 

@@ -157,6 +157,10 @@ YES_AND_NO = {
         observed(classes_configured=1),
         observed({"classes": [3.0] * 4, "batch": [8.0] * 4}, classes_configured=5),
     ),
+    "nothing_compared": (
+        healthy(loss=[0.0] * 12, loss_returned=[0.0] * 12, grad_zero=[4] * 12, grad_norm=[0.0] * 12),
+        healthy(loss=[0.0] * 12, loss_returned=[0.0] * 12, grad_zero=[4] * 12, batch=[1.0] * 12),
+    ),
     "batch_of_one": (observed({"batch": [1.0] * 4}), observed({"batch": [8.0, 8.0, 1.0]})),
     "gradient_nonfinite": (healthy(grad_nonfinite=[4] * 12), healthy()),
     "gradient_zero": (_gradients(4, zero=3, none=1), _gradients(4, zero=2)),

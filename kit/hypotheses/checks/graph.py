@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 
 from kit.hypotheses.checking import Answer, check, silent
-from kit.hypotheses.checks.symptoms import spoken
+from kit.hypotheses.checks.gradients import gradient_zero, loss_without_graph
+from kit.hypotheses.checks.outputs import (
+    an_output_stays_zero,
+    batch_of_one,
+    one_class,
+    outputs_all_zero,
+    prediction_missing,
+)
+from kit.hypotheses.checks.symptoms import loss_zero, spoken
+from kit.hypotheses.checks.weights import all_weights_zero, main_weight_zero, terms_cancel
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
@@ -168,6 +177,34 @@ def loss_ln2(seen: Observed, policy: Policy) -> Answer:
     moved = seen.over_epochs("drift").any() or seen.over_steps("update_norm").any()
     fact = "the loss was ln 2 = 0.693147 in every step, though the parameters moved" if same and moved else ""
     return Answer(same, f"the losses were {losses.min():.6g} to {losses.max():.6g}", fact)
+
+
+@check(
+    "Is the loss 0 and flat from the first step, though weights and outputs are not 0?",
+    "nothing is compared",
+    "something is compared",
+    needs=("steps",),
+    link="term",
+    state="zero",
+)
+def nothing_compared(seen: Observed, policy: Policy) -> Answer:
+    zero, flat = loss_zero(seen, policy), gradient_zero(seen, policy)
+    if zero.yes is None or flat.yes is None:
+        return silent("losses and gradients of enough steps")
+    if not (zero.yes and flat.yes):
+        return Answer(False, zero.because if not zero.yes else f"the gradient is 0 {flat.because}")
+    for other in _ZERO_BY:
+        if other(seen, policy).yes:
+            return Answer(False, f"the loss is 0 for another reason: {other.if_yes}")
+    said = "the loss and its gradient were exactly 0 from the first step on, though weights and outputs were not"
+    return Answer(True, said, said)
+
+
+# what makes a loss 0 and flat without being empty
+_ZERO_BY = (
+    *(all_weights_zero, main_weight_zero, graph_weights_zero, terms_cancel, loss_without_graph, prediction_missing),
+    *(outputs_all_zero, an_output_stays_zero, one_class, batch_of_one, infinity_zeroed, nan_replaced),
+)
 
 
 def _operation(seen: Observed, kind: str, otherwise: str) -> Answer:
