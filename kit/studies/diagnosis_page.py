@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from kit.diagnosis import Diagnosis
+from kit.diagnosis.chain import NOT_OBSERVED
 from kit.diagnosis.speech import answer, fixes, lower, reasons, unseen
 from kit.hypotheses import Observed
 from kit.hypotheses.checks.symptoms import spoken
-from kit.plots import Evidence, compare_runs, evidence
+from kit.plots import Evidence, chain_evidence, compare_runs, evidence
 from kit.report import Answer, Finding, Table
 from kit.studies.causes import causes_table
 
@@ -116,6 +117,7 @@ def _measured(diagnosis: Diagnosis, seen: Observed) -> list[tuple[str, str]]:
     pairs = [(f.label, f.answer.fact or f.answer.because) for f in said]
     pairs += [(f.label, f.answer.because) for f in diagnosis.results if f.answer.fact and f.key not in own]
     shown = {"train, displayed": "train_loss", "validation, displayed": "val_loss"}
+    pairs += [(lower(cause.plain), because) for cause, because in diagnosis.also_found]
     return pairs + [
         (what, spoken(seen.over_epochs(name))) for what, name in shown.items() if seen.over_epochs(name).size
     ]
@@ -134,6 +136,8 @@ def _sure(diagnosis: Diagnosis) -> str:
 
 
 def _evidence(diagnosis: Diagnosis, seen: Observed) -> Iterator[Evidence | Table | str]:
+    if any(link.state != NOT_OBSERVED for link in diagnosis.chain.whole):
+        yield chain_evidence(diagnosis.chain)
     curves = curves_evidence(seen)
     if curves is not None:
         yield curves
