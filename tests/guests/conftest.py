@@ -4,41 +4,47 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 
 import pytest
 
 # read when the packages are imported, so before any test module is
 for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
     os.environ.setdefault(_name, "1")
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+GUESTS = {  # fixture -> module
+    **{name: name for name in ("transformers", "accelerate", "lightning", "skorch", "ignite", "keras")},
+    "metric_learning": "pytorch_metric_learning",
+}
 
 
 def pytest_collection_modifyitems(items):
     """Every test that asks for a guest is one; so the marker cannot be forgotten."""
     for item in items:
-        if {"transformers", "lightning", "accelerate"} & set(getattr(item, "fixturenames", ())):
+        if {*GUESTS} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.guest)
 
 
 def _guest(name: str):
     """A user without the extra skips; CI, which sets KIT_REQUIRE_GUESTS, must not."""
     try:
-        return importlib.import_module(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what another package warns of when it is imported is theirs
+            return importlib.import_module(name)
     except ImportError:
         if os.environ.get("KIT_REQUIRE_GUESTS"):
             pytest.fail(f"{name} is required here and was not found")
         pytest.skip(f"no {name} on this machine: pip install '.[guests]'")
 
 
-@pytest.fixture(scope="session")
-def transformers():
-    return _guest("transformers")
+def _fixture(name: str, module: str):
+    @pytest.fixture(scope="session", name=name)
+    def guest():
+        return _guest(module)
+
+    return guest
 
 
-@pytest.fixture(scope="session")
-def accelerate():
-    return _guest("accelerate")
-
-
-@pytest.fixture(scope="session")
-def lightning():
-    return _guest("lightning")
+for _name, _module in GUESTS.items():
+    globals()[_name] = _fixture(_name, _module)

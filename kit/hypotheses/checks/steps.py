@@ -47,7 +47,10 @@ def no_steps(seen: Observed, policy: Policy) -> Answer:
     if steps == 0 and drift.any():  # by hand, or by an optimizer that is none of torch.optim
         return Answer(False, f"{said}; yet the parameters moved by {drift.max():.3g}")
     known = drift.size or "drift" not in seen.epochs  # a training history counts its steps itself
-    fact = f"no optimizer step was taken after {backwards or 0:.0f} backward passes" if steps == 0 and known else ""
+    none = f"no optimizer step was taken after {backwards or 0:.0f} backward passes"
+    if steps == 0 and seen.facts.get("optimizers") == []:  # another package's may step, at a rate of 0
+        none = f"no step of an optimizer of torch.optim was seen after {backwards or 0:.0f} backward passes, and no parameter moved"
+    fact = none if steps == 0 and known else ""
     return Answer(steps == 0, said, fact)
 
 
