@@ -53,6 +53,7 @@ def names():
         "inputs": inputs,
         "target": target,
         "batch": batch,
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
         "shown": shown,
     }
 
