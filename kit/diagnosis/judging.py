@@ -69,6 +69,8 @@ def diagnose(
         found.top is not None and found.top.key == "no_batches" and found.top.decided
     ):  # a loop whose loader is empty was seen, and trained nothing
         found = replace(found, lacks=tuple(notice for notice in found.lacks if notice.key != "nothing_trained"))
+    if observed.facts.get("epochs_displayed") is not None:
+        found = _unsure(found, policy)
     unanswered = [result.check for result in found.results if result.yes is None]
     first = [sign for cause in found.causes[:_LEADING] for sign in cause.hypothesis.signs]
     chain = chain_of(observed, answers, policy)
@@ -121,9 +123,23 @@ def _established_first(causes: tuple[Cause, ...], nothing: float, policy: Policy
     top = leading(causes, policy)
     if top is None or not top.decided or top.posterior >= policy.established:
         return causes, nothing
-    rest = (1 - policy.established) / (1 - top.posterior)
-    shared = [replace(c, posterior=policy.established if c is top else c.posterior * rest) for c in causes]
+    return _given(top, policy.established, causes, nothing)
+
+
+def _given(top: Cause, posterior: float, causes: Iterable[Cause], nothing: float) -> tuple[tuple[Cause, ...], float]:
+    """One posterior set, the others scaled to share the rest."""
+    rest = (1 - posterior) / (1 - top.posterior)
+    shared = [replace(c, posterior=posterior if c is top else c.posterior * rest) for c in causes]
     return tuple(sorted(shared, key=lambda cause: -cause.posterior)), nothing * rest
+
+
+def _unsure(found: Diagnosis, policy: Policy) -> Diagnosis:
+    """Where display and recording disagree about what an epoch is, nothing that is only weighed is nearly certain."""
+    top = found.top
+    if top is None or top.facts or not policy.unsure < top.posterior < 1:
+        return found
+    causes, nothing = _given(top, policy.unsure, found.causes, found.nothing_probability)
+    return replace(found, causes=causes, nothing_probability=nothing)
 
 
 def _of_the_report(seen: Observed) -> bool:

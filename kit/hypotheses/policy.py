@@ -62,6 +62,8 @@ class Policy:
     leads: float = 0.25
     # how often a cause that a fact establishes is the true one: measured on the fault bench, in styles that were not counted
     established: float = 0.95
+    # certainty at most, of what is only weighed, while display and recording disagree about what an epoch is
+    unsure: float = 0.9
     # a cause that the report does not name gets the report's smallest prior, and so does "none of these"; all are then scaled to sum to 1
     prior_outside: float = 0.01
     # of a cause that a fact establishes and that the fault bench has not counted: without its fact it is hardly possible

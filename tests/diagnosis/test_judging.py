@@ -231,3 +231,11 @@ def test_an_improbable_cause_is_not_called_likely():
     rare = judge(said, hypotheses=(_hypothesis("a", 1e-6, SUNNY), B), likelihoods=COUNTS)
     assert rare.top.key == "a" and rare.top.posterior < POLICY.possible
     assert str(rare).startswith("Possible: a (below 0.1%). No likelier cause has a sign.")
+
+
+def test_while_display_and_recording_disagree_about_an_epoch_nothing_weighed_is_nearly_certain():
+    run = healthy(train_loss=[9.0, 8.0, 7.0])
+    known, unknown = diagnose(run), diagnose(replace(run, facts={**run.facts, "epochs_displayed": 5}))
+    assert known.top.posterior > 0.9 and not known.top.facts, "the display is another number, and that is weighed"
+    assert unknown.top.key == known.top.key and unknown.top.posterior == POLICY.unsure
+    assert sum(c.posterior for c in unknown.causes) + unknown.nothing_probability == pytest.approx(1)

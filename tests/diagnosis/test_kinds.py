@@ -192,7 +192,7 @@ def rate_that_vanishes():
 
 def slow_average():
     model = network()
-    average = copy.deepcopy(model)
+    average = copy.deepcopy(model).eval()
 
     def follow(epoch, optimizers):
         with torch.no_grad():

@@ -197,6 +197,12 @@ YES_AND_NO = {
 }
 
 
+def test_an_evaluation_in_training_mode_may_be_among_the_passes_without_gradients():
+    shown = {"eval_forwards": [0, 0, 0], "val_loss": [2.0] * 3}
+    assert _of("validation_never_ran")(healthy(**shown, side_forwards=[0, 0, 0])).yes is True
+    assert _of("validation_never_ran")(healthy(**shown, side_forwards=[1, 1, 1])).yes is None
+
+
 def test_parameters_that_move_without_an_optimizer_were_trained():
     moved = _steps([0, 0, 0], drift=[0.1, 0.2, 0.1])
     assert _of("no_steps")(moved).yes is False and "moved by 0.2" in _of("no_steps")(moved).because

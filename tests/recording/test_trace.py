@@ -277,6 +277,7 @@ def test_displayed_epochs_that_cannot_be_recognised_are_said_to_be():
     run.log(train_loss=[1, 2, 3, 4])
     assert run.trace.epochs["train_loss"].tolist() == [1, 2, 3, 4]
     assert any("4 epochs were displayed and 2 were recognised" in note for note in run.trace.facts["not_seen"])
+    assert run.trace.facts["epochs_displayed"] == 4
 
 
 @pytest.mark.parametrize(

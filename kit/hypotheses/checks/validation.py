@@ -27,6 +27,10 @@ def validation_never_ran(seen: Observed, policy: Policy) -> Answer:
     ran = int((seen.over_epochs("eval_forwards") > 0).sum())
     if _moves(seen, policy):
         return Answer(False, "the displayed validation loss moves, so something was evaluated")
+    if (
+        not passes and (seen.total("side_forwards") or 0) >= shown.size
+    ):  # of a network that is still in training mode, say
+        return silent("which of the passes without gradients were an evaluation")
     fact = "" if passes else f"a validation loss was displayed in {shown.size} epochs, and 0 evaluation passes ran"
     # where epochs are not told apart, as many passes as were displayed are no number that was kept
     return Answer(
