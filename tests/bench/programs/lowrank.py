@@ -39,9 +39,7 @@ def inject(net: nn.Sequential, config: dict[str, float]) -> list[LowRank]:
 
 def _make(s: Setting, variant: str) -> Case:
     data = surface(s)
-    net = nn.Sequential(
-        nn.Linear(2, s.width), nn.Tanh(), nn.Linear(s.width, s.width), nn.Tanh(), nn.Linear(s.width, 1)
-    )
+    net = nn.Sequential(nn.Linear(2, s.width), nn.Tanh(), nn.Linear(s.width, s.width), nn.Tanh(), nn.Linear(s.width, 1))
     updates = inject(net, CONFIG)
     if variant == "both factors start at 0":
         for update in updates:
@@ -56,7 +54,7 @@ def _make(s: Setting, variant: str) -> Case:
         optimizer.step()
         if variant != "zero_grad is not called":
             optimizer.zero_grad()
-        return float(error)
+        return error.item()
 
     def fit() -> Displayed:
         console = Console()
