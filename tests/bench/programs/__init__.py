@@ -9,7 +9,9 @@ from tests.bench.programs import (
     closure,
     contrastive,
     curriculum,
+    distilled,
     finetune,
+    freebits,
     fullbatch,
     gan,
     headonly,
@@ -18,15 +20,19 @@ from tests.bench.programs import (
     lowrank,
     modules,
     multitask,
+    partial,
     physics,
     plain,
     policy,
     recurrent,
+    reinforce,
     restarts,
     resumed,
     script,
     tensors,
     trainer,
+    triplet,
+    wasserstein,
 )
 from tests.bench.programs.program import Case, Displayed, Program, Setting
 
@@ -57,6 +63,12 @@ _STYLES = (
     curriculum,
     headonly,
     lowrank,
+    freebits,
+    wasserstein,
+    reinforce,
+    triplet,
+    distilled,
+    partial,
 )
 
 PROGRAMS: tuple[Program, ...] = tuple(program for style in _STYLES for program in style.PROGRAMS)
