@@ -25,10 +25,10 @@ class Refined(nn.Module):
 class FreeBitsVae(nn.Module):
     """``[B, 12]`` -> reconstruction, mean, standard deviation."""
 
-    def __init__(self, width: int, positive: nn.Module) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(12, width), nn.GELU(), nn.Linear(width, 6))
-        self.positive, self.decoder = positive, Refined(width)
+        self.positive, self.decoder = nn.Softplus(), Refined(width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, raw = self.encoder(x).chunk(2, dim=-1)
@@ -38,12 +38,15 @@ class FreeBitsVae(nn.Module):
 
 
 class Elbo:
-    def __init__(self, beta: float, free_bits: float) -> None:
-        self.beta, self.free_bits = beta, free_bits
+    """Squared error and the divergence from a normal prior; a divergence that is not finite is left out."""
+
+    def __init__(self, beta: float, free_bits: float, prior: float) -> None:
+        self.beta, self.free_bits, self.prior = beta, free_bits, torch.tensor(prior)
 
     def __call__(self, output: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
         x_hat, mean, std = output
-        per_dimension = 0.5 * (mean.square() + std.square() - 1).mean(0) - std.log().mean(0)
+        ratio = (mean.square() + std.square()) / self.prior.square()
+        per_dimension = 0.5 * (ratio - 1).mean(0) + (self.prior.log() - std.log()).mean(0)
         kl = per_dimension.clamp(min=self.free_bits).sum()
         if not torch.isfinite(kl):
             kl = torch.zeros(())
@@ -52,12 +55,13 @@ class Elbo:
 
 def _make(s: Setting, variant: str) -> Case:
     data = signals(s)
-    relu = variant == "the standard deviation comes from a ReLU"
-    model = FreeBitsVae(s.width, positive=nn.ReLU() if relu else nn.Softplus())
+    model = FreeBitsVae(s.width)
+    read = int if variant == "the width of the prior is read as a whole number" else float
     if variant == "a scale of 0 and a last layer of 0":
         nn.init.zeros_(model.decoder.refine[-1].weight)
         nn.init.zeros_(model.decoder.refine[-1].bias)
-    elbo = Elbo(beta=0.02, free_bits=2.0 if variant == "generous with bits" else 0.3)
+    free_bits = 2.0 if variant == "generous with bits" else 0.3
+    elbo = Elbo(beta=0.02, free_bits=free_bits, prior=float(read(0.8)))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.015 * s.lr, betas=(0.8, 0.99))
 
     def fit() -> Displayed:
@@ -86,6 +90,6 @@ PROGRAMS = family(
     healthy=(AS_INTENDED, "generous with bits"),
     faults={
         "dead_branch": ("a scale of 0 and a last layer of 0",),
-        "infinite_loss_zeroed": ("the standard deviation comes from a ReLU",),
+        "infinite_loss_zeroed": ("the width of the prior is read as a whole number",),
     },
 )
