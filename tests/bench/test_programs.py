@@ -133,6 +133,11 @@ def test_a_healthy_variant_is_something_else(program, run):
     assert repr(run(program)[1]) != repr(run(intended)[1])
 
 
+def train_losses(style: str, fault: str, run) -> list[float]:
+    """What the first program of this style and fault displays."""
+    return run(next(p for p in PROGRAMS if (p.style, p.fault) == (style, fault)))[1]["train_loss"]
+
+
 def test_the_healthy_hold_what_tempts_to_cheap_alarms(run):
     named = {(p.style, p.variant): run(p) for p in HEALTHY}
     _, _, seen = named["adapter", AS_INTENDED]
@@ -150,6 +155,17 @@ def test_the_healthy_hold_what_tempts_to_cheap_alarms(run):
     assert math.isnan(shown["val_loss"][1])
     assert "train_loss" not in named["finetune", AS_INTENDED][1]
     assert "val_loss" not in named["physics", "no validation at all"][1]
+    _, shown, seen = named["triplet", AS_INTENDED]
+    assert 0 < sum(b.value == 0 and b.size == 0 for b in seen.backwards) < len(seen.backwards) / 2
+    _, _, seen = named["partial", "rarer labels, nan_to_num on each term"]
+    assert 0 < seen.replaced < len(seen.backwards) / 2  # terms without any label
+    for style in ("wasserstein", "reinforce"):
+        assert min(named[style, AS_INTENDED][1]["train_loss"]) < 0
+        assert min(b.value for b in named[style, AS_INTENDED][2].backwards) < 0
+        assert max(b.value for b in named[style, AS_INTENDED][2].backwards) > 0
+    assert (
+        named["curriculum", AS_INTENDED][1]["train_loss"][:2] == train_losses("curriculum", "term_always_zero", run)[:2]
+    )
     case, _, seen = named["trainer", "an auxiliary weight 0 on purpose"]
     assert case.weights["lam_quality"] == 0.0 < case.weights["lam_class"]
     assert sum(p.requires_grad for p in named["finetune", AS_INTENDED][2].parameters.values()) == 2  # the head
@@ -339,6 +355,84 @@ def test_zero_outputs(program, run):
     assert sum(dead) >= len(dead) / 3 > 0  # one of the three that a variational autoencoder returns
     _, _, other = run(next(p for p in HEALTHY if p.style == program.style))
     assert not any(bool((t == t[:1]).all()) for t in other.outputs if t.ndim and len(t) > 1)
+
+
+def intended(program: Program) -> Program:
+    return next(p for p in HEALTHY if p.style == program.style and p.variant == AS_INTENDED)
+
+
+@each(with_fault("broadcast"))
+def test_broadcast(program, run):
+    (_, shown, _), (_, other, _) = run(program), run(intended(program))
+    end = other["val_loss"][-1]
+    assert shown["val_loss"][-1] > end + 0.2 * abs(end)  # all pairs: little more than the mean is learnt
+
+
+@each(with_fault("double_activation"))
+def test_double_activation(program, run):
+    (_, shown, seen), (_, other, loose) = run(program), run(intended(program))
+    assert all(0.0 <= t.min() and t.max() <= 1.0 for t in seen.outputs)
+    assert not all(0.0 <= t.min() and t.max() <= 1.0 for t in loose.outputs)
+    assert shown["val_loss"][-1] > other["val_loss"][-1] > 0
+
+
+@each(with_fault("infinite_loss_zeroed"))
+def test_infinite_loss_zeroed(program, run):
+    case, _, seen = run(program)
+    if program.style == "freebits":  # the divergence only
+        assert case.loss.prior == 0
+        x_hat, mean, std = seen.outputs[-3:]
+        assert case.loss((x_hat, mean, std), x_hat) == 0  # whatever mean and std are
+        assert case.loss((x_hat, mean + 9.0, std), x_hat) == 0
+        return
+    assert all(backward.value == 0 and backward.size == 0 for backward in seen.backwards)
+
+
+@each(with_fault("dead_branch"))
+def test_dead_branch(program, run):
+    (_, shown, seen), (_, _, other) = run(program), run(intended(program))
+    dead = [key for key in seen.called if seen.parameters[key].requires_grad and not seen.moved(key)]
+    assert dead and all(key in backward.reached for key in dead for backward in seen.backwards)
+    assert all(other.moved(key) for key in other.called if other.parameters[key].requires_grad)
+    assert shown["val_loss"][-1] < shown["val_loss"][0]
+
+
+@each(with_fault("term_always_zero"))
+def test_term_always_zero(program, run):
+    (_, shown, seen), (_, other, _) = run(program), run(intended(program))
+    assert sum(shown["train_loss"]) < sum(other["train_loss"])  # the term is missing in the sum
+    assert not seen.replaced  # nothing infinite is behind it
+    assert shown["val_loss"][-1] < shown["val_loss"][0]
+    assert any(seen.moved(key) for key in seen.held)
+
+
+@each(with_fault("reference_is_policy"))
+def test_reference_is_policy(program, run):
+    (_, shown, seen), (_, _, other) = run(program), run(intended(program))
+    assert 2 * len(seen.called) == len(other.called)  # the healthy run two networks
+    assert shown["val_loss"][-1] < shown["val_loss"][0]
+
+
+@each(with_fault("gradients_not_cleared"))
+def test_gradients_not_cleared(program, monkeypatch):
+    clear, cleared = torch.optim.Optimizer.zero_grad, set()
+
+    def noting(self: torch.optim.Optimizer, *args, **kwargs) -> None:
+        cleared.add(id(self))
+        clear(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Optimizer, "zero_grad", noting)
+    monkeypatch.setattr(nn.Module, "zero_grad", lambda *_, **__: pytest.fail("cleared by a module"))
+    with observing(monkeypatch) as seen:
+        program.build(DEFAULT).fit()
+    assert {step.optimizer for step in seen.steps} - cleared
+
+
+@each(with_fault("collapse"))
+def test_collapse(program, run):
+    (_, _, seen), (_, _, other) = run(program), run(intended(program))
+    spread, usual = (max(float(t.std(0).max()) for t in s.outputs[-2:]) for s in (seen, other))
+    assert spread < 0.05 * usual
 
 
 def test_the_terms_on_offer_are_those_of_the_sum():
