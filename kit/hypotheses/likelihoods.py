@@ -6,7 +6,7 @@ import csv
 import functools
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,8 @@ class Likelihoods:
         P(answers | cause) = mean over its ways of the product over the answers of P(answer | way)
 
     A cause can be had in several ways that look different (all weights zero, one weight zero): within one way the answers are taken
-    as independent, over the whole cause they are not. Runs in which a check was silent count for neither. A cause that the bench has
+    as independent, over the whole cause they are not. One more way stands for those that were not counted: one of the cause's signs is there, yes
+    with 2/3, and all else is as on average. Runs in which a check was silent count for neither. A cause that the bench has
     not counted yet answers like the average of the others, and yes to its own signs with 2/3: as if it had been seen once.
 
     Attributes:
@@ -61,7 +62,23 @@ class Likelihoods:
         keys, logs = self._logs
         columns = [2 * keys[key] + yes for key, yes in told.items() if key in keys]
         sums = logs[cause][:, columns].sum(axis=1) + (len(told) - len(columns)) * math.log(0.5)
-        return float(np.logaddexp.reduce(sums) - math.log(len(sums)))
+        unknown = self._unknown_ways(told, [sign for sign in signs if sign in told])
+        weighed = np.concatenate([sums, unknown - math.log(max(len(unknown), 1))])
+        return float(np.logaddexp.reduce(weighed) - math.log(len(sums) + min(len(unknown), 1)))
+
+    def _unknown_ways(self, told: Mapping[str, bool], signs: Sequence[str]) -> np.ndarray:
+        """log P(answers) of a way that was not counted, for each sign that it may show: all else is as on average."""
+        keys, average = self._logs[0], self._log_average
+        known = {key: average[2 * keys[key] + yes] for key, yes in told.items() if key in keys}
+        total = math.fsum(known.values()) + (len(told) - len(known)) * math.log(0.5)
+        shown = {True: math.log(_smoothed(1, 0)), False: math.log(1 - _smoothed(1, 0))}
+        return np.array([total + shown[told[sign]] - known.get(sign, math.log(0.5)) for sign in signs])
+
+    @functools.cached_property
+    def _log_average(self) -> np.ndarray:
+        """Every counted cause weighing the same: log P of no in column 2 k, of yes in column 2 k + 1."""
+        p = np.array([self.background(key) for key in self._logs[0]])
+        return np.log(np.stack([1 - p, p], axis=1)).reshape(-1)
 
     @functools.cached_property
     def _logs(self) -> tuple[Mapping[str, int], Mapping[str, np.ndarray]]:

@@ -43,14 +43,18 @@ def _answers(**yes):
 @pytest.mark.parametrize("windy", [True, False, None])
 def test_the_posterior_is_bayes_by_hand(sunny, windy):
     got = judge(_answers(sunny=sunny, windy=windy), hypotheses=(A, B), likelihoods=COUNTS)
-    joint = {}
-    for key, prior in (("a", 0.7), ("b", 0.29), (NONE, 0.01)):
-        joint[key] = prior
-        for name, answer in (("sunny", sunny), ("windy", windy)):
+    answers = {name: answer for name, answer in (("sunny", sunny), ("windy", windy)) if answer is not None}
+    p_yes, joint = {}, {}
+    for key in ("a", "b", NONE):
+        for name in ("sunny", "windy"):
             yes, no = COUNTS.counts[key, "only"][name]
-            p = (yes + 2 * (yes + 1) / (yes + no + 2)) / (yes + no + 2)
-            if answer is not None:
-                joint[key] *= p if answer else 1 - p
+            p_yes[key, name] = (yes + 2 * (yes + 1) / (yes + no + 2)) / (yes + no + 2)
+    average = {name: sum(p_yes[key, name] for key in ("a", "b", NONE)) / 3 for name in ("sunny", "windy")}
+    for key, prior, sign in (("a", 0.7, "sunny"), ("b", 0.29, "windy"), (NONE, 0.01, None)):
+        counted = math.prod(p_yes[key, name] if yes else 1 - p_yes[key, name] for name, yes in answers.items())
+        unknown = {**average, sign: 2 / 3}
+        other = math.prod(unknown[name] if yes else 1 - unknown[name] for name, yes in answers.items())
+        joint[key] = prior * ((counted + other) / 2 if sign in answers else counted)
     total = sum(joint.values())
     for cause in got.causes:
         assert cause.posterior == pytest.approx(joint[cause.key] / total, rel=1e-12)
