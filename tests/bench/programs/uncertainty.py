@@ -18,7 +18,7 @@ class Options:
     rate: float = 0.03
     rate_of_variance: float = 0.03
     momentum: float = 0.9
-    weight_decay: float = 5e-4
+    weight_decay: float = 1e-4
     flat: bool = False
 
 
@@ -48,8 +48,8 @@ def groups(model: Gaussian, options: Options, factor: float) -> list[dict]:
 
 def _make(s: Setting, variant: str) -> Case:
     options = Options()
-    if variant == "5e-1 instead of 5e-4":
-        options.weight_decay = 5e-1
+    if variant == "1.0 instead of 1e-4":
+        options.weight_decay = 1.0
     if variant == "targets as a flat array":
         options.flat = True
     data = surface(s)
@@ -82,6 +82,6 @@ PROGRAMS = family(
     healthy=(AS_INTENDED,),
     faults={
         "broadcast": ("targets as a flat array",),
-        "collapse": ("5e-1 instead of 5e-4",),
+        "collapse": ("1.0 instead of 1e-4",),
     },
 )
