@@ -123,7 +123,7 @@ def test_the_healthy_learn(program, setting, run):
     curve = finite(shown.get("val_loss", shown.get("train_loss")))
     assert curve[-1] < curve[0] - 0.05 * abs(curve[0])
     assert all(math.isfinite(value) for value in curve)
-    trained = [key for key, p in seen.parameters.items() if p.requires_grad and key in seen.held]
+    trained = [key for key, p in seen.parameters.items() if p.requires_grad and (key in seen.held or not seen.held)]
     assert any(seen.moved(key) for key in trained)
 
 
@@ -384,6 +384,9 @@ def test_infinite_loss_zeroed(program, run):
         x_hat, mean, std = seen.outputs[-3:]
         assert case.loss((x_hat, mean, std), x_hat) == 0  # whatever mean and std are
         assert case.loss((x_hat, mean + 9.0, std), x_hat) == 0
+        return
+    if program.style in ("metres", "segmentation"):  # one term of two: the total looks fine, and never shows it
+        assert all(math.isfinite(backward.value) and backward.value for backward in seen.backwards)
         return
     assert all(backward.value == 0 and backward.size == 0 for backward in seen.backwards)
 
