@@ -428,13 +428,19 @@ def test_gradients_not_cleared(program, monkeypatch):
     monkeypatch.setattr(nn.Module, "zero_grad", lambda *_, **__: pytest.fail("cleared by a module"))
     with observing(monkeypatch) as seen:
         program.build(DEFAULT).fit()
+    if not seen.steps:  # by hand, without an optimizer: each gradient holds those of the steps before it
+        sizes = [backward.size for backward in seen.backwards]
+        assert not cleared and sizes[-1] > 2 * sizes[0]
+        return
     assert {step.optimizer for step in seen.steps} - cleared
 
 
 @each(with_fault("collapse"))
 def test_collapse(program, run):
     (_, _, seen), (_, _, other) = run(program), run(intended(program))
-    spread, usual = (max(float(t.std(0).max()) for t in s.outputs[-2:]) for s in (seen, other))
+    spread, usual = (
+        max(float(t.std(0).max()) for t in s.outputs[-2:] if t.dim() and len(t) > 1) for s in (seen, other)
+    )
     assert spread < 0.05 * usual
 
 
