@@ -60,7 +60,7 @@ class Likelihoods:
         if cause not in self.ways:
             return math.fsum(math.log(self.probability(cause, key, yes, signs)) for key, yes in told.items())
         keys, logs = self._logs
-        columns = [2 * keys[key] + yes for key, yes in told.items() if key in keys]
+        columns = np.array([2 * keys[key] + yes for key, yes in told.items() if key in keys], dtype=np.intp)
         sums = logs[cause][:, columns].sum(axis=1) + (len(told) - len(columns)) * math.log(0.5)
         unknown = self._unknown_ways(told, [sign for sign in signs if sign in told])
         weighed = np.concatenate([sums, unknown - math.log(max(len(unknown), 1))])
@@ -119,9 +119,20 @@ class Likelihoods:
 
     def bits(self, hypothesis: Hypothesis, check: str, yes: bool) -> float:
         """How much this answer speaks for the hypothesis, against the average of all causes: log2 of the ratio."""
-        p = self.probability(hypothesis.key, check, yes, [sign.key for sign in hypothesis.signs])
+        place = hypothesis.key, check, yes
+        if place in self._bits:
+            return self._bits[place]
+        p = self.probability(*place, [sign.key for sign in hypothesis.signs])
         background = self.background(check)
-        return math.log2(p / (background if yes else 1 - background))
+        found = math.log2(p / (background if yes else 1 - background))
+        if hypothesis.key in self.ways:  # of others it depends on their signs
+            self._bits[place] = found
+        return found
+
+    @functools.cached_property
+    def _bits(self) -> dict[tuple[str, str, bool], float]:
+        """What ``bits`` has computed: a bench asks for the same again and again."""
+        return {}
 
     def to_csv(self) -> str:
         """One row per way: cause, way, and for each check the counts as ``yes:no``."""
