@@ -29,7 +29,8 @@ _ZERO_INFINITY = 6  # place of this argument of ctc_loss
 def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> tuple[str, str]:
     """The kind, and what was found, in a clause; else two empty texts.
 
-    "broadcast", "double_activation", "infinity_zeroed", "nan_replaced", or "selects_nothing", which is meant in a batch without a match.
+    "broadcast", "double_activation", "one_choice", "infinity_zeroed", "nan_replaced", or "selects_nothing", which is meant in a batch
+    without a match.
     """
     if operation in _PAIRED and len(args) > 1 and _are_broadcast(args[0], args[1], out):
         return "broadcast", f"{list(args[0].shape)} against {list(args[1].shape)} makes {_pairs(args)}"
@@ -37,6 +38,8 @@ def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out:
         before = _made_by(args[0])
         if before in _ON_LOGITS[operation]:
             return "double_activation", f"{operation} of what {before.lower()} returned"
+    if operation in ("cross_entropy", "log_softmax") and _has_one_choice(operation, args, kwargs):
+        return "one_choice", f"{operation} over a single class is 0, whatever it is given"
     if operation == "ctc_loss" and isinstance(out, Tensor):
         asked = kwargs.get("zero_infinity", args[_ZERO_INFINITY] if len(args) > _ZERO_INFINITY else False)
         if asked and (values := plain(out)) is not None and not values.detach().any():
@@ -49,6 +52,19 @@ def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out:
     ):
         return "selects_nothing", f"{operation.strip('_')} selects no element of {list(args[0].shape)}"
     return "", ""
+
+
+def _has_one_choice(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Of what has a graph; a softmax of attention over one key is none of these."""
+    scores = args[0] if args else kwargs.get("input")
+    if not isinstance(scores, Tensor) or not scores.requires_grad or not scores.dim():
+        return False
+    place = (
+        min(1, scores.dim() - 1)
+        if operation == "cross_entropy"
+        else kwargs.get("dim", args[1] if len(args) > 1 else None)
+    )
+    return isinstance(place, int) and -scores.dim() <= place < scores.dim() and scores.shape[place] == 1
 
 
 def _selects_nothing(args: Sequence[Any], out: Any) -> bool:

@@ -34,6 +34,10 @@ LOGITS = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)).requires_
         (lambda: F.nll_loss(LOGITS.log_softmax(1), LABEL), None),
         (lambda: F.binary_cross_entropy(OUT.sigmoid(), FLAT[:, None]), None),
         (lambda: F.cross_entropy(LOGITS.softmax(1) @ torch.ones(3, 3), LABEL), None),
+        (lambda: F.cross_entropy(OUT, FLAT.clamp(0, 0).long()), "one_choice"),
+        (lambda: -(FLAT[:, None] * F.log_softmax(OUT, -1)).sum(), "one_choice"),
+        (lambda: OUT.log_softmax(dim=1).sum(), "one_choice"),
+        (lambda: OUT.log_softmax(0).sum() + OUT.softmax(1).sum(), None),  # over the samples; attention over one key
         (lambda: (OUT * 0).log().nan_to_num().sum(), "nan_replaced"),
         (lambda: OUT.nan_to_num().sum(), None),
         (lambda: OUT[FLAT > 1].abs().sum(), "selects_nothing"),

@@ -14,7 +14,13 @@ from kit.hypotheses.checks.outputs import (
     prediction_missing,
 )
 from kit.hypotheses.checks.symptoms import loss_zero, spoken
-from kit.hypotheses.checks.weights import all_weights_zero, main_weight_zero, terms_cancel
+from kit.hypotheses.checks.weights import (
+    all_weights_zero,
+    main_weight_zero,
+    term_unreached,
+    terms_cancel,
+    weight_without_term,
+)
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
@@ -203,6 +209,7 @@ def nothing_compared(seen: Observed, policy: Policy) -> Answer:
 # what makes a loss 0 and flat without being empty
 _ZERO_BY = (
     *(all_weights_zero, main_weight_zero, graph_weights_zero, terms_cancel, loss_without_graph, prediction_missing),
+    *(term_unreached, weight_without_term),
     *(outputs_all_zero, an_output_stays_zero, one_class, batch_of_one, infinity_zeroed, nan_replaced),
 )
 
