@@ -221,14 +221,17 @@ def _excluding(hypothesis: Hypothesis, answers: Mapping[str, Answer]) -> tuple[s
     return tuple(answers[key].because for key in keys if key in answers and answers[key].yes)
 
 
+def _named(causes: tuple[Cause, ...], policy: Policy) -> Cause | None:
+    """The leading cause, if a fact speaks for it or it is probable enough to be named."""
+    top = leading(causes, policy)
+    return top if top is not None and (top.facts or top.posterior >= policy.leads) else None
+
+
 def _verdict(
     causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool], lacks: tuple[Notice, ...], policy: Policy
 ) -> str:
-    top, symptom = leading(causes, policy), any(told.get(key, False) for key in SYMPTOMS)
+    top, symptom = _named(causes, policy), any(told.get(key, False) for key in SYMPTOMS)
     if top is not None and (symptom or top.facts or top.posterior > nothing):
-        # to call a symptom no fault takes more than being the likeliest of those with a sign
-        if top.hypothesis.verdict == "not_a_fault" and not top.facts and top.posterior < policy.leads:
-            return "unexplained"
         partly = top.part and top.decided and not symptom
         return "partly" if partly and top.hypothesis.verdict == "fault" else top.hypothesis.verdict
     if symptom:

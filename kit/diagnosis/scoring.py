@@ -126,8 +126,8 @@ class Score:
 
     @property
     def false_alarms(self) -> int:
-        """Healthy runs that were not called healthy."""
-        return int((self.healthy["top"] != "healthy").sum())
+        """Healthy runs in which something was found, or a symptom without a cause."""
+        return int((~self.healthy["top"].isin(("healthy", "nothing_found"))).sum())
 
     @property
     def confusion(self) -> pd.DataFrame:

@@ -51,8 +51,6 @@ def headline(diagnosis: Judged) -> str:
     assert top is not None  # only a diagnosis that names a cause has a headline
     if top.facts:
         return f"Established: {lower(top.plain)}: {top.facts[0]}."
-    if top.posterior < diagnosis.policy.possible:
-        return f"Possible: {lower(top.plain)} ({top.percent}). No likelier cause has a sign."
     if top.hypothesis.verdict == "not_a_fault":
         return f"Not a fault: {lower(top.plain)} ({top.percent})."
     return f"Most likely: {lower(top.plain)} ({top.percent})."

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from kit.hypotheses.base import Hypothesis, Preset, Symptoms
 from kit.hypotheses.checks.gradients import gradient_nonfinite
-from kit.hypotheses.checks.graph import nan_replaced
 from kit.hypotheses.checks.outputs import outputs_nonfinite
 from kit.hypotheses.checks.symptoms import loss_nonfinite
 
@@ -40,8 +39,8 @@ HYPOTHESIS = Hypothesis(
         "become NaN: nothing is learned."
     ),
     plain="NaN or infinity in gradients or losses",
-    signs=(gradient_nonfinite, loss_nonfinite, outputs_nonfinite, nan_replaced),
-    decisive=(gradient_nonfinite, nan_replaced),
+    signs=(gradient_nonfinite, loss_nonfinite, outputs_nonfinite),
+    decisive=(gradient_nonfinite,),
     explains=("steps_skipped",),
     symptoms={
         "nan_gradients": Symptoms(train_zero=False, validation_level=True, gradient="non-finite", steps="none"),

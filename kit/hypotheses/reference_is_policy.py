@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from kit.hypotheses.base import Hypothesis
-from kit.hypotheses.checks.graph import loss_ln2
+from kit.hypotheses.checks.graph import loss_ln2, term_of_the_same
 
 HYPOTHESIS = Hypothesis(
     key="reference_is_policy",
     title="What is compared is the same: reference and policy, or both of a pair",
     claim="The reference model is the trained model itself, or the chosen answer equals the rejected one.",
-    predicts="A preference loss is ln 2 = 0.6931 in every step, and margins are 0.",
-    mechanism="The margin between the two is 0 whatever the network does, so the loss is -log sigmoid(0) = ln 2.",
+    predicts="A preference loss is ln 2 = 0.6931 in every step, a distance between the two is 0, and margins are 0.",
+    mechanism="The difference between the two is 0 whatever the network does: a distance is 0, a preference loss -log sigmoid(0) = ln 2.",
     fix="Make the reference a frozen copy (copy.deepcopy) before training, and check that the two answers of a pair differ.",
-    signs=(loss_ln2,),
-    decisive=(loss_ln2,),
+    signs=(loss_ln2, term_of_the_same),
+    decisive=(loss_ln2, term_of_the_same),
     explains=("constant_by_design",),
     fixed="The loss leaves 0.6931 after the first steps.",
     guard="""assert reference is not model, "the reference is the model itself"

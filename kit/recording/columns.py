@@ -41,6 +41,7 @@ from kit.recording.participants import MOST_NAMES
 from kit.recording.terms import LossView
 from kit.recording.trace import Trace
 from kit.stepgraph.report import ProbeReport
+from kit.stepgraph.suspicious import MAY_BE_MEANT
 
 _SIZES = ("norm", "nonfinite", "zero", "none", "tensors")
 STEPS = (
@@ -234,12 +235,11 @@ def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, An
         added["nonfinite_gradients"] = [f"{name}: in {often}" for name, often in nonfinite.items()][:MOST_NAMES]
     if zero := graphs.zero_gradients():
         added["zero_gradients"] = zero[:MOST_NAMES]
-    if suspicious := [
-        entry for entry in graphs.suspicious() if entry["kind"] != "selects_nothing"
-    ]:  # meant, in one batch
+    if suspicious := [entry for entry in graphs.suspicious() if entry["kind"] not in MAY_BE_MEANT]:
         added["suspicious_operations"] = suspicious
     if graphs.rows():
         added |= {"terms_read": graphs.names()[:MOST_NAMES], "terms_always_zero": graphs.always_zero()[:MOST_NAMES]}
+        added["terms_of_the_same"] = graphs.of_the_same()[:MOST_NAMES]
         added["total_factor"] = graphs.factor()
         added["terms_weighed_zero"] = graphs.weighed_zero()[:MOST_NAMES]
     if cuts := graphs.cuts():

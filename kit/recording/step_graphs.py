@@ -205,10 +205,17 @@ class StepGraphs:
         """Parameters with a gradient of exactly 0 in every step, though a term that counts reaches them."""
         return self.gradients.zero(self._weighed)
 
-    def suspicious(self) -> list[dict[str, str]]:
-        """Operations that are rarely meant, each line once: kind, what was found, source."""
+    def suspicious(self) -> list[dict[str, Any]]:
+        """Operations that are rarely meant, each line once: kind, what was found, source; in how many of the steps that were read."""
+        tape, of = self._tape, len({row["step"] for row in self._rows})
         return [
-            {"kind": kind, "found": found, "source": str(place(*spots[0])) if spots else ""}
+            {
+                "kind": kind,
+                "found": found,
+                "source": str(place(*spots[0])) if spots else "",
+                "steps": len(tape.seen_in[kind]),
+                "of": max(of, len(tape.seen_in[kind])),
+            }
             for (kind, _), (found, spots) in self._tape.suspicious.items()
         ]
 
@@ -223,6 +230,13 @@ class StepGraphs:
         return [
             name for name in self.names() if name in self._computed - other and name in {row["name"] for row in rows}
         ]
+
+    def of_the_same(self) -> list[str]:
+        """Names of the terms that were 0 in every step, with a graph and a weight, beside a comparison of two that are the same."""
+        if not any(kind == "same_pair" for kind, _ in self._tape.suspicious):
+            return []
+        other = {row["name"] for row in self._rows if row["value"] != 0 or not row["attached"] or row["weight"] == 0}
+        return [name for name in self.names() if name not in other]
 
     def weighed_zero(self) -> list[str]:
         """Names of the terms whose weight was 0 in every step."""

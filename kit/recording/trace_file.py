@@ -246,7 +246,15 @@ def _is_origin(value: Any) -> bool:
 
 
 def _is_operation(value: Any) -> bool:
-    return _are_pairs(value) and {*value} == {"kind", "found", "source"}
+    if not isinstance(value, dict) or not {"kind", "found", "source"} <= {*value} <= {
+        "kind",
+        "found",
+        "source",
+        "steps",
+        "of",
+    }:
+        return False
+    return all(_is_number(item) if name in ("steps", "of") else isinstance(item, str) for name, item in value.items())
 
 
 def _is_record(value: Any) -> bool:

@@ -11,9 +11,11 @@ from torch import Tensor
 from kit.stepgraph.nonfinite import is_finite
 from kit.stepgraph.plain import plain
 
+MAY_BE_MEANT = ("selects_nothing", "same_pair")
 _PAIRED = frozenset(
     {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "__sub__", "__rsub__", "rsub", "subtract"}
 )
+_COMPARING = _PAIRED | {"kl_div"}
 _ON_LOGITS = {  # what they apply themselves: the operations that should not stand before them
     "binary_cross_entropy_with_logits": ("Sigmoid", "Softmax"),
     "cross_entropy": ("Sigmoid", "Softmax"),
@@ -29,8 +31,8 @@ _ZERO_INFINITY = 6  # place of this argument of ctc_loss
 def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> tuple[str, str]:
     """The kind, and what was found, in a clause; else two empty texts.
 
-    "broadcast", "double_activation", "one_choice", "infinity_zeroed", "nan_replaced", or "selects_nothing", which is meant in a batch
-    without a match.
+    "broadcast", "double_activation", "one_choice", "infinity_zeroed", "nan_replaced"; and what may be meant: "selects_nothing", in a batch
+    without a match, and "same_pair", in the first step of a policy.
     """
     if operation in _PAIRED and len(args) > 1 and _are_broadcast(args[0], args[1], out):
         return "broadcast", f"{list(args[0].shape)} against {list(args[1].shape)} makes {_pairs(args)}"
@@ -51,7 +53,26 @@ def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out:
         args, out
     ):
         return "selects_nothing", f"{operation.strip('_')} selects no element of {list(args[0].shape)}"
+    if operation in _COMPARING and len(args) > 1 and _are_the_same(args[0], args[1], out):
+        return "same_pair", f"{operation.strip('_')} of two that are equal, number by number"
     return "", ""
+
+
+def _are_the_same(first: Any, second: Any, out: Any) -> bool:
+    """Results of two passes that hold the same numbers, not all alike; one tensor and its detached self are no two."""
+    two = isinstance(first, Tensor) and isinstance(second, Tensor) and first.shape == second.shape
+    if (
+        not two
+        or not first.is_floating_point()
+        or first.numel() < 2
+        or not (first.requires_grad or second.requires_grad)
+    ):
+        return False
+    one, other = plain(first), plain(second)
+    if one is None or other is None or one.dtype != other.dtype or one.data_ptr() == other.data_ptr():
+        return False
+    one, other = one.detach(), other.detach()
+    return bool((one == other).all()) and bool((one != one.flatten()[0]).any())
 
 
 def _has_one_choice(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

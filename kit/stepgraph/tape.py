@@ -115,6 +115,8 @@ class Tape(TorchFunctionMode):
         self.refused = False
         self.used: dict[int, Used] = {}
         self.suspicious: dict[tuple[str, tuple[Spot, ...]], tuple[str, tuple[Spot, ...]]] = {}  # kind and line -> what
+        self.reads = 0  # times that it listened
+        self.seen_in: dict[str, set[int]] = {}  # kind of suspicious operation -> the times in which there was one
         self.looks_for_nonfinite = False
         self.nonfinite: tuple[str, Note] | None = None  # "NaN" or "infinity", and the operation that made the first
         self._cuts: dict[
@@ -129,6 +131,7 @@ class Tape(TorchFunctionMode):
         self.clear()
         self.refused = self.kept is None and _is_compiling_something()
         self.on = threading.get_ident() == self._thread and not self.refused
+        self.reads += self.on
         if not self.on or self._inside or self._lies():
             return
         above = [_pop_mode() for _ in range(_len_torch_function_stack())]
@@ -177,6 +180,8 @@ class Tape(TorchFunctionMode):
 
     def _saw(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
         kind, found = suspicious.kind_of(_name(func), args, kwargs, out)
+        if kind:
+            self.seen_in.setdefault(kind, set()).add(self.reads)
         if kind and len(self.suspicious) < _MOST_CUTS:
             spots = source.spots(_caller())
             self.suspicious.setdefault((kind, spots[:1]), (found, spots))

@@ -212,6 +212,25 @@ def reference_is_the_model():
     return loop(network(), loss)
 
 
+def a_teacher_that_is_the_student():
+    def loss(model, rows):
+        out = model(rows[0])
+        with torch.no_grad():
+            aim = model(rows[0])
+        return F.mse_loss(out, rows[1]) + 0.5 * (out - aim).square().mean()
+
+    return loop(network(), loss)
+
+
+def a_loss_of_nothing_that_is_patched():
+    def loss(model, rows):
+        out = model(rows[0])
+        none = rows[1] > 99
+        return ((out - rows[1]).square() * none).sum().div(none.sum()).nan_to_num() + 0 * out.sum()
+
+    return loop(network(), loss)
+
+
 def targets_longer_than_the_input():
     ctc = nn.CTCLoss(zero_infinity=True)
 
@@ -250,6 +269,7 @@ FAULTS = {
     one_term_from_numpy: "graph_cut", accuracy_as_a_term: "graph_cut", all_weights_zero: "loss_weights",
     gate_of_a_counter: "steps_skipped", own_optimizer_that_does_nothing: "steps_skipped", one_of_two_cleared: "gradients_cleared",
     rate_that_vanishes: "zero_learning_rate", slow_average: "stale_validation", reference_is_the_model: "reference_is_policy",
+    a_teacher_that_is_the_student: "reference_is_policy", a_loss_of_nothing_that_is_patched: "infinite_loss_zeroed",
     targets_longer_than_the_input: "infinite_loss_zeroed", never_cleared: "gradients_not_cleared", an_encoder_under_no_grad: "graph_cut",
 }  # fmt: skip
 PARTLY = {
@@ -259,6 +279,7 @@ PARTLY = {
     one_term_from_numpy,
     accuracy_as_a_term,
     one_of_two_cleared,
+    a_teacher_that_is_the_student,
 }
 
 
@@ -369,7 +390,36 @@ def cleared_to_zeros():
     return loop(model, fit, optimizers=[Zeros(model.parameters(), 0.1)])
 
 
+def a_policy_in_its_first_pass():
+    """Ratios of 1 in every step: the old policy is asked anew, right before."""
+
+    def loss(model, rows):
+        with torch.no_grad():
+            old = model(rows[0])
+        gain = ((model(rows[0]) - old).exp() * (rows[1] - rows[1].mean())).mean()
+        return F.mse_loss(model(rows[0]), rows[1]) - 0.01 * gain
+
+    return loop(network(), loss)
+
+
+def a_target_that_follows():
+    model = network()
+    target = copy.deepcopy(model)
+
+    def loss(model, rows):
+        with torch.no_grad():
+            aim = target(rows[0])
+        out = model(rows[0])
+        return F.mse_loss(out, rows[1]) + 0.1 * F.mse_loss(out, aim)
+
+    def follow(epoch, optimizers):
+        target.load_state_dict(model.state_dict())
+
+    return loop(model, loss, after_epoch=follow)
+
+
 HEALTHY = [
+    a_policy_in_its_first_pass, a_target_that_follows,
     a_gate_of_its_own, cleared_to_zeros,
     a_weight_that_begins_at_zero, one_zero_layer, micrometres, a_rehearsal_first, times_the_batch_size, cosine_to_zero, accumulation,
     pairs_on_purpose, attention_before_the_head,

@@ -116,6 +116,7 @@ YES_AND_NO = {
     "activation_twice": (_operation("double_activation"), _read()),
     "infinity_zeroed": (_operation("infinity_zeroed"), _operation("nan_replaced")),
     "nan_replaced": (_operation("nan_replaced"), _operation("infinity_zeroed")),
+    "term_of_the_same": (_read(terms_of_the_same=["kl"]), _read(terms_of_the_same=[])),
     "outputs_collapse": (
         observed({"outputs_spread": [0.5, 0.1, 1e-3, 1e-5]}),
         observed({"outputs_spread": [2e-4, 2e-4, 1e-4, 1e-4]}),  # small outputs beside a large mean, as from the start
@@ -195,6 +196,12 @@ YES_AND_NO = {
     "validation_never_ran": (healthy(eval_forwards=[0, 0, 0], val_loss=[2.0] * 3), healthy(eval_forwards=[0, 0, 0])),
     "validation_stale": (healthy(eval_drift=[NAN, 0.0, 0.0], val_loss=[2.0] * 3), healthy(eval_drift=[NAN, 0.0, 0.0])),
 }
+
+
+def test_a_nan_that_is_replaced_in_some_batches_is_no_fault():
+    row = {"kind": "nan_replaced", "found": "what", "source": "train.py:3", "of": 5}
+    for steps, yes in ((5, True), (2, False)):
+        assert _of("nan_replaced")(_read(suspicious_operations=[{**row, "steps": steps}])).yes is yes
 
 
 def test_an_evaluation_in_training_mode_may_be_among_the_passes_without_gradients():

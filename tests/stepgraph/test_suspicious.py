@@ -34,6 +34,11 @@ LOGITS = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)).requires_
         (lambda: F.nll_loss(LOGITS.log_softmax(1), LABEL), None),
         (lambda: F.binary_cross_entropy(OUT.sigmoid(), FLAT[:, None]), None),
         (lambda: F.cross_entropy(LOGITS.softmax(1) @ torch.ones(3, 3), LABEL), None),
+        (lambda: F.mse_loss(LOGITS, LOGITS.detach().clone()), "same_pair"),
+        (lambda: F.kl_div(LOGITS.log_softmax(1), LOGITS.detach().log_softmax(1), None, None, "sum", True), "same_pair"),
+        (lambda: LOGITS + 1 - (LOGITS.detach() + 1), "same_pair"),
+        (lambda: LOGITS - LOGITS.detach(), None),  # one tensor: its gradient is passed straight through
+        (lambda: F.mse_loss(OUT * 0, torch.zeros_like(OUT)), None),  # met by construction, whatever the sample
         (lambda: F.cross_entropy(OUT, FLAT.clamp(0, 0).long()), "one_choice"),
         (lambda: -(FLAT[:, None] * F.log_softmax(OUT, -1)).sum(), "one_choice"),
         (lambda: OUT.log_softmax(dim=1).sum(), "one_choice"),

@@ -123,6 +123,9 @@ def infinity_zeroed(seen: Observed, policy: Policy) -> Answer:
     state="replaced",
 )
 def nan_replaced(seen: Observed, policy: Policy) -> Answer:
+    found = [row for row in seen.facts.get("suspicious_operations") or () if row["kind"] == "nan_replaced"]
+    if found and found[0].get("steps", 1) < policy.nearly_always * found[0].get("of", 1):  # a batch without labels, say
+        return Answer(False, f"in {found[0]['steps']} of {found[0]['of']} steps that were read")
     return _operation(seen, "nan_replaced", "none was seen")
 
 
@@ -165,6 +168,21 @@ def loss_at_margin(seen: Observed, policy: Policy) -> Answer:
         said if near and drawn else f"the losses were {spoken(losses)}",
         said if near and drawn else "",
     )
+
+
+@check(
+    "Does a term compare two that are the same in every step?",
+    "a term compares the same",
+    "no term compares the same",
+    link="term",
+    state="zero",
+)
+def term_of_the_same(seen: Observed, policy: Policy) -> Answer:
+    same = seen.facts.get("terms_of_the_same")
+    if same is None:
+        return silent("the terms of the total, read from its graph")
+    said = f"{_list(same)} was 0 in every step that was read: what it compares was equal, number by number"
+    return Answer(bool(same), said if same else "none does", said if same and _enough(seen, policy) else "", part=True)
 
 
 @check(
