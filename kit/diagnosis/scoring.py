@@ -28,6 +28,7 @@ COMMAND = "python -m kit bench --write"
 _COLUMNS = ("style", "fault", "truth", "setting", "seed", "split")
 _WORDS = {"y": True, "n": False, "F": True, "P": True}  # F: as a fact of the whole, P: as a fact about a part
 _BINS = 10
+SURE = 0.9
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,12 @@ class Score:
     def false_alarms(self) -> int:
         """Healthy runs in which something was found, or a symptom without a cause."""
         return int((~self.healthy["top"].isin(("healthy", "nothing_found"))).sum())
+
+    @property
+    def sure_and_wrong(self) -> float:
+        """Of the runs whose most probable cause has more than 90 %, the share in which it is not the true one."""
+        sure = self.runs[self.runs["highest"] > SURE]
+        return float((~sure["right"]).mean()) if len(sure) else 0.0
 
     @property
     def confusion(self) -> pd.DataFrame:

@@ -17,7 +17,8 @@ def ranked_table(diagnosis: Diagnosis) -> Table:
         {
             "cause": cause.title,
             "report's prior": "not named" if cause.hypothesis.prior is None else f"{cause.hypothesis.prior:.0%}",
-            "posterior": cause.percent,
+            # causes share their probability; a second one that a fact establishes is no less certain for that
+            "posterior": cause.percent if cause is diagnosis.top else sure_of(diagnosis, cause),
             "for": diagnosis.labels(cause.speaks_for),
             "against": diagnosis.labels(cause.speaks_against),
             "verdict": diagnosis.verdict_of(cause),

@@ -14,9 +14,9 @@ from kit.hypotheses import ALL
 from kit.hypotheses.likelihoods import NONE, shipped_likelihoods
 
 
-def _run(truth, split, seed=0, **yes):
+def _run(truth, split, seed=0, style="by hand", facts=(), **yes):
     answers = {key: yes.get(key, False) for key in check_keys() if yes.get(key, False) is not None}
-    return BenchRun("by hand", "x", truth, "s", seed, split, answers)
+    return BenchRun(style, "x", truth, "s", seed, split, answers, dict.fromkeys(facts, False))
 
 
 CLEAR = {"zero_learning_rate": "learning_rate_zero", "no_batches": "no_batches"}
@@ -75,6 +75,48 @@ def test_round_trip_and_refusals():
         scoring.score(_runs("calibration"), scoring.count(_runs("calibration")))
 
 
+def test_facts_are_kept_and_lead():
+    part = BenchRun(
+        "by hand",
+        "x",
+        "dead_branch",
+        "s",
+        0,
+        "evaluation",
+        {"branch_gradient_zero": True},
+        {"branch_gradient_zero": True},
+    )
+    whole = _run("no_batches", "evaluation", facts=("no_batches",), no_batches=True)
+    again = scoring.from_csv(scoring.to_csv([part, whole]))
+    assert [run.facts for run in again] == [{"branch_gradient_zero": True}, {"no_batches": False}]
+    assert again == [part, whole]
+    likelihoods = scoring.count(_runs("calibration"))
+    assert scoring.diagnosis_of(part, likelihoods).verdict == "partly"
+    assert scoring.diagnosis_of(whole, likelihoods).top.decided
+
+
+def test_a_style_is_weighed_by_all_others():
+    """A sign that only this style shows under its cause says little where the style is not counted, and much where it is."""
+    ours = [
+        _run("no_batches", split, seed, "a", batch_of_one=True)
+        for split in ("calibration", "evaluation")
+        for seed in range(9)
+    ]
+    others = [
+        _run(truth, split, seed, "b", **({sign: True} if sign else {}))
+        for truth, sign in {**CLEAR, NONE: None}.items()
+        for split in ("calibration", "evaluation")
+        for seed in range(9)
+    ]
+    runs = [*ours, *others]
+    held_out, counted = scoring.leave_one_style_out(runs), scoring.score(runs, scoring.count(runs))
+    own = held_out.runs[held_out.runs["style"] == "a"]["probability"].mean()
+    assert own < 0.1 < counted.runs[counted.runs["style"] == "a"]["probability"].mean()
+    b = held_out.runs[held_out.runs["style"] == "b"]
+    expected = scoring.score(others, scoring.count(ours)).runs
+    assert b["probability"].tolist() == pytest.approx(expected["probability"].tolist())
+
+
 @pytest.fixture(scope="module")
 def recorded():
     return scoring.shipped_runs()
@@ -82,17 +124,12 @@ def recorded():
 
 @pytest.fixture(scope="module")
 def scored(recorded):
-    return scoring.score(recorded, shipped_likelihoods())
+    return scoring.leave_one_style_out(recorded)
 
 
 @pytest.fixture(scope="module")
 def ours(recorded):
     return scoring.score([run for run in recorded if run.style == "ours"], shipped_likelihoods())
-
-
-@pytest.fixture(scope="module")
-def theirs(recorded):
-    return scoring.score([run for run in recorded if run.style != "ours"], shipped_likelihoods())
 
 
 def test_the_shipped_likelihoods_are_counted_on_the_shipped_runs(recorded):
@@ -129,28 +166,27 @@ def test_faults_of_the_report_and_of_our_loop(ours):
     assert ours.brier < 0.05
 
 
-def test_faults_of_all_loops(scored):
-    assert scored.top1 >= 0.95, scored
-    assert scored.top3 >= 0.99, scored.faulty[scored.faulty["rank"] > 3]
-    assert scored.false_alarms == 0, scored.healthy[scored.healthy["top"] != "healthy"]
-    assert len(scored.healthy) >= 30 and scored.healthy["style"].nunique() >= 8
+def test_faults_in_styles_that_were_not_counted(scored):
+    assert scored.top1 >= 0.88, scored
+    assert scored.top3 >= 0.93, scored.faulty[scored.faulty["rank"] > 3]
+    assert len(scored.healthy) >= 200 and scored.healthy["style"].nunique() >= 40
+    assert scored.false_alarms <= 0.01 * len(scored.healthy), scored.healthy[scored.healthy["top"] != "healthy"]
+    assert scored.sure_and_wrong <= 0.06
     assert scored.brier < 0.25
 
 
-def test_faults_in_loops_by_others(theirs):
-    assert theirs.top1 >= 0.95, theirs
-    assert theirs.top3 >= 0.99, theirs.faulty[theirs.faulty["rank"] > 3]
-
-
-def test_the_readme_says_what_was_measured(ours, theirs):
+def test_the_readme_says_what_was_measured(ours, scored):
     text = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
-    programs = theirs.faulty.groupby(["style", "fault"]).ngroups
+    programs = scored.faulty.groupby(["style", "fault"]).ngroups
     assert (
-        f"in our own loop, {len(ours.faulty)} runs with a fault: the true cause first in {_percent(ours.top1)}, "
-        f"{len(ours.healthy)} healthy runs without an alarm, Brier score {ours.brier:.3f}; in {len(theirs.faulty)} runs of "
-        f"{programs} programs by others: first in {_percent(theirs.top1)}, among the first three in {_percent(theirs.top3)}, "
-        f"no alarm in {len(theirs.healthy)} healthy runs of {theirs.healthy['style'].nunique()} styles, Brier score {theirs.brier:.2f}."
+        f"{len(scored.faulty)} runs of {programs} programs with a fault, in {scored.faulty['style'].nunique()} styles: the true cause first in "
+        f"{_percent(scored.top1)}, among the first three in {_percent(scored.top3)}; {scored.false_alarms} alarms in {len(scored.healthy)} "
+        f"healthy runs; Brier score {scored.brier:.2f}; of the answers that were more than 90 % sure, {_percent(scored.sure_and_wrong)} were wrong."
     ) in text
+    assert (
+        f"With its own style counted, as the shipped table has it, the report's loop is right in {_percent(ours.top1)}."
+        in text
+    )
 
 
 def _percent(share):
