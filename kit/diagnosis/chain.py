@@ -282,9 +282,12 @@ def _weights(seen: Observed) -> str:
         return ", ".join(f"{name} = {seen.weight(name)[-1]:.4g}" for name in seen.weights if seen.weight(name).size)
     last = seen.terms[seen.terms["step"] == seen.terms["step"].iloc[-1]]
     named = {row.weight_name: row.weight for row in last.itertuples(index=False)}
-    return _list(
-        f"{value:.4g}" if name in ("", f"{value:.4g}") else f"{name} = {value:.4g}" for name, value in named.items()
-    )
+    return _list(f"{value:.4g}" if _is_number(name) else f"{name} = {value:.4g}" for name, value in named.items())
+
+
+def _is_number(text: str) -> bool:
+    """As it is written in the sum, or nothing at all."""
+    return not text.strip("+-.eE0123456789_")
 
 
 def _outputs(seen: Observed) -> str:
@@ -331,9 +334,15 @@ def _terms_broken(seen: Observed) -> Iterable[Link]:
     lines = {} if table.empty else dict(zip(table["name"], table["source"], strict=True))
     zero, weighed = facts.get("terms_always_zero") or (), facts.get("terms_weighed_zero") or ()
     for name in weighed:
-        yield Link("weight", name, "zero", "0 in every step that was read", line=lines.get(name, ""))
+        state, said = "zero", "0 in every step that was read"
+        if _reads_only_the_first(seen):  # it may be on its way up
+            state, said = NOT_OBSERVED, "0 in the first steps, and no later one was read"
+        yield Link("weight", name, state, said, line=lines.get(name, ""))
     for name in zero:
         yield Link("term", name, "zero", "0 in every step that was read", line=lines.get(name, ""))
+    same = facts.get("terms_of_the_same") or ()
+    for name in same:
+        yield Link("term", name, "zero", "what it compares was equal, number by number", line=lines.get(name, ""))
     if not table.empty:
         last = table[table["step"] == table["step"].iloc[-1]]
         for row in last[(last["attached"] == 0) & ~last["name"].isin([*zero, *weighed])].itertuples(index=False):
@@ -341,6 +350,12 @@ def _terms_broken(seen: Observed) -> Iterable[Link]:
             yield Link("term", row.name, "detached", cut, line=row.cut or row.source)
     for name in facts.get("ignored_weights") or ():
         yield Link("weight", name, "missing", "read by nothing that reaches the total")
+
+
+def _reads_only_the_first(seen: Observed) -> bool:
+    """Of a run that went on."""
+    turns = seen.facts.get("turns") or 0
+    return not seen.terms.empty and turns > 2 * seen.terms["step"].max()
 
 
 def _network_broken(seen: Observed) -> Iterable[Link]:
@@ -373,7 +388,8 @@ def _grouped(names: Iterable[str]) -> dict[str, list[str]]:
     """Parameters by the part of the network that they are in: the first word of their names."""
     parts: dict[str, list[str]] = {}
     for name in names:
-        parts.setdefault(name.split(".")[0], []).append(name)
+        first = name.split(".")[0]
+        parts.setdefault(f"layer {first}" if first.isdecimal() else first, []).append(name)
     return parts
 
 

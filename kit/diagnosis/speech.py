@@ -92,7 +92,9 @@ def _no_cause(diagnosis: Judged) -> str:
     train, validation = shown.get("train_reads_zero"), shown.get("validation_level")
     said = f" Train reads {train}" if train else ""
     said += (f", validation {validation}." if validation else "; no validation loss was seen.") if train else ""
-    return f"Healthy: no symptom, and no sign of any of the causes that were looked for.{said}"
+    look = diagnosis.chain.ends.removeprefix("The signal ends at: ") if diagnosis.chain.broken else ""
+    look = f" Worth a look, if it is not meant: {look}" if look else ""
+    return f"Healthy: no symptom, and no sign of any of the causes that were looked for.{said}{look}"
 
 
 def details(diagnosis: Judged) -> list[str]:

@@ -55,7 +55,7 @@ HYPOTHESIS = Hypothesis(
             condition="the backward pass turns every gradient into NaN",
         ),
     ),
-    fix="Find the operation whose gradient is NaN (torch.autograd.detect_anomaly) instead of replacing the result.",
+    fix="Find the operation whose gradient is NaN (torch.autograd.detect_anomaly), instead of replacing the result or skipping the step.",
     guard="""total = loss(model(batch), target)
 total.backward()
 assert total.isfinite(), f"the loss is {total}"

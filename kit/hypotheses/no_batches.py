@@ -10,7 +10,7 @@ HYPOTHESIS = Hypothesis(
     title="The training loader is empty",
     claim="No batch is ever drawn: drop_last with a batch larger than the data, an empty split, a filter that keeps nothing.",
     predicts="The running sum stays 0, and so does what is displayed; nothing is learned.",
-    fix="Compare len(loader) with what you expect; use a smaller batch, or drop_last=False.",
+    fix="Compare len(loader) with what you expect: a smaller batch, or drop_last=False. Make a generator or an iterator anew for every epoch: it serves once.",
     mechanism=(
         "No batch is drawn, so nothing is added to the running sum and no parameter changes: train reads 0, and "
         "validation repeats the same number."

@@ -132,6 +132,40 @@ def test_terms_and_parts_by_name_and_line():
     assert found.verdict == "partly" and "term of matched (zero)" in str(found)
 
 
+def weighed(values):
+    """A run of two terms; the second has these weights, step by step."""
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    x, y = torch.randn(8, 4), torch.randn(8, 1)
+    with kit.watch(model) as run:
+        for beta in values:
+            out = model(x)
+            rec = (out - y).square().mean()
+            size = out.abs().mean()
+            loss = 1.0 * rec + beta * size
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return diagnose(run.trace)
+
+
+def test_a_weight_that_was_0_where_it_was_read_first_may_be_on_its_way_up():
+    ramped, dropped, read = weighed([0.0] * 5 + [0.5] * 15), weighed([0.0] * 20), weighed([0.0] * 120)
+    for found in (ramped, dropped):  # the two look alike in the steps that were read
+        (part,) = [link for link in found.chain.parts if link.name == "weight"]
+        assert (part.path, part.state) == ("size", NOT_OBSERVED) and not found.chain.broken
+    (part,) = read.chain.broken
+    assert (part.name, part.path, part.state) == ("weight", "size", "zero")
+    assert read.verdict == "healthy" and "Worth a look, if it is not meant: weight of size (zero)." in str(read)
+    assert "Worth a look" not in str(ramped)
+
+
+def test_a_weight_that_is_written_as_a_number_is_that_number():
+    weight = next(link for link in weighed([0.25] * 8).chain.whole if link.name == "weight")
+    assert weight.said == "1, beta = 0.25"
+
+
 def test_a_second_fault_is_found_beside_the_first():
     found = diagnose(watched(Program(lr=0.0), added=False))
     assert ends(found.chain) == [("optimizer", "zero"), ("display", "replaced")]

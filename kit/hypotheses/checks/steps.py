@@ -196,7 +196,7 @@ def parameters_outside_optimizer(seen: Observed, policy: Policy) -> Answer:
     names = ", ".join(list(seen.facts.get("not_in_optimizer") or ())[:3])
     return Answer(
         outside / trainable >= policy.outside_optimizer,
-        f"{outside} of {trainable} tensors" + (f" ({names}, ...)" if outside else ""),
+        f"{outside} of {trainable} tensors are in none" + (f" ({names}, ...)" if outside else ""),
         f"none of the {trainable} trainable tensors is in an optimizer" if outside == trainable else "",
     )
 
