@@ -212,6 +212,27 @@ def reference_is_the_model():
     return loop(network(), loss)
 
 
+def batches_of_a_generator():
+    """Made once, so it serves one epoch; evaluated in training mode."""
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    x, y, _ = data()
+    rows = ((x[i : i + ROWS], y[i : i + ROWS]) for i in range(0, len(x), ROWS))
+    displayed = {"train_loss": [], "val_loss": []}
+    for _ in range(EPOCHS + 2):
+        total, count = 0.0, 0
+        for part, target in rows:
+            optimizer.zero_grad()
+            value = F.mse_loss(model(part), target)
+            value.backward()
+            optimizer.step()
+            total, count = total + value.item(), count + 1
+        with torch.no_grad():
+            displayed["val_loss"].append(F.mse_loss(model(x), y).item())
+        displayed["train_loss"].append(total / max(count, 1))
+    return displayed
+
+
 def a_teacher_that_is_the_student():
     def loss(model, rows):
         out = model(rows[0])
@@ -269,7 +290,7 @@ FAULTS = {
     one_term_from_numpy: "graph_cut", accuracy_as_a_term: "graph_cut", all_weights_zero: "loss_weights",
     gate_of_a_counter: "steps_skipped", own_optimizer_that_does_nothing: "steps_skipped", one_of_two_cleared: "gradients_cleared",
     rate_that_vanishes: "zero_learning_rate", slow_average: "stale_validation", reference_is_the_model: "reference_is_policy",
-    a_teacher_that_is_the_student: "reference_is_policy", a_loss_of_nothing_that_is_patched: "infinite_loss_zeroed",
+    batches_of_a_generator: "no_batches", a_teacher_that_is_the_student: "reference_is_policy", a_loss_of_nothing_that_is_patched: "infinite_loss_zeroed",
     targets_longer_than_the_input: "infinite_loss_zeroed", never_cleared: "gradients_not_cleared", an_encoder_under_no_grad: "graph_cut",
 }  # fmt: skip
 PARTLY = {

@@ -256,7 +256,10 @@ def _zeros_at_the_end(seen: Observed, policy: Policy) -> str:
     if not above.size or len(validation) != len(shown):
         return ""
     zeros, trained = len(shown) - above[-1] - 1, int((seen.over_epochs("backwards") > 0).sum())
-    evaluated = (seen.total("eval_forwards") or 0) >= len(shown)
+    passes = (seen.total("eval_forwards") or 0) + (
+        seen.total("side_forwards") or 0
+    )  # a network that stays in training mode
+    evaluated = passes >= len(shown)
     if zeros < policy.enough_steps - 1 or trained > len(shown) - zeros or np.ptp(validation[-zeros:]) or not evaluated:
         return ""
     return f"train reads 0 and validation stands still in the last {zeros} of {len(shown)} epochs, and {trained} had a batch"
