@@ -231,7 +231,7 @@ _STEPWISE: Mapping[tuple[str, str], tuple[tuple[str, ...], _Holds]] = MappingPro
         ("total", "zero"): (("loss",), lambda t, policy: t["loss"].abs() <= policy.exact_zero),
         ("total", "not finite"): (  # a NaN there was measured, not missing
             ("backwards", "loss_graph"),
-            lambda t, _: (t["backwards"] > 0) & ~np.isfinite(t["loss"].astype(float)),
+            lambda t, _: (t["backwards"] > 0) & ~np.isfinite(t.get("loss", t["backwards"]).astype(float)),
         ),
         ("total", "detached"): (("loss_graph",), lambda t, _: t["loss_graph"] == 0),
         ("gradients", "not finite"): (("grad_nonfinite",), lambda t, _: t["grad_nonfinite"] > 0),
