@@ -38,6 +38,7 @@ _LATER = {  # not in a file of version 0.1; probes only where there are some
     "probes": (np.dtype(np.uint8), 1),
 }
 _NAMED, _SAID = 5, 300  # members, and letters of another error, that a message holds
+_LARGEST_NUMBER = 1e300
 _LARGEST = 2.0**53  # counts above are no whole numbers as floats
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the zip's earliest date: equal content gives equal bytes
 
@@ -221,7 +222,10 @@ def _text(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """One that arithmetic can take: an integer of JSON may be larger than any float."""
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and not _LARGEST_NUMBER < abs(value) < math.inf
+    )
 
 
 def _are_texts(value: Any) -> bool:

@@ -61,10 +61,10 @@ def level(values: list[float], tolerance: float = 0.0) -> bool:
 
 def test_there_are_enough_of_every_kind():
     styles = {program.style for program in PROGRAMS}
-    assert len(styles) >= 18
+    assert len(styles) >= 39
     assert {program.style for program in HEALTHY} == styles
-    assert len(HEALTHY) >= 25
-    assert len(PROGRAMS) - len(HEALTHY) >= 120
+    assert len(HEALTHY) >= 55
+    assert len(PROGRAMS) - len(HEALTHY) >= 170
     assert len({(p.style, p.fault, p.variant) for p in PROGRAMS}) == len(PROGRAMS)
     for fault in {program.fault for program in PROGRAMS}:
         assert len({program.style for program in PROGRAMS if program.fault == fault}) >= 3, fault

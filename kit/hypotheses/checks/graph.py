@@ -142,7 +142,8 @@ def outputs_collapse(seen: Observed, policy: Policy) -> Answer:
     if spread.size < policy.enough_steps:
         return silent("how much the outputs of the samples differ")
     said = f"samples differed by {spread[0]:.2g} of the outputs' size at first and by {spread[-1]:.2g} at the end"
-    collapsed = 0 < spread[-1] <= policy.collapsed_to and spread[-1] <= policy.collapsed_by * spread.max()
+    late = spread[-policy.enough_steps :].max()
+    collapsed = 0 < spread[-1] and late <= policy.collapsed_to and late <= policy.collapsed_by * spread.max()
     return Answer(bool(collapsed), said, said if collapsed else "")
 
 
