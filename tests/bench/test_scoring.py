@@ -167,11 +167,11 @@ def test_faults_of_the_report_and_of_our_loop(ours):
 
 
 def test_faults_in_styles_that_were_not_counted(scored):
-    assert scored.top1 >= 0.88, scored
-    assert scored.top3 >= 0.93, scored.faulty[scored.faulty["rank"] > 3]
+    assert scored.top1 >= 0.85, scored
+    assert scored.top3 >= 0.92, scored.faulty[scored.faulty["rank"] > 3]
     assert len(scored.healthy) >= 200 and scored.healthy["style"].nunique() >= 40
     assert scored.false_alarms <= 0.01 * len(scored.healthy), scored.healthy[scored.healthy["top"] != "healthy"]
-    assert scored.sure_and_wrong <= 0.06
+    assert scored.sure_and_wrong <= 0.05
     assert scored.brier < 0.25
 
 
