@@ -106,13 +106,23 @@ def test_it_is_small_and_comes_back_from_its_record(page):
 
 def test_the_curves_are_those_of_the_trace(page):
     run, found, _, _, _ = page
-    figures = [piece for piece in found.evidence if isinstance(piece, Evidence)]
+    figures = [piece for piece in found.evidence if isinstance(piece, Evidence) and "epoch" in piece.numbers]
     shown = Observed.of(run).epochs
     if "train_loss" not in shown or not shown["train_loss"].notna().any():
         assert not figures or "train loss, displayed" not in figures[0].numbers
         return
     assert figures[0].numbers["train loss, displayed"] == shown["train_loss"].tolist()
     assert figures[0].numbers["validation loss, displayed"] == shown["val_loss"].tolist()
+
+
+def test_the_chain_comes_first(page):
+    run, found, _, _, _ = page
+    figures = [piece for piece in found.evidence if isinstance(piece, Evidence)]
+    states = kit.diagnose(run).chain.table["state"].tolist()
+    if set(states) == {"not observed"}:
+        assert not any("state" in figure.numbers for figure in figures)
+    else:
+        assert figures[0].numbers["state"] == states
 
 
 def test_the_counts_are_those_of_the_loop():
