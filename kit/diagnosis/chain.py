@@ -380,8 +380,8 @@ def _optimizers_broken(seen: Observed) -> Iterable[Link]:
         name, line = row.get("kind") or "an optimizer", row.get("source") or ""
         if looked and none == looked:
             yield Link("gradients", name, "missing", f"none at any of {looked:.0f} of its steps", line=line)
-        elif row.get("lr_first") and row.get("lr_last") == 0:
-            yield Link("optimizer", name, "zero", f"its learning rate fell from {row['lr_first']:.3g} to 0", line=line)
+        elif row.get("lr_first") == 0 and row.get("lr_last") == 0:
+            yield Link("optimizer", name, "zero", "its learning rate is 0", line=line)
 
 
 def _grouped(names: Iterable[str]) -> dict[str, list[str]]:

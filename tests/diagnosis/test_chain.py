@@ -109,6 +109,23 @@ def test_where_the_learning_rate_falls_to_0():
     assert (moved.state, moved.behind) == ("constant", True)
 
 
+def test_one_of_two_optimizers_whose_rate_is_0():
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"body": nn.Linear(4, 4), "head": nn.Linear(4, 1)})
+    first = torch.optim.SGD(model["body"].parameters(), lr=0.0)
+    second = torch.optim.Adam(model["head"].parameters(), lr=0.01)
+    x = torch.randn(8, 4)
+    with kit.watch(model) as run:
+        for step in range(6):
+            model.zero_grad()
+            (model["head"](model["body"](x)) - 1).square().mean().backward()
+            first.step()
+            second.step()
+            second.param_groups[0]["lr"] = 0.01 * (5 - step) / 6  # a schedule that ends at 0 is none of it
+    (part,) = diagnose(run.trace).chain.broken
+    assert (part.name, part.path, part.state) == ("optimizer", "SGD", "zero") and "test_chain.py:" in part.line
+
+
 def test_terms_and_parts_by_name_and_line():
     torch.manual_seed(0)
     body, head, side = nn.Linear(4, 4), nn.Linear(4, 1), nn.Linear(4, 1)
