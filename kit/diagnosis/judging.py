@@ -113,7 +113,13 @@ def judge(
     )
     causes, nothing = _established_first(causes, posteriors[NONE], policy)
     lacks = tuple(lacks)
-    verdict = _verdict(causes, nothing, told, lacks, policy)
+    # a prior of 90 % for one cause leaves little for any other: there it is enough to be likelier than none of them; and what was
+    # never counted cannot be weighed
+    top = leading(causes, policy)
+    least = policy.leads if rates is not None and top is not None and top.key in counted.ways else nothing
+    if top is not None and top.key not in counted.ways:
+        least = 0.0
+    verdict = _verdict(causes, nothing, told, lacks, policy, least)
     return Diagnosis(verdict, causes, results, nothing, policy, lacks)
 
 
@@ -221,16 +227,21 @@ def _excluding(hypothesis: Hypothesis, answers: Mapping[str, Answer]) -> tuple[s
     return tuple(answers[key].because for key in keys if key in answers and answers[key].yes)
 
 
-def _named(causes: tuple[Cause, ...], policy: Policy) -> Cause | None:
+def _named(causes: tuple[Cause, ...], policy: Policy, least: float) -> Cause | None:
     """The leading cause, if a fact speaks for it or it is probable enough to be named."""
     top = leading(causes, policy)
-    return top if top is not None and (top.facts or top.posterior >= policy.leads) else None
+    return top if top is not None and (top.facts or top.posterior >= least) else None
 
 
 def _verdict(
-    causes: tuple[Cause, ...], nothing: float, told: Mapping[str, bool], lacks: tuple[Notice, ...], policy: Policy
+    causes: tuple[Cause, ...],
+    nothing: float,
+    told: Mapping[str, bool],
+    lacks: tuple[Notice, ...],
+    policy: Policy,
+    least: float,
 ) -> str:
-    top, symptom = _named(causes, policy), any(told.get(key, False) for key in SYMPTOMS)
+    top, symptom = _named(causes, policy, least), any(told.get(key, False) for key in SYMPTOMS)
     if top is not None and (symptom or top.facts or top.posterior > nothing):
         partly = top.part and top.decided and not symptom
         return "partly" if partly and top.hypothesis.verdict == "fault" else top.hypothesis.verdict
