@@ -113,13 +113,7 @@ def judge(
     )
     causes, nothing = _established_first(causes, posteriors[NONE], policy)
     lacks = tuple(lacks)
-    # a prior of 90 % for one cause leaves little for any other: there it is enough to be likelier than none of them; and what was
-    # never counted cannot be weighed
-    top = leading(causes, policy)
-    least = policy.leads if rates is not None and top is not None and top.key in counted.ways else nothing
-    if top is not None and top.key not in counted.ways:
-        least = 0.0
-    verdict = _verdict(causes, nothing, told, lacks, policy, least)
+    verdict = _verdict(_named(causes, nothing, counted, rates, policy), nothing, told, lacks)
     return Diagnosis(verdict, causes, results, nothing, policy, lacks)
 
 
@@ -227,21 +221,20 @@ def _excluding(hypothesis: Hypothesis, answers: Mapping[str, Answer]) -> tuple[s
     return tuple(answers[key].because for key in keys if key in answers and answers[key].yes)
 
 
-def _named(causes: tuple[Cause, ...], policy: Policy, least: float) -> Cause | None:
+def _named(
+    causes: tuple[Cause, ...], nothing: float, counted: Likelihoods, rates: Mapping[str, int] | None, policy: Policy
+) -> Cause | None:
     """The leading cause, if a fact speaks for it or it is probable enough to be named."""
     top = leading(causes, policy)
-    return top if top is not None and (top.facts or top.posterior >= least) else None
+    # what was never counted cannot be weighed; and a prior of 90 % for one cause leaves little for any other: under the author's
+    # priors it is enough to be likelier than none of them
+    if top is None or top.facts or top.key not in counted.ways:
+        return top
+    return top if top.posterior >= (nothing if rates is None else policy.leads) else None
 
 
-def _verdict(
-    causes: tuple[Cause, ...],
-    nothing: float,
-    told: Mapping[str, bool],
-    lacks: tuple[Notice, ...],
-    policy: Policy,
-    least: float,
-) -> str:
-    top, symptom = _named(causes, policy, least), any(told.get(key, False) for key in SYMPTOMS)
+def _verdict(top: Cause | None, nothing: float, told: Mapping[str, bool], lacks: tuple[Notice, ...]) -> str:
+    symptom = any(told.get(key, False) for key in SYMPTOMS)
     if top is not None and (symptom or top.facts or top.posterior > nothing):
         partly = top.part and top.decided and not symptom
         return "partly" if partly and top.hypothesis.verdict == "fault" else top.hypothesis.verdict

@@ -90,6 +90,10 @@ class Observed:
         """The records of those that were looked at in at least so many steps."""
         return [row for row in self.facts.get("optimizer_records") or () if row["looked"] >= looked]
 
+    def operations(self, kind: str) -> list[Mapping[str, Any]]:
+        """Those that are rarely meant, of one kind; see ``kit.stepgraph.suspicious``."""
+        return [row for row in self.facts.get("suspicious_operations") or () if row["kind"] == kind]
+
     @property
     def evaluated_stands_still(self) -> bool:
         """The network that is evaluated is trained and does not move, while another one does (a generator and its critic, say)."""

@@ -60,7 +60,7 @@ class Policy:
     telling_bits: float = 1.0
     # a cause that is only weighed is not named below this: on the fault bench, in styles that were not counted, it was hardly ever right
     leads: float = 0.25
-    # how often a cause that a fact establishes is the true one: measured on the fault bench, in styles that were not counted
+    # how sure a fact makes that establishes a cause, at least: right in 400 of 408 runs of styles that were not counted, and less is said
     established: float = 0.95
     # certainty at most, of what is only weighed, while display and recording disagree about what an epoch is
     unsure: float = 0.9

@@ -123,7 +123,7 @@ def infinity_zeroed(seen: Observed, policy: Policy) -> Answer:
     state="replaced",
 )
 def nan_replaced(seen: Observed, policy: Policy) -> Answer:
-    found = [row for row in seen.facts.get("suspicious_operations") or () if row["kind"] == "nan_replaced"]
+    found = seen.operations("nan_replaced")
     if found and found[0].get("steps", 1) < policy.nearly_always * found[0].get("of", 1):  # a batch without labels, say
         return Answer(False, f"in {found[0]['steps']} of {found[0]['of']} steps that were read")
     return _operation(seen, "nan_replaced", "none was seen")
@@ -236,7 +236,7 @@ _ZERO_BY = (
 def _operation(seen: Observed, kind: str, otherwise: str) -> Answer:
     if "terms_read" not in seen.facts:
         return silent("the operations of a step")
-    found = [entry for entry in seen.facts.get("suspicious_operations") or () if entry["kind"] == kind]
+    found = seen.operations(kind)
     if not found:
         return Answer(False, otherwise)
     said = f"{found[0]['found']} ({found[0]['source'] or 'no source'})"

@@ -102,8 +102,7 @@ def nothing_supervised(seen: Observed, policy: Policy) -> Answer:
 
 @check("Is there only one class to choose from?", "one class only", "several classes", link="data", state="constant")
 def one_class(seen: Observed, policy: Policy) -> Answer:
-    single = [row for row in seen.facts.get("suspicious_operations") or () if row["kind"] == "one_choice"]
-    if single:
+    if single := seen.operations("one_choice"):
         return Answer(True, f"{single[0]['found']} ({single[0]['source'] or 'no source'})")
     configured, classes = seen.facts.get("classes_configured"), seen.over_steps("classes")
     if configured is None and not classes.size:

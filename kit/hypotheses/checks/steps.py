@@ -256,9 +256,8 @@ def _zeros_at_the_end(seen: Observed, policy: Policy) -> str:
     if not above.size or len(validation) != len(shown):
         return ""
     zeros, trained = len(shown) - above[-1] - 1, int((seen.over_epochs("backwards") > 0).sum())
-    passes = (seen.total("eval_forwards") or 0) + (
-        seen.total("side_forwards") or 0
-    )  # a network that stays in training mode
+    # a network that stays in training mode is evaluated in passes beside the training
+    passes = (seen.total("eval_forwards") or 0) + (seen.total("side_forwards") or 0)
     evaluated = passes >= len(shown)
     if zeros < policy.enough_steps - 1 or trained > len(shown) - zeros or np.ptp(validation[-zeros:]) or not evaluated:
         return ""
