@@ -11,6 +11,7 @@
         ...
     kit.Panel(run.trace)                                           # of kit.watch(..., probe_every=50): the sliders at each probed step
     kit.diagnose(run.trace).explain()                              # which cause, how sure, why, what to do
+    kit.check(model, loss, system.batch())                         # before a run: a few steps on one batch, the same answer
 
 `__all__` is in the order of the story: the system, the instruments and the reasoning, the views.
 """
@@ -23,7 +24,7 @@ from typing import Any
 from kit import datasets, faults, hypotheses, whatif
 from kit.array import PlanarArray
 from kit.covariance import CovarianceSampler
-from kit.diagnosis import Diagnosis, diagnose
+from kit.diagnosis import Diagnosis, check, diagnose
 from kit.loss import UltimateHybridLoss
 from kit.model import HybridModel
 from kit.recording import Trace, watch
@@ -49,6 +50,7 @@ __all__ = [  # noqa: RUF022 - in the order of the story
     "Trace",
     "diagnose",
     "Diagnosis",
+    "check",
     "hypotheses",
     "plots",
     "Panel",

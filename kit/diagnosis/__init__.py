@@ -1,8 +1,9 @@
 """From what was recorded of a run to the cause that explains it best."""
 
+from kit.diagnosis.before_run import check
 from kit.diagnosis.intervention import Intervention, Shown
 from kit.diagnosis.judged import Cause, CheckResult
 from kit.diagnosis.judging import diagnose, judge, prior_of
 from kit.diagnosis.result import Diagnosis
 
-__all__ = ["Cause", "CheckResult", "Diagnosis", "Intervention", "Shown", "diagnose", "judge", "prior_of"]
+__all__ = ["Cause", "CheckResult", "Diagnosis", "Intervention", "Shown", "check", "diagnose", "judge", "prior_of"]

@@ -128,6 +128,7 @@ class Judged:
         additions: what would answer most of the open checks, with the code that adds it.
         chain: the state of every link of a step; empty where only answers were judged.
         shown: what the run shows at first sight; None where only answers were judged.
+        notes: what else was measured, in sentences; they move nothing.
     """
 
     verdict: str
@@ -139,6 +140,7 @@ class Judged:
     additions: tuple[Addition, ...] = ()
     chain: Chain = field(default_factory=Chain)
     shown: Shown | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def top(self) -> Cause | None:

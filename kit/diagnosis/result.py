@@ -106,6 +106,7 @@ class Diagnosis(Judged):
             "lacks": [notice.sentence for notice in self.lacks],
             "established": [cause.key for cause in self.established],
             "facts": list(self.facts),
+            "notes": list(self.notes),
             "top": None if self.top is None else self.top.key,
             "nothing_probability": self.nothing_probability,
             "causes": [

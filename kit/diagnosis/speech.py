@@ -32,7 +32,8 @@ def _first_lines(diagnosis: Judged) -> list[str]:
         lines.append(f"Facts: {facts}")
     if diagnosis.chain.broken and diagnosis.top is not None:
         lines.append(diagnosis.chain.ends)
-    return lines + [f"{word}: {fix}" for word, fix in zip(_ACTIONS, fixes(diagnosis), strict=False)]
+    lines += [f"{word}: {fix}" for word, fix in zip(_ACTIONS, fixes(diagnosis), strict=False)]
+    return [*lines, *diagnosis.notes]
 
 
 def answer(diagnosis: Judged) -> list[str]:

@@ -34,6 +34,8 @@ class Policy:
     sometimes: float = 0.05
     # a gradient scaler skips a few steps while it looks for its scale; half of them is not looking any more
     overflow_share: float = 0.5
+    # of the numbers with a gradient, the share that a step leaves as they were: with half of them the rest hardly trains
+    lost_share: float = 0.5
     # share of forward passes that some backward pass reaches: a loss after the loop reaches 1 of n
     reached_share: float = 0.5
     # trainable parameters in no optimizer, as a share: an unused head is common, a tenth of the tensors is not

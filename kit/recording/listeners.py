@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from kit.stepgraph import is_probing
+from kit.stepgraph import sandboxes
 from kit.stepgraph.plain import quietly
 
 
@@ -40,6 +40,7 @@ class Listener(Protocol):
     """What a watch has to offer; each method may raise, and the training will not notice."""
 
     thread: int
+    sandboxes: int
     lock: threading.RLock
     given: nn.Module | None
 
@@ -103,6 +104,7 @@ class Here(threading.local):
 
 here = Here()
 _open: tuple[Any, ...] = ()
+_inside = False  # whether one of them was opened inside of a sandbox
 given: frozenset[int] = frozenset()  # ids of the models that were given to open watches
 
 
@@ -111,20 +113,23 @@ def open_watches() -> tuple[Any, ...]:
 
 
 def set_open(watches: tuple[Any, ...]) -> None:
-    global _open, given
-    _open = watches
+    global _open, _inside, given
+    _open, _inside = watches, any(watch.sandboxes for watch in watches)
     given = frozenset(id(watch.given) for watch in watches if watch.given is not None)
 
 
 def audience() -> Sequence[Any]:
-    """Watches opened by this thread, else those of other threads: two threads with a watch each do not mix."""
-    if is_probing():
-        return ()
-    if len(_open) == 1:
-        return _open
+    """Watches opened by this thread, else those of other threads: two threads with a watch each do not mix.
+
+    Of a sandbox (a probe, a check) only a watch hears that was opened inside of it.
+    """
+    depth = sandboxes()
+    near = _open if depth == 0 and not _inside else tuple(watch for watch in _open if watch.sandboxes == depth)
+    if len(near) < 2:
+        return near
     thread = threading.get_ident()
-    own = [listener for listener in _open if listener.thread == thread]
-    return own or _open
+    own = [listener for listener in near if listener.thread == thread]
+    return own or near
 
 
 def tell(event: str, *details: Any) -> None:

@@ -24,6 +24,7 @@ from kit.recording.probed_steps import ProbedSteps
 from kit.recording.step_graphs import StepGraphs
 from kit.recording.stepping import Stepping
 from kit.recording.terms import value_of
+from kit.stepgraph import sandboxes
 
 MOST_NOTES = 40
 # a turn before which every optimizer of a usual loop has stepped; one may be gone when the function that made it ends
@@ -38,6 +39,7 @@ class Observer(Evaluating, Stepping):
         self, model: nn.Module | None, loss: Any, every: int, terms: bool, probe_every: int | None = None
     ) -> None:
         self.thread, self.lock, self.given = threading.get_ident(), threading.RLock(), model
+        self.sandboxes = sandboxes()
         self.parts, self.book, self.movement = Parts(model, loss), Book(every), Movement()
         self.measuring = Measuring(self.parts, loss, terms)
         self.block = Block()

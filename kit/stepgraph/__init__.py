@@ -9,6 +9,6 @@ from __future__ import annotations
 from kit.stepgraph.components import Decomposition, DecompositionError, decompose
 from kit.stepgraph.probing import probe
 from kit.stepgraph.report import ProbeReport
-from kit.stepgraph.sandbox import Sandbox, is_probing
+from kit.stepgraph.sandbox import Sandbox, sandboxes
 
-__all__ = ["Decomposition", "DecompositionError", "ProbeReport", "Sandbox", "decompose", "is_probing", "probe"]
+__all__ = ["Decomposition", "DecompositionError", "ProbeReport", "Sandbox", "decompose", "probe", "sandboxes"]

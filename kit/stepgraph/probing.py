@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from kit.renamed import renamed
-from kit.stepgraph.arguments import batch_refused, check_step, has_parameters, kind
-from kit.stepgraph.border import calling
+from kit.stepgraph.arguments import check_step, has_parameters, kind
+from kit.stepgraph.forward import forward_of
 from kit.stepgraph.gradients import (
     Measured,
     NeedsFresh,
@@ -27,7 +27,6 @@ from kit.stepgraph.layers import WHOLE, layer_groups
 from kit.stepgraph.progress import Progress
 from kit.stepgraph.report import ProbeReport
 from kit.stepgraph.sandbox import Sandbox
-from kit.stepgraph.tree import Fresh
 
 OWN = "(loss)"  # group of the loss module's own parameters; no module can have this name
 
@@ -71,7 +70,7 @@ def probe(
     if predict is not None and not callable(predict):
         raise TypeError(f"predict should be a callable (model, batch) -> prediction. Found {kind(predict)}.")
     names, parameters = _parameters(model, loss)
-    forward = _forward(model, batch, predict)
+    forward = forward_of(model, batch, predict)
     owners = _owners(names, groups)
     labels = tuple(dict.fromkeys(owners))
     index = [labels.index(owner) for owner in owners]
@@ -202,47 +201,6 @@ def report_of(
         gradient_way=seen.measured.way,
         notes=tuple(dict.fromkeys(notes)),
     )
-
-
-def _forward(
-    model: nn.Module, batch: Any, predict: Callable[[nn.Module, Any], Any] | None
-) -> Callable[[], tuple[Any, Fresh]]:
-    """A function () -> prediction, target: the same batch every time, whatever was done to its copies."""
-    pair = isinstance(batch, tuple | list) and len(batch) == 2
-    if predict is None:
-        if not pair and not (hasattr(batch, "inputs") and hasattr(batch, "target")):
-            raise ValueError(batch_refused(batch))
-        given, target = (Fresh(part) for part in (batch if pair else (batch.inputs, batch.target)))
-        return lambda: (_called(model, given.get()), target)
-    whole = Fresh(batch)
-    if pair or hasattr(batch, "target"):
-        target = Fresh(batch[1] if pair else batch.target)
-        return lambda: (_predicted(predict, model, whole.get()), target)
-
-    def both() -> tuple[Any, Fresh]:
-        answer = _predicted(predict, model, whole.get())
-        if not isinstance(answer, tuple) or len(answer) != 2:
-            raise ValueError(
-                "predict(model, batch) should return the pair (prediction, target) where the batch has no .target and "
-                f"is no pair (here {kind(batch)}). Found {kind(answer)}."
-            )
-        return answer[0], Fresh(answer[1], attached=True)  # a target made by the network keeps its graph
-
-    return both
-
-
-def _called(model: nn.Module, inputs: Any) -> Any:
-    advice = (
-        "Does model(inputs) work by itself? If it takes more than the inputs, pass predict=lambda model, batch: ..."
-    )
-    with calling("model should take the inputs of the batch", {"inputs": inputs, "parameters": model}, advice):
-        return model(inputs)
-
-
-def _predicted(predict: Callable, model: nn.Module, batch: Any) -> Any:
-    advice = "Does predict(model, batch) work by itself?"
-    with calling("predict should take the model and the batch", {"batch": batch, "parameters": model}, advice):
-        return predict(model, batch)
 
 
 def _parameters(model: nn.Module, loss: Any) -> tuple[list[str], list[nn.Parameter]]:

@@ -142,6 +142,10 @@ YES_AND_NO = {
     "steps_without_gradient": (_optimizers(0, 4), _optimizers(1, 10)),
     "one_optimizer_without_gradient": (_optimizers(0, 10), _optimizers(0, -10)),
     "optimizer_never_fed": (_optimizers(0, -10), _optimizers(0, 10)),
+    "update_rounded": (
+        healthy(seen_norm=[0.1] * 12, lr=[1e-6] * 12, update_norm=[0.0] * 12),
+        healthy(seen_norm=[0.1] * 12, lr=[1e-6] * 12, update_norm=[0.0] * 11 + [1e-9]),
+    ),
     "learning_rate_vanishes": (healthy(lr=[0.1] * 6 + [1e-9] * 6), healthy(lr=[0.1] * 11 + [0.0])),
     "evaluated_copy_nearly_still": (
         _epochs(drift=1.0, eval_drift=1e-3, val_loss=2.0, train_loss=[3.0, 2.0, 1.0]),

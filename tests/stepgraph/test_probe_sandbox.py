@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from kit.stepgraph import Sandbox, is_probing, probe
+from kit.stepgraph import Sandbox, probe, sandboxes
 from tests.stepgraph import _probe_cases as cases
 
 
@@ -138,13 +138,13 @@ def test_hooks_can_ask_whether_a_probe_runs_and_their_own_records_are_put_back()
     own = []
 
     def hook(*_):
-        ASKED.append(is_probing())
+        ASKED.append(sandboxes())
         own.append(1)
 
     model.register_forward_hook(hook)
     ASKED.clear()
     probe(model, cases.Weighted(), batch)
-    assert ASKED and all(ASKED) and not is_probing()
+    assert ASKED and all(ASKED) and not sandboxes()
     assert own == []
 
 

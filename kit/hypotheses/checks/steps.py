@@ -383,3 +383,28 @@ def gradients_without_step(seen: Observed, policy: Policy) -> Answer:
     there = bool(((table["grad_norm"] > 0) & (table["grad_nonfinite"] == 0)).mean() >= policy.nearly_always)
     yes = there and none.yes and bool(none.fact)
     return Answer(yes, none.because, f"{none.fact} that left a gradient" if yes else "")
+
+
+@check(
+    "Do steps with a gradient and a rate above 0 leave the parameters bit for bit as they are?",
+    "updates rounded away",
+    "updates large enough to be kept",
+    needs=("training",),
+    link="parameters",
+    state="constant",
+)
+def update_rounded(seen: Observed, policy: Policy) -> Answer:
+    lost = seen.facts.get("update_lost")  # measured number by number, before the run
+    table = seen.together("steps", "lr", "seen_norm", "update_norm")
+    table = table[(table["steps"] > 0) & (table["lr"] > 0) & (table["seen_norm"] > 0) & np.isfinite(table["seen_norm"])]
+    if lost is None and len(table) < policy.enough_steps:
+        return silent("steps with a gradient and a learning rate above 0")
+    if lost is not None:
+        yes, said = (
+            lost >= policy.lost_share,
+            f"{lost:.0%} of the numbers with a gradient were as before the first step",
+        )
+    else:
+        yes = bool((table["update_norm"] == 0).all())
+        said = f"gradient norm {table['seen_norm'].median():.3g}, rate {table['lr'].median():.3g}, parameters changed by {table['update_norm'].max():.3g} at most"
+    return Answer(yes, said, said if yes else "")
