@@ -8,7 +8,8 @@ run.trace                                      # -> Trace: .steps, .epochs, .fac
 
 from __future__ import annotations
 
+from kit.recording.on_finding import FindingError, FindingWarning
 from kit.recording.trace import Trace
 from kit.recording.watching import Watch, watch
 
-__all__ = ["Trace", "Watch", "watch"]
+__all__ = ["FindingError", "FindingWarning", "Trace", "Watch", "watch"]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from kit.recording.listeners import Listener, audience, here, open_watches, set_open, tell
+from kit.recording.listeners import Listener, act, audience, here, open_watches, set_open, tell
 from kit.recording.module_calls import forget, forget_interrupted, hear_calls, in_backward, stop_hearing_calls
 
 _COMPILED = r"Using `torch\.compile\(module\)` when there are global hooks"
@@ -104,6 +104,7 @@ def _backward(original: Callable) -> Callable:
         finally:
             here.in_backward = False
             tell("backward_ends", failed)
+        act()
 
     return backward
 
@@ -138,6 +139,7 @@ def _before_step(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) ->
 
 def _after_step(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
     tell("step_ends", optimizer)
+    act()
 
 
 def _scale(original: Callable) -> Callable:

@@ -42,6 +42,7 @@ class Listener(Protocol):
     thread: int
     sandboxes: int
     lock: threading.RLock
+    lookout: Any
     given: nn.Module | None
 
     def opened(self) -> None: ...
@@ -139,3 +140,10 @@ def tell(event: str, *details: Any) -> None:
                 getattr(listener, event)(*details)
         except Exception as error:  # noqa: BLE001 - the training is not ours: a mistake of the instrument must not end it; it is noted
             listener.cannot(event, error)
+
+
+def act() -> None:
+    """What somebody asked to be done with a finding; it may raise, as asked."""
+    for listener in audience():
+        if listener.lookout is not None:
+            listener.lookout.act()

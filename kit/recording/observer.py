@@ -17,6 +17,7 @@ from kit.recording.lines import Lines
 from kit.recording.listeners import Call
 from kit.recording.measuring import Measuring, first_dimension
 from kit.recording.norms import norms_of
+from kit.recording.on_finding import Lookout
 from kit.recording.output_hooks import Hooked, Term, named_terms
 from kit.recording.parameter_change import Movement
 from kit.recording.participants import Parts, float_tensors
@@ -40,6 +41,7 @@ class Observer(Evaluating, Stepping):
     ) -> None:
         self.thread, self.lock, self.given = threading.get_ident(), threading.RLock(), model
         self.sandboxes = sandboxes()
+        self.lookout: Lookout | None = None
         self.parts, self.book, self.movement = Parts(model, loss), Book(every), Movement()
         self.measuring = Measuring(self.parts, loss, terms)
         self.block = Block()
@@ -153,6 +155,8 @@ class Observer(Evaluating, Stepping):
 
     def _new_turn(self) -> Turn:
         self.close_turn()
+        if self.lookout is not None and self.book.count:
+            self.attempt(self.lookout.step_ended, self.book.count)
         turn = self.book.new_turn()
         self.cuts.forget(turn.number)
         if turn.number == LOOK_FOR_IDLE:

@@ -14,6 +14,7 @@ from kit.recording import displayed, hooks
 from kit.recording.columns import Recorded
 from kit.recording.displayed import Shown
 from kit.recording.observer import Observer
+from kit.recording.on_finding import Act, Lookout, check_act
 from kit.recording.trace import Trace, summary
 from kit.stepgraph.arguments import has_parameters, kind, looks_like_loss
 from kit.stepgraph.plain import quietly
@@ -30,7 +31,9 @@ class Watch:
         weights: Mapping[str, float] | None,
         terms: bool,
         probe_every: int | None = None,
+        on_finding: Act | None = None,
     ) -> None:
+        self._on_finding = on_finding
         self._asked = (model, loss, every, terms, probe_every)
         self._weights = weights
         self._seen: Observer | None = None
@@ -44,6 +47,8 @@ class Watch:
             )
         self._seen = Observer(*self._asked)
         self._asked = (None, None, 1, False, None)
+        if self._on_finding is not None:
+            self._seen.lookout = Lookout(self._on_finding, lambda: self.trace)
         hooks.listen(self._seen)
         return self
 
@@ -56,6 +61,10 @@ class Watch:
                 seen.attempt(seen.finish)
                 recorded = seen.attempt(Recorded.of, seen, ended, self._weights)
                 self._recorded, self._seen = recorded or Recorded.empty(seen, ended), None
+                if seen.lookout is not None and kind is None:
+                    seen.attempt(seen.lookout.run_ended, seen.book.count)
+        if seen.lookout is not None and kind is None:
+            seen.lookout.act()
 
     @property
     def trace(self) -> Trace:
@@ -137,6 +146,7 @@ def watch(
     weights: Mapping[str, float] | None = None,
     terms: bool = True,
     probe_every: int | None = None,
+    on_finding: Act | None = None,
 ) -> Watch:
     """Watch a training loop that knows nothing of it.
 
@@ -161,6 +171,9 @@ def watch(
             total and one for the check, and the memory of as many gradients. At most 64 are kept: then every second is
             dropped, and later ones are as far apart. A step in which a further pass would call code of the program (hooks,
             checkpoints, a custom ``Function``, a compiled or distributed model) is not probed, and ``facts["not_seen"]`` says why.
+        on_finding: what to do when something is broken and stays broken: "print", "warn" (a ``FindingWarning``), "raise" (a
+            ``FindingError``, which ends the run) or a function of the diagnosis. Each cause is said once. The run is judged in steps
+            20, 26, 33, ... and at its end, within a twentieth of its time; a fact has to establish the cause, in two looks in a row.
         weights: the loss weights that were asked for, as in the program's configuration. Only recorded, to compare with those in
             force.
 
@@ -174,7 +187,9 @@ def watch(
         isinstance(probe_every, bool) or not isinstance(probe_every, int) or probe_every < 1
     ):
         raise ValueError(f"probe_every should be a whole number >= 1, or None. Found probe_every = {probe_every!r}.")
-    return Watch(model, loss, every, None if weights is None else _weights(weights), bool(terms), probe_every)
+    check_act(on_finding)
+    asked = None if weights is None else _weights(weights)
+    return Watch(model, loss, every, asked, bool(terms), probe_every, on_finding)
 
 
 def _check_roles(model: Any, loss: Any) -> None:
