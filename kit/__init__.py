@@ -19,18 +19,22 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kit import datasets, faults, hypotheses, whatif
-from kit.array import PlanarArray
-from kit.covariance import CovarianceSampler
-from kit.diagnosis import Diagnosis, check, diagnose
-from kit.loss import UltimateHybridLoss
-from kit.model import HybridModel
-from kit.recording import Trace, watch
 from kit.renamed import warn_renamed
-from kit.stepgraph import ProbeReport, probe
-from kit.training import overfit_test, train
+
+if TYPE_CHECKING:
+    from kit.array import PlanarArray
+    from kit.covariance import CovarianceSampler
+    from kit.diagnosis import Diagnosis, check, diagnose
+    from kit.live import LivePanel
+    from kit.loss import UltimateHybridLoss
+    from kit.model import HybridModel
+    from kit.panel import Panel
+    from kit.recording import Trace, watch
+    from kit.report import Finding, write_html
+    from kit.stepgraph import ProbeReport, probe
+    from kit.training import overfit_test, train
 
 __version__ = "0.1.0"
 
@@ -61,9 +65,42 @@ __all__ = [  # noqa: RUF022 - in the order of the story
     "studies",
 ]
 
-# views are loaded when first used: a training job that only probes needs no matplotlib and no widgets
-_VIEWS = {"Panel": "kit.panel", "LivePanel": "kit.live", "Finding": "kit.report", "write_html": "kit.report"}
-_PACKAGES = {"plots", "panel", "live", "report", "journal", "studies"}
+# everything is loaded when it is first used: a job that only probes needs no tables, no matplotlib and no widgets
+_HOMES = {
+    "PlanarArray": "kit.array",
+    "CovarianceSampler": "kit.covariance",
+    "HybridModel": "kit.model",
+    "UltimateHybridLoss": "kit.loss",
+    "train": "kit.training",
+    "overfit_test": "kit.training",
+    "probe": "kit.stepgraph",
+    "ProbeReport": "kit.stepgraph",
+    "watch": "kit.recording",
+    "Trace": "kit.recording",
+    "diagnose": "kit.diagnosis",
+    "Diagnosis": "kit.diagnosis",
+    "check": "kit.diagnosis",
+    "Panel": "kit.panel",
+    "LivePanel": "kit.live",
+    "Finding": "kit.report",
+    "write_html": "kit.report",
+}
+_PARTS = frozenset(
+    (
+        "array",
+        "covariance",
+        "model",
+        "loss",
+        "training",
+        "faults",
+        "datasets",
+        "stepgraph",
+        "recording",
+        "whatif",
+        "hypotheses",
+    )
+    + ("diagnosis", "plots", "panel", "live", "report", "journal", "studies")
+)
 
 # names of version 0.1 and where they live now; they go in version 0.3
 _EARLIER = {
@@ -99,11 +136,12 @@ _EARLIER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
+    if name in _PARTS:
         return importlib.import_module(f"kit.{name}")
-    if name in _VIEWS:
-        value = getattr(importlib.import_module(_VIEWS[name]), name)
-        globals()[name] = value
+    if name in _HOMES:
+        if name == "watch":
+            importlib.import_module("kit.diagnosis")  # it judges a run while it goes on (on_finding)
+        value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
         return value
     if name in _EARLIER:
         now = _EARLIER[name]

@@ -18,6 +18,19 @@ def test_the_front_door_is_about_twenty_names_and_none_warns():
         assert getattr(kit, name) is not None
 
 
+def test_every_name_has_a_home_and_import_kit_alone_loads_nothing_heavy():
+    assert {*kit.__all__} == {*kit._HOMES} | ({*kit._PARTS} & {*kit.__all__})
+    code = (
+        "import kit, sys; print([name for name in ('torch', 'pandas', 'numpy', 'matplotlib') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_watch_that_is_to_act_knows_what_judges_it():
+    code = "import kit; kit.watch(on_finding='print')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_story_is_told_in_order():
     order = [
         kit.__all__.index(name) for name in ("PlanarArray", "train", "probe", "watch", "diagnose", "Panel", "journal")

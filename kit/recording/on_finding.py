@@ -101,3 +101,7 @@ def check_act(act: Any) -> None:
         raise ValueError(
             f"on_finding should be {', '.join(map(repr, WAYS))}, a function of the diagnosis, or None. Found {act!r}."
         )
+    if act is not None and not _judges:
+        raise RuntimeError(
+            "on_finding needs what judges a run. Found only kit.recording; import kit.diagnosis, or use kit.watch."
+        )
