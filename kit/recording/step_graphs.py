@@ -21,6 +21,7 @@ from kit.stepgraph.tape import Tape
 from kit.stepgraph.terms import Reading, Term
 
 EVERY, MOST_ROWS = 50, 5000
+_BETWEEN = frozenset((10, 11, 25, 26))  # so that a short run is not known by its first steps alone
 
 
 class StepGraphs:
@@ -57,7 +58,9 @@ class StepGraphs:
         return self._samples(step) or self.nonfinite.wants(step)
 
     def _samples(self, step: int) -> bool:
-        return step <= FIRST_STEPS or step % self._stride <= 1  # two in a row: of a generator and its critic both
+        return (
+            step <= FIRST_STEPS or step in _BETWEEN or step % self._stride <= 1
+        )  # two in a row: of a generator and its critic both
 
     def expect(self, step: int) -> None:
         """The next forward pass will belong to this step, as far as can be said before it."""

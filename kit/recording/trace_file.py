@@ -295,6 +295,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
                 "not_in_optimizer",
                 "idle_optimizers",
                 "unregistered",
+                "unregistered_left_out",
                 "cut_off",
                 "terms_unreached",
                 "terms",
