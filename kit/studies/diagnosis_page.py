@@ -35,6 +35,7 @@ _TITLES: Mapping[str, str] = {
     "nothing_trained": "Nothing was trained inside the with block",
     "model_not_called": "The model that was passed was never called",
     "not_displayed": "The displayed losses were not logged",
+    "only_a_log": "A log of displayed numbers, without a sign of trouble",
     "unknown_weights": "The loss has no weights of the names that were asked for",
 }
 _COUNTS: Mapping[str, str] = {
