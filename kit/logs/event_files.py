@@ -18,13 +18,21 @@ def is_event_file(path: Path) -> bool:
     return MARK in path.name
 
 
-def event_folders(path: Path) -> list[tuple[Path, str]]:
-    """The folders of one run with event files, and what their names say of the split.
+def run_of(file: Path) -> Path:
+    """The folder of the run that an event file is of.
 
-    Keras writes the folders `train` and `validation`, `add_scalars` one for each curve.
+    Keras writes the folders `train` and `validation`, `add_scalars` one for each curve: their names say what the numbers are.
     """
-    folders = sorted({file.parent for file in path.rglob(f"*{MARK}*")}) if path.is_dir() else [path]
-    return [(folder, f"{folder.name}/" if folder != path and meaning(folder.name) else "") for folder in folders]
+    return file.parent.parent if meaning(file.parent.name) else file.parent
+
+
+def event_folders(path: Path) -> list[tuple[Path, str]]:
+    """The folders with event files of one run, or its one file, and what their names say of the split."""
+    if path.is_file():
+        return [(path, "")]
+    folders = sorted({file.parent for pattern in (f"*{MARK}*", f"*/*{MARK}*") for file in path.glob(pattern)})
+    parts = [(folder, f"{folder.name}/") for folder in folders if folder != path and meaning(folder.name)]
+    return [*((folder, "") for folder in folders if folder == path), *parts]
 
 
 def rows_of_events(places: list[tuple[Path, str]]) -> Iterator[dict[str, Any]]:

@@ -22,13 +22,14 @@ _VALIDATION = re.compile(
     r"\b(?:val|valid|validation|validating|eval|evaluation|evaluating|test|testing)\b", re.IGNORECASE
 )
 _TRAINING = re.compile(r"train", re.IGNORECASE)
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SUMMARY = "train_runtime"  # of Hugging Face: a mean over the whole run, no loss of a step
 
 
 def pieces(lines: Iterable[str]) -> Iterator[str]:
     """Lines, and what a progress bar overwrote in them."""
     for line in lines:
-        for piece in re.split(r"[\r\n\x08]+", line):
+        for piece in re.split(r"[\r\n\x08]+", _COLOUR.sub("", line)):
             if piece and len(piece) <= _MOST:
                 yield piece
 

@@ -71,7 +71,8 @@ class Rows:
             kept[name] = found
             self.held[name] = self.held.get(name, 0) + 1
             self._note_decimals(name, value)
-        if not any(self.names[name].role not in ("epoch", "step") for name in kept):
+        roles = {self.names[name].role for name in kept}
+        if roles <= {"epoch"} or roles <= {"step"}:
             return
         self.count += 1
         key = tuple(sorted(kept))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.logs.event_files import is_event_file
+from kit.logs.event_files import is_event_file, run_of
 from kit.logs.mlflow_runs import FOLDER
 
 _MOST_ENTRIES, _DEEPEST = 20_000, 8
@@ -41,7 +41,7 @@ def candidates(folder: Path) -> list[Candidate]:
 def _kind(path: Path) -> tuple[int | None, Path]:
     """How well it suits, and what is read for it."""
     if is_event_file(path):
-        return _EVENTS, path.parent
+        return _EVENTS, run_of(path)
     if path.name == "meta.yaml" and (path.parent / FOLDER).is_dir():
         return _RUN, path.parent
     return _BY_NAME.get(path.name, _BY_ENDING.get(path.suffix.lower())), path

@@ -62,7 +62,7 @@ def tables_of(rows: Rows, *, by_tag: bool = False, last: bool = False) -> Tables
     names = _by_role(rows, picks)
     entries = [_Entry.of(row, names) for _, row in rows.rows()]
     if by_tag:
-        entries.sort(key=lambda entry: entry.step)
+        entries.sort(key=lambda entry: (entry.step, "val_loss" in entry.values))
     unit = _place(entries, by_tag)
     by = _group(entries, last)
     series = _series(rows, names, entries)
@@ -231,4 +231,4 @@ def _epochs(entries: list[_Entry], series: Mapping[str, Series], last: bool) -> 
     validation = series.get("val_loss")
     if validation is not None and validation.rounded and len(validation.values) < POLICY.enough_steps:
         table["val_loss"] = math.nan if not np.ptp(validation.values) else table["val_loss"]  # two equal roundings
-    return table
+    return table.dropna(how="all", subset=["train_loss", "val_loss"])
