@@ -120,13 +120,14 @@ def _fill(rows: Rows, path: Path) -> tuple[str, str, list[str], dict[str, bool]]
         return "event files of TensorBoard", "", [], by_tag
     with opened(path) as file:
         first = next((line for line in lines_of(file) if line.strip()), "")
-    if path.suffix.lower() == ".json" or (first.lstrip()[:1] in ("[", "{") and not _is_line(first)):
+    of_lines = path.suffix.lower() in (".jsonl", ".ndjson")
+    if path.suffix.lower() == ".json" or (first.lstrip()[:1] in ("[", "{") and not _is_line(first) and not of_lines):
         with open(path, "rb") as record:
             found, kind = json_files.rows_of_record(record.read(MOST_BYTES + 1), path.name)
         _add(rows, found)
         return kind, "huggingface" if "Hugging Face" in kind else "", [], {}
     with opened(path) as file:
-        if first.lstrip().startswith('{"'):
+        if of_lines or first.lstrip().startswith('{"'):
             _add(rows, json_files.rows_of_lines(lines_of(file), path.name))
             return "JSON lines", "", [], {}
         if path.suffix.lower() in (".csv", ".tsv") or _is_header(first):

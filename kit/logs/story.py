@@ -11,6 +11,8 @@ from kit.hypotheses import POLICY, Policy
 from kit.hypotheses.checks.symptoms import spoken
 from kit.logs.tables import TERM, Series, Tables
 
+_MANY = 20  # zeros in a row at the end, however long the log is
+
 
 @dataclass(frozen=True)
 class Told:
@@ -40,12 +42,14 @@ def story_of(tables: Tables, policy: Policy = POLICY) -> tuple[Told, ...]:
 
 
 def _of_train(train: Series, unit: str, policy: Policy) -> Iterator[Told]:
-    values, name, count = train.values, train.name, len(train.values)
+    values, name, kept = train.values, train.name, len(train.values)
     finite = np.isfinite(values)
     if not finite.all():
         first = np.flatnonzero(~finite)[0]
         to_the_end = not finite[first:].any()
-        where = f"from {unit} {_at(train, first)} on" if to_the_end else f"in {(~finite).sum()} of {count} rows"
+        where = (
+            f"from {unit} {_at(train, first)} on" if to_the_end else f"in {(~finite).mean():.0%} of {train.count} rows"
+        )
         yield Told(f"`{name}` is NaN or infinite {where}.", to_the_end or (~finite).mean() >= policy.sometimes)
     shown = values[finite]
     if not shown.size:
@@ -53,28 +57,29 @@ def _of_train(train: Series, unit: str, policy: Policy) -> Iterator[Told]:
     zero = values == 0
     above = np.flatnonzero(~zero & finite)
     if not above.size:
-        yield Told(
-            f"`{name}` reads {_written(train)} in each of {count} rows and never anything else.{_rounding(train)}", True
-        )
+        each = f"each of {train.count} rows" if finite.all() else "every row in which it is a number"
+        said = f"`{name}` reads {_written(train, int(np.argmax(finite)))} in {each} and never anything else.{_rounding(train)}"
+        yield Told(said, True)
         return
-    zeros = count - above[-1] - 1
-    if finite.all() and zeros >= max(policy.enough_steps, policy.late_share * count):
-        yield from _ended_at_zero(train, above, zeros, unit, policy)
+    zeros = kept - above[-1] - 1
+    if finite.all() and zeros >= max(policy.enough_steps, min(policy.late_share * kept, _MANY)):
+        yield from _ended_at_zero(train, above, unit, policy)
     elif shown.size >= policy.enough_steps and np.ptp(shown) <= policy.level * np.abs(shown).max():
-        yield Told(f"`{name}` is the same number in each of {shown.size} rows: {shown[0]:.6g}.", not train.rounded)
+        yield Told(f"`{name}` is the same number in each of {train.count} rows: {shown[0]:.6g}.", not train.rounded)
     else:
-        some = int(zero.sum())
-        between = f"; it reads 0 in {some} of {count} rows in between" if some else ""
-        yield Told(f"`{name}` goes from {shown[0]:.6g} to {shown[-1]:.6g} in {count} rows{between}.")
+        between = f"; it reads 0 in {zero.mean():.0%} of them" if zero.any() else ""
+        yield Told(f"`{name}` goes from {shown[0]:.6g} to {shown[-1]:.6g} in {train.count} rows{between}.")
 
 
-def _ended_at_zero(train: Series, above: np.ndarray, zeros: int, unit: str, policy: Policy) -> Iterator[Told]:
+def _ended_at_zero(train: Series, above: np.ndarray, unit: str, policy: Policy) -> Iterator[Told]:
     values, name, last = train.values, train.name, above[-1]
     head = f"`{name}` is positive until {unit} {_at(train, last)} and reads exactly 0 from {unit} {_at(train, last + 1)} on"
     if train.rounded:
-        yield Told(f"`{name}` reads {_written(train)} from {unit} {_at(train, last + 1)} on.{_rounding(train)}")
+        yield Told(
+            f"`{name}` reads {_written(train, last + 1)} from {unit} {_at(train, last + 1)} on.{_rounding(train)}"
+        )
     elif len(above) < last + 1:
-        yield Told(f"`{name}` reads 0 in the last {zeros} rows, and did so before between positive ones.")
+        yield Told(f"`{name}` reads 0 from {unit} {_at(train, last + 1)} on, and did so before between positive ones.")
     elif values[last] < policy.died_from * np.abs(values[: last + 1]).max():
         yield Told(
             f"{head}; it came there by small numbers ({values[last]:.3g} was the last), as of data that is fitted."
@@ -93,7 +98,8 @@ def _of_gradients(norms: Series, train: Series | None, unit: str, policy: Policy
             where = (
                 f"is NaN or infinite from {unit} {_at(norms, first)} on" if first else "is NaN or infinite in every row"
             )
-            together = train is not None and not train.values[train.at >= norms.at[first]].any()
+            beside = np.empty(0) if train is None else train.values[train.at >= norms.at[first]]
+            together = beside.size > 0 and not beside.any()
             sign = (
                 " while the loss reads 0: that is how a trainer looks that leaves NaN losses or gradients out of its display"
                 if together
@@ -101,9 +107,9 @@ def _of_gradients(norms: Series, train: Series | None, unit: str, policy: Policy
             )
             yield Told(f"`{name}` {where}{sign}.", bool(first == 0 or len(values) - first >= policy.enough_steps))
         else:
-            yield Told(f"`{name}` is NaN or infinite in {bad.sum()} of {len(values)} rows, and finite after them.")
+            yield Told(f"`{name}` is NaN or infinite in {bad.mean():.0%} of {norms.count} rows, and finite after them.")
     elif len(values) >= policy.enough_steps and not values.any():
-        yield Told(f"`{name}` reads {_written(norms)} in each of {len(values)} rows.", not norms.rounded)
+        yield Told(f"`{name}` reads {_written(norms)} in each of {norms.count} rows.", not norms.rounded)
 
 
 def _of_rate(rates: Series, unit: str, died: float | None, policy: Policy) -> Iterator[Told]:
@@ -111,7 +117,7 @@ def _of_rate(rates: Series, unit: str, died: float | None, policy: Policy) -> It
     above = np.flatnonzero(values > policy.rate_gone * np.nanmax(values)) if np.isfinite(values).any() else np.empty(0)
     if not above.size:
         yield Told(
-            f"`{name}` reads {_written(rates)} in each of {count} rows.{_rounding(rates)}", rates.decimals is None
+            f"`{name}` reads {_written(rates)} in each of {rates.count} rows.{_rounding(rates)}", rates.decimals is None
         )
     elif above[-1] + 1 < count:
         first, end = above[-1] + 1, rates.at[-1]
@@ -129,17 +135,16 @@ def _of_validation(validation: Series, unit: str, policy: Policy) -> Iterator[To
     finite = values[np.isfinite(values)]
     if finite.size < values.size:
         first = np.flatnonzero(~np.isfinite(values))[0]
-        yield Told(f"`{name}` is NaN or infinite from {unit} {_at(validation, first)} on.", True)
+        more = "and later" if np.isfinite(values[first:]).any() else "and from there on"
+        yield Told(f"`{name}` is NaN or infinite at {unit} {_at(validation, first)} {more}.", True)
     if finite.size < 2:
         return
     if np.ptp(finite) <= policy.level * np.abs(finite).max():
-        said = (
-            f"`{name}` is the same number in each of {finite.size} evaluations: {finite[0]:.6g}.{_rounding(validation)}"
-        )
+        said = f"`{name}` is the same number in each of {validation.count} evaluations: {finite[0]:.6g}.{_rounding(validation)}"
         yield Told(said, not validation.rounded or finite.size >= policy.enough_steps)
     else:
         yield Told(
-            f"`{name}` goes from {finite[0]:.6g} to {finite[-1]:.6g}, {spoken(finite)}, in {finite.size} evaluations."
+            f"`{name}` goes from {finite[0]:.6g} to {finite[-1]:.6g}, {spoken(finite)}, in {validation.count} evaluations."
         )
 
 
@@ -148,11 +153,11 @@ def _of_terms(series: Mapping[str, Series], policy: Policy) -> Iterator[Told]:
         if role.startswith(TERM) and len(each.values) >= policy.enough_steps:
             if not each.values.any():
                 yield Told(
-                    f"The term `{each.name}` reads {_written(each)} in each of {len(each.values)} rows.{_rounding(each)}"
+                    f"The term `{each.name}` reads {_written(each)} in each of {each.count} rows.{_rounding(each)}"
                 )
             elif not np.isfinite(each.values).all():
                 yield Told(
-                    f"The term `{each.name}` is not finite in {(~np.isfinite(each.values)).sum()} of {len(each.values)} rows."
+                    f"The term `{each.name}` is not finite in {(~np.isfinite(each.values)).mean():.0%} of {each.count} rows."
                 )
 
 

@@ -14,6 +14,7 @@ from kit.logs.rows import Rows
 from kit.recording.names import chosen
 
 TERM = "logged:"  # before the name of a part of the loss: weighted or not, a log does not say
+_LARGEST = 2.0**53
 _ROUNDED = 5  # decimals up to which two equal numbers need not be equal
 
 
@@ -25,12 +26,14 @@ class Series:
         name: of the column.
         at: [n], the step, epoch or row of each.
         values: [n].
+        count: how many there were; of a long log not all of them are kept.
         decimals: how many were written, if always as many; None if the numbers are written in full.
     """
 
     name: str
     at: np.ndarray
     values: np.ndarray
+    count: int
     decimals: int | None
 
     @property
@@ -89,7 +92,12 @@ class _Entry:
             found = [row[name] for name in own if name in row]
             if found:
                 values[role] = max(found)  # of several groups of parameters, the largest rate
-        return cls(values, values.pop("step", math.nan), values.pop("epoch", math.nan))
+        return cls(values, _count(values.pop("step", math.nan)), _count(values.pop("epoch", math.nan)))
+
+
+def _count(value: float) -> float:
+    """A step or an epoch; NaN for what is none."""
+    return value if abs(value) < _LARGEST else math.nan
 
 
 def _by_role(rows: Rows, picks: Mapping[tuple[str, str], str]) -> dict[str, tuple[str, ...]]:
@@ -164,6 +172,7 @@ def _series(rows: Rows, names: Mapping[str, tuple[str, ...]], entries: list[_Ent
                 own[0],
                 np.array([entry.at for entry in held]),
                 np.array([entry.values[role] for entry in held]),
+                max(rows.held[name] for name in own),
                 None if None in decimals else max(d for d in decimals if d is not None),
             )
     return found

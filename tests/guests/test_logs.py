@@ -165,7 +165,9 @@ def test_keras_csv_logger(keras, tmp_path, rate, cause):
     options = {"epochs": 4, "batch_size": 8, "validation_data": (x[:16], x[:16, :1]), "shuffle": False, "verbose": 0}
     path = tmp_path / "training.csv"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras makes numbers of tensors that have a graph, and gives up where that is an error
+        warnings.simplefilter(
+            "ignore"
+        )  # Keras makes numbers of tensors that have a graph, and gives up where that is an error
         history = model.fit(x, x[:, :1], callbacks=[keras.callbacks.CSVLogger(str(path))], **options).history
     log, found = told(path)
     assert found == cause and "model.fit" in log.explain()
