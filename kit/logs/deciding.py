@@ -9,12 +9,8 @@ trainer.train()                       # ends with the diagnosis""",
     "lightning": """import kit.integrations
 trainer = Trainer(..., callbacks=[kit.integrations.LightningCallback()])
 trainer.fit(model)                    # ends with the diagnosis""",
-    "keras": """import kit
-with kit.watch() as run:              # backend torch; the model is found
-    history = model.fit(...)
-shown = history.history
-run.log(train_loss=shown["loss"], val_loss=shown.get("val_loss"))
-print(kit.diagnose(run).explain())""",
+    "keras": """import kit.integrations                # backend torch
+model.fit(..., callbacks=[kit.integrations.KerasCallback()])     # ends with the diagnosis""",
     "": """import kit
 with kit.watch(model, loss=loss) as run:     # the loop inside stays as it is
     train(model, loss, loader)

@@ -98,7 +98,8 @@ def _of_file(path: Path, note: str) -> Log:
     tables = tables_of(rows, **options)
     told = story_of(tables)
     since = next((each.since for each in told if each.since is not None), None)
-    facts = {"log": path.name, "log_symptoms": [each.sentence for each in told if each.trouble], "log_row": tables.by}
+    facts: dict[str, Any] = {"log": path.name, "log_row": tables.by, "log_story": [each.sentence for each in told]}
+    facts |= {"log_symptoms": [each.sentence for each in told if each.trouble]}
     source = f"{shown(path)}, {kind}" + "".join(f"; {each}" for each in [*more, *notes])
     names = _names(rows, tables)
 

@@ -28,7 +28,8 @@ class Log:
         steps: one row a step of which numbers were written: ``epoch, turn`` (the step, or the row), and of ``train_loss, lr, grad_norm,
             grad_nonfinite, logged:<term>`` those that there are.
         epochs: one row an epoch, or an evaluation where there are more of them: ``train_loss, val_loss, lr``.
-        facts: ``log`` (the file), ``log_symptoms`` (the lines of ``story`` that are symptoms), ``log_row`` (what a row of epochs is).
+        facts: ``log`` (the file), ``log_story`` and ``log_symptoms`` (lines of ``story``: all, and those that are symptoms),
+            ``log_row`` (what a row of epochs is).
         names: column -> what it was read as; "" for a column of numbers that was not understood or not needed.
         source: the file, what kind it is, and what else there was.
         story: what the numbers tell, in sentences.

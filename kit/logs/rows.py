@@ -6,7 +6,6 @@ Beyond 8000 rows every second one of the most frequent kind goes, but not the ro
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +13,7 @@ from typing import Any
 from kit.recording.names import Meaning, meaning
 
 MOST_ROWS, FIRST, MOST_CHANGES, MOST_KINDS, MOST_NAMES = 8000, 50, 200, 16, 40
-_NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf|infinity)", re.IGNORECASE)
-_WRITTEN = re.compile(r"[-+]?\d*(?:\.(\d*))?")
+_LONGEST = 60  # letters of a number
 
 
 def number(value: Any) -> float | None:
@@ -23,8 +21,10 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
-        text = value.strip()
-        return float(text) if len(text) < 60 and _NUMBER.fullmatch(text) else None
+        try:
+            return float(value) if len(value) < _LONGEST else None
+        except ValueError:
+            return None
     if isinstance(value, int | float):
         return float(value) if not isinstance(value, int) or abs(value) < 2**1000 else None
     return None
@@ -92,10 +92,10 @@ class Rows:
         return True
 
     def _note_decimals(self, name: str, value: Any) -> None:
-        written = _WRITTEN.fullmatch(value.strip()) if isinstance(value, str) else None
-        if written is None and isinstance(value, str) and not value.strip()[-1:].isdigit():
+        tail = value.strip().partition(".")[2] if isinstance(value, str) else ""
+        if isinstance(value, str) and not value.strip()[-1:].isdigit():
             return  # nan, inf
-        places = 0 if written is None else len(written[1] or "")
+        places = len(tail) if tail.isdigit() else 0
         low, high = self._decimals.get(name, (places, places))
         self._decimals[name] = min(low, places), max(high, places)
 

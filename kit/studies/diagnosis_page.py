@@ -100,6 +100,8 @@ def title_of(diagnosis: Diagnosis) -> str:
 def what_ran(seen: Observed) -> str:
     """ "Vae, trained with Adam on Loss: 24 batches, 24 backward passes and 24 steps in 3 epochs." """
     facts = seen.facts
+    if "log_story" in facts:  # of kit.read_log: what its numbers tell, nothing was counted
+        return " ".join(facts["log_story"])
     who = ", trained with ".join(filter(None, [facts.get("model_ran"), ", ".join(facts.get("optimizers") or ())]))
     who += f" on {facts['loss']}" if who and facts.get("loss") else ""
     parts = [(seen.total(name), word) for name, word in list(_COUNTS.items())[:3]]

@@ -210,6 +210,7 @@ def test_the_command_line_reads_a_log(tmp_path, capsys, dead):
         and "LightningCallback()" in said
         and "`train_loss` read as train_loss" in said
     )
-    assert "displayed numbers" in page.read_text(encoding="utf-8")
+    html = page.read_text(encoding="utf-8")
+    assert "displayed numbers" in html and ("it died there" in html) == dead and "No count" not in html
     main(["diagnose", str(tmp_path), "--json"])
     assert json.loads(capsys.readouterr().out)["verdict"] == ("unexplained" if dead else "nothing_found")
