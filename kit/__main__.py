@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = """examples:
   python -m kit lab                                       the notebooks, in JupyterLab
   python -m kit diagnose run.npz --out findings.html      why does my own run read 0?
-  python -m kit diagnose outputs/                         what does the log of another tool tell?
   python -m kit investigate --out findings/zero-loss.html
   python -m kit verify findings/zero-loss.html
 """
