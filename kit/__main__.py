@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *("diagnose", _diagnose, "diagnose a recorded run"),
         "It names the most likely cause, how sure that is, and what to do.",
     )
-    diagnose.add_argument("recorded", type=Path, help="what kit.watch (.npz) or kit.train (.json) saved")
+    diagnose.add_argument(
+        "recorded", type=Path, help="what kit.watch (.npz) or kit.train (.json) saved; or a log, or a folder with one"
+    )
     diagnose.add_argument("--out", type=Path, help="also write a page that opens offline")
     diagnose.add_argument("--json", action="store_true", help="print JSON instead of sentences")
 
@@ -156,7 +158,7 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     from kit.diagnosis import diagnose
     from kit.files import sentence
-    from kit.recording import Trace
+    from kit.logs import explained, load_run
     from kit.training import TrainingHistory
 
     try:
@@ -164,12 +166,11 @@ def _diagnose(options: argparse.Namespace) -> int:
             from kit.report import check_path
 
             check_path(options.out)
-        load = TrainingHistory.load if options.recorded.suffix == ".json" else Trace.load
-        run = load(options.recorded)
+        run = load_run(options.recorded, {"kit.TrainingHistory": TrainingHistory.load})
         diagnosis = diagnose(run)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         return _refuse(sentence(error))
-    print(json.dumps(diagnosis.to_dict(), indent=1) if options.json else diagnosis.explain())
+    print(json.dumps(diagnosis.to_dict(), indent=1) if options.json else explained(run, diagnosis))
     if options.out is not None:
         from kit.report import write_html
         from kit.studies import diagnosis_finding

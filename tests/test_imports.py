@@ -10,7 +10,7 @@ import pytest
 KIT = Path(__file__).resolve().parents[1] / "kit"
 
 SYSTEM = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
-INSTRUMENTS = {"stepgraph", "recording", "whatif", "hypotheses", "diagnosis"}
+INSTRUMENTS = {"stepgraph", "recording", "whatif", "hypotheses", "diagnosis", "logs"}
 VIEWS = {"plots", "panel", "report", "journal"}
 LIVE = {"live"}  # a view that trains: it sees all below it, and no view sees it
 SEE_ALL = {"__init__", "__main__", "studies", "lab", *LIVE}
