@@ -17,7 +17,7 @@ def balanced_settings(report: Probed, upper: float) -> dict[str, dict[str, Any]]
     for how in whatif.offered():
         try:
             weights, kept = whatif.balanced(report, how)
-        except (ValueError, RuntimeError):  # no gradient to balance, or the solver did not come to an end
+        except (ValueError, RuntimeError, ImportError):  # no gradient to balance, no end of the solver, a broken SciPy
             continue
         notes = [f"Weight kept: {', '.join(kept.values())}."] if kept else []
         largest = max(weight for name, weight in weights.items() if name not in kept)

@@ -119,7 +119,7 @@ def _change(slope: float, reach: float, percent: float) -> str:
     if not math.isfinite(size):
         return way
     if 0.01 <= size < 1000:
-        return f"{way}, {float(f'{size:.2g}'):g}\u2009%"
+        return f"{way}, {float(f'{size:.3g}'):g}\u2009%"
     return f"{way}, {'<0.01' if size < 0.01 else '>999'}\u2009%"
 
 

@@ -150,7 +150,7 @@ def next_step(report: Probed, lr: float, weights: Weights = None) -> np.ndarray:
         raise ValueError(f"lr should be finite and > 0. Found lr = {lr}.")
     w = settle(report, weights)
     on = w != 0
-    return -float(lr) * (_gram(report, None)[:, on] @ w[on])
+    return 0.0 - float(lr) * (_gram(report, None)[:, on] @ w[on])
 
 
 def max_total(report: Probed, upper: float = 2.0) -> float:

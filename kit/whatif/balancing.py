@@ -41,7 +41,7 @@ def balance(report: Probed, how: str = "equal_gradient_norm") -> dict[str, float
 
     Sources: Desideri 2012, doi:10.1016/j.crma.2012.03.014 (MGDA); Quinton and Rey 2024, arXiv:2406.16232 (UPGrad).
     Raises ValueError for another `how` and where no term can be weighed; ImportError for "min_norm" and "upgrad" without SciPy
-    (the extra `balance`).
+    (the extra `balance`); RuntimeError if its solver finds no end.
     """
     weights, kept = balanced(report, how)
     if kept:

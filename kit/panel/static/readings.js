@@ -133,7 +133,7 @@ function cancellation(norm, reach) {
 /** @param {number} percent > 0 @returns {string} */
 function amountOf(percent) {
   if (percent < 0.01) return "<0.01\u2009%";
-  return percent >= 1000 ? ">999\u2009%" : `${Number(percent.toPrecision(2))}\u2009%`;
+  return percent >= 1000 ? ">999\u2009%" : `${Number(percent.toPrecision(3))}\u2009%`;
 }
 
 /**
