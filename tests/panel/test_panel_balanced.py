@@ -167,7 +167,7 @@ def test_data_of_an_older_kit_is_drawn_without_them(visit):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [360, 760, 1280, 1440])
+@pytest.mark.parametrize("width", [360, 640, 760, 800, 1280, 1440])
 def test_names_numbers_and_marks_have_room(show, width):
     page = show(Panel(make_report(1)), viewport={"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
