@@ -6,6 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
+
+from kit.shell import BAD_INPUT, EXIT_STATUS, add_outputs, check_outputs, put_out
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,7 +22,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m kit",
         description="Zero-Loss Investigation Kit: why does the train loss read 0?",
         epilog=EXAMPLES,
@@ -42,13 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     diagnose = command(
         *("diagnose", _diagnose, "diagnose a recorded run"),
-        "It names the most likely cause, how sure that is, and what to do.",
+        f"It names the most likely cause, how sure that is, and what to do. {EXIT_STATUS}",
     )
     diagnose.add_argument(
         "recorded", type=Path, help="what kit.watch (.npz) or kit.train (.json) saved; or a log, or a folder with one"
     )
     diagnose.add_argument("--out", type=Path, help="also write a page that opens offline")
-    diagnose.add_argument("--json", action="store_true", help="print JSON instead of sentences")
+    add_outputs(diagnose)
 
     investigate = command(
         *("investigate", _investigate, "run every experiment and write one HTML page"),
@@ -65,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     verify.add_argument("page", type=Path, help="the HTML page")
     verify.add_argument("--extract", type=Path, metavar="FOLDER", help="also write its numbers as CSV and JSON files")
+
+    causes = command(
+        *("causes", _causes, "list the causes that are looked for, or explain one"),
+        "What happens, what must be seen, what rules it out, what it does not prove, what to do.",
+    )
+    causes.add_argument("key", nargs="?", help="the key of a cause, as zero_learning_rate (default: list all)")
 
     bench = command(
         *("bench", _bench, "run the fault bench, in a checkout"),
@@ -91,10 +100,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return options.run(options)
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse ends with 2, which says here that a run could not be judged."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(BAD_INPUT, f"{self.prog}: error: {message}\n")
+
+
 def _refuse(error: object) -> int:
     """One line on the error stream; the exit status of what was not done."""
     print(error, file=sys.stderr)
-    return 2
+    return BAD_INPUT
 
 
 def _absent(part: str) -> str:
@@ -154,14 +171,13 @@ def _investigate(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    import json
-
     from kit.diagnosis import diagnose
     from kit.files import sentence
     from kit.logs import explained, load_run
     from kit.training import TrainingHistory
 
     try:
+        check_outputs(options)
         if options.out is not None:
             from kit.report import check_path
 
@@ -170,7 +186,10 @@ def _diagnose(options: argparse.Namespace) -> int:
         diagnosis = diagnose(run)
     except (OSError, ValueError, ImportError) as error:
         return _refuse(sentence(error))
-    print(json.dumps(diagnosis.to_dict(), indent=1) if options.json else explained(run, diagnosis))
+    try:
+        status = put_out(diagnosis, options, explained(run, diagnosis))
+    except OSError as error:
+        return _refuse(sentence(error, "write"))
     if options.out is not None:
         from kit.report import write_html
         from kit.studies import diagnosis_finding
@@ -181,6 +200,16 @@ def _diagnose(options: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             return _refuse(sentence(error, "write"))
         print(written.sentence, file=sys.stderr)
+    return status
+
+
+def _causes(options: argparse.Namespace) -> int:
+    from kit.hypotheses import ALL, explain_cause, find_cause, list_causes
+
+    try:
+        print(list_causes(ALL) if options.key is None else explain_cause(find_cause(options.key, ALL)))
+    except ValueError as error:
+        return _refuse(error)
     return 0
 
 

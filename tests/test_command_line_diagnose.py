@@ -50,6 +50,6 @@ def test_a_trace_brought_home(tmp_path, capsys):
 def test_refusals(tmp_path, capsys):
     foreign = tmp_path / "run.npz"
     foreign.write_bytes(b"not a trace")
-    assert main(["diagnose", str(foreign)]) == 2
+    assert main(["diagnose", str(foreign)]) == 3
     assert "run.npz" in capsys.readouterr().err
-    assert main(["diagnose", str(tmp_path / "nothing.json")]) == 2
+    assert main(["diagnose", str(tmp_path / "nothing.json")]) == 3

@@ -10,10 +10,10 @@ import pytest
 KIT = Path(__file__).resolve().parents[1] / "kit"
 
 SYSTEM = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
-INSTRUMENTS = {"stepgraph", "recording", "whatif", "hypotheses", "diagnosis", "logs"}
+INSTRUMENTS = {"stepgraph", "recording", "whatif", "hypotheses", "diagnosis", "logs", "integrations"}
 VIEWS = {"plots", "panel", "report", "journal"}
 LIVE = {"live"}  # a view that trains: it sees all below it, and no view sees it
-SEE_ALL = {"__init__", "__main__", "studies", "lab", *LIVE}
+SEE_ALL = {"__init__", "__main__", "shell", "studies", "lab", *LIVE}
 SHARED = {"files", "renamed"}  # knows nothing of the others, so any of them may use it
 DRAWING = {"matplotlib", "PIL", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
 

@@ -62,7 +62,7 @@ def nothing_runs(monkeypatch):
 def test_commands_and_findings_refuse_a_page_in_the_same_words(place, nothing_runs, capsys, path, said):
     before = tree(place)
     for command in (["investigate"], ["diagnose", str(shipped("faulty_run.json"))]):
-        assert main([*command, "--out", path]) == 2
+        assert main([*command, "--out", path]) == 3
         shown = capsys.readouterr()
         assert shown.err.splitlines() == [said] and shown.out == ""
     journal = Journal(place)
@@ -79,14 +79,14 @@ def test_commands_and_findings_refuse_a_page_in_the_same_words(place, nothing_ru
 
 
 def test_a_name_that_the_file_system_refuses_is_refused_first(place, nothing_runs, capsys):
-    assert main(["investigate", "--out", LONG]) == 2
+    assert main(["investigate", "--out", LONG]) == 3
     assert capsys.readouterr().err.endswith(": file name too long. Choose another.\n")
-    assert main(["investigate", "--out", f"new/{LONG}"]) == 2 and not (place / "new").exists()
+    assert main(["investigate", "--out", f"new/{LONG}"]) == 3 and not (place / "new").exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder where not even root can write")
 def test_a_folder_that_cannot_be_written_is_refused_first(nothing_runs, capsys):
-    assert main(["investigate", "--out", "/proc/x.html"]) == 2
+    assert main(["investigate", "--out", "/proc/x.html"]) == 3
     said = capsys.readouterr().err
     assert said == (
         "path should be a place for a file. Found path = '/proc/x.html': no such file or directory. Choose another.\n"
@@ -97,7 +97,7 @@ def test_a_folder_that_cannot_be_written_is_refused_first(nothing_runs, capsys):
 def test_a_folder_without_permission_is_refused(place, nothing_runs, capsys):
     (place / "adir").chmod(0o500)
     try:
-        assert main(["investigate", "--out", "adir/x.html"]) == 2
+        assert main(["investigate", "--out", "adir/x.html"]) == 3
     finally:
         (place / "adir").chmod(0o700)
     assert "permission denied" in capsys.readouterr().err
@@ -118,20 +118,20 @@ def test_a_folder_without_permission_is_refused(place, nothing_runs, capsys):
 )  # fmt: skip
 def test_the_other_commands_look_first_too(place, nothing_runs, capsys, arguments, said):
     before = tree(place)
-    assert main(arguments) == 2
+    assert main(arguments) == 3
     assert capsys.readouterr().err.splitlines() == [said] and tree(place) == before
 
 
 def test_bench_says_that_it_needs_a_checkout(place, monkeypatch, capsys):
     monkeypatch.setattr("kit.__main__.ROOT", place)
-    assert main(["bench"]) == 2
+    assert main(["bench"]) == 3
     assert capsys.readouterr().err == f"tests/bench should be in {place}. Found nothing; run this in a checkout.\n"
 
 
 def test_data_is_written_into_a_checkout_or_where_it_is_said(place, monkeypatch, capsys):
     monkeypatch.setattr("kit.__main__.ROOT", place)
     before = tree(place)
-    assert main(["data"]) == 2 and tree(place) == before
+    assert main(["data"]) == 3 and tree(place) == before
     assert capsys.readouterr().err == (
         f"data/README.md should be in {place}. Found nothing; run this in a checkout, or say where to write: --folder FOLDER\n"
     )
@@ -139,7 +139,7 @@ def test_data_is_written_into_a_checkout_or_where_it_is_said(place, monkeypatch,
 
 def test_bench_looks_at_what_it_will_write(place, nothing_runs, monkeypatch, capsys):
     monkeypatch.setattr("kit.files.DATA", place / "afile")
-    assert main(["bench", "--store", "x.jsonl", "--write"]) == 2
+    assert main(["bench", "--store", "x.jsonl", "--write"]) == 3
     assert "is no folder" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 from kit.diagnosis.before_run import check
 from kit.diagnosis.during_run import broken
+from kit.diagnosis.exit_status import exit_code
 from kit.diagnosis.intervention import Intervention, Shown
 from kit.diagnosis.judged import Cause, CheckResult
 from kit.diagnosis.judging import diagnose, judge, prior_of
@@ -16,6 +17,7 @@ __all__ = [
     "broken",
     "check",
     "diagnose",
+    "exit_code",
     "judge",
     "prior_of",
 ]

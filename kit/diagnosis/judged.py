@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kit.diagnosis.chain import Chain
+from kit.diagnosis.chain import Chain, Link
 from kit.diagnosis.intervention import Intervention, Shown
 from kit.diagnosis.missing import Addition, Notice
 from kit.hypotheses import POLICY, Answer, Check, Hypothesis, Policy
@@ -181,6 +181,13 @@ class Judged:
                 found.append((cause, seen[0].answer.fact or seen[0].answer.because))
                 taken |= {s.check.link for s in seen}
         return tuple(found)
+
+    def broken_by(self, cause: Cause) -> tuple[Link, ...]:
+        """The broken links that signs of this cause ask about; those that follow from another only if there is no other."""
+        said = {sign.key for sign in cause.hypothesis.signs}
+        states = {(r.check.link, r.check.state) for r in self.results if r.yes and r.key in said}
+        links = tuple(link for link in self.chain.links if link.broken and (link.name, link.state) in states)
+        return tuple(link for link in links if not link.behind) or links
 
     @property
     def facts(self) -> tuple[str, ...]:

@@ -11,7 +11,10 @@ import pandas as pd
 
 from kit.diagnosis.intervention import Intervention, Shown, intervene
 from kit.diagnosis.judged import CheckResult, Judged
+from kit.diagnosis.markdown import to_markdown
 from kit.diagnosis.own_run import MENDS, OF_THE_LOOP, OwnRun
+from kit.diagnosis.record import to_record
+from kit.diagnosis.sarif import to_sarif
 from kit.diagnosis.speech import diagnosis_html, explain, summary, sure_of
 from kit.hypotheses import RepeatableRun
 
@@ -100,27 +103,16 @@ class Diagnosis(Judged):
         return "" if self.top is None else self.top.hypothesis.guard
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "verdict": self.verdict,
-            "lacks": [notice.sentence for notice in self.lacks],
-            "established": [cause.key for cause in self.established],
-            "facts": list(self.facts),
-            "notes": list(self.notes),
-            "top": None if self.top is None else self.top.key,
-            "nothing_probability": self.nothing_probability,
-            "causes": [
-                {
-                    **row,
-                    "intervention": None if cause.intervention is None else cause.intervention.to_dict(),
-                }
-                for row, cause in zip(self.table.to_dict("records"), self.causes, strict=True)
-            ],
-            "findings": [
-                {"check": f.key, "question": f.check.question, "answer": f.word, "because": f.answer.because}
-                for f in self.results
-            ],
-        }
+        """Plain values, ready for JSON, as ``kit/diagnosis/diagnosis.schema.json`` describes them; NaN and infinity are None."""
+        return to_record(self, self.table)
+
+    def to_sarif(self) -> dict[str, Any]:
+        """SARIF 2.1.0, ready for JSON: a result for each cause and link that it breaks, at its line if its file lies in the working folder."""
+        return to_sarif(self)
+
+    def to_markdown(self) -> str:
+        """A ticket: verdict, what happens, facts, the chain, what to do, a guard, what was not seen. Recorded names are escaped."""
+        return to_markdown(self)
 
     def __repr__(self) -> str:
         top = f", top={self.top.plain!r}, sure={sure_of(self, self.top)!r}" if self.top else ""

@@ -7,6 +7,7 @@ from kit.hypotheses.checking import Answer, Check, check
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.one_step import OneStep, PresetResult, at_one_step
 from kit.hypotheses.policy import POLICY, Policy
+from kit.hypotheses.reference import explain_cause, find_cause, list_causes
 from kit.hypotheses.registry import all_checks, discover
 from kit.renamed import warn_renamed
 
@@ -31,6 +32,9 @@ __all__ = [
     "at_one_step",
     "check",
     "discover",
+    "explain_cause",
+    "find_cause",
+    "list_causes",
 ]
 
 

@@ -70,6 +70,7 @@ class Hypothesis:
         rank: its number in the report.
         presets: ways to try it at one training step.
         verdict: what it means when this is the cause.
+        proves_not: what does not follow when this is the cause, in a sentence.
         fixed: the check that the fix worked, in words.
         guard: a few lines for the user's own repository that would have caught it; may use ``model, loss, optimizer, batch`` of theirs.
     """
@@ -90,6 +91,7 @@ class Hypothesis:
     rank: int | None = None
     presets: tuple[Preset, ...] = ()
     verdict: Verdict = "fault"
+    proves_not: str = ""
     fixed: str = "The train loss is above 0, and validation moves, within a few epochs."
     guard: str = ""
 

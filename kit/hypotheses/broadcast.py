@@ -15,6 +15,7 @@ HYPOTHESIS = Hypothesis(
     signs=(broadcasts,),
     decisive=(broadcasts,),
     fixed="The loss falls below the variance of the targets.",
+    proves_not="It does not prove that the targets or the network are good: how well it learns shows only once both have one shape.",
     guard="""assert prediction.shape == target.shape, f"{list(prediction.shape)} is compared with {list(target.shape)}"
 """,
 )

@@ -15,6 +15,7 @@ HYPOTHESIS = Hypothesis(
     signs=(outputs_collapse, loss_at_margin),
     decisive=(outputs_collapse, loss_at_margin),
     fixed="The outputs of a batch keep differing.",
+    proves_not="It does not prove that the loss or the rate is to blame: equal inputs, or a normalization that removes what differs, give equal outputs as well.",
     guard="""output = model(batch)
 assert (output - output.mean(0)).norm() > 1e-3 * output.norm(), "every sample gets the same output"
 """,

@@ -20,6 +20,7 @@ HYPOTHESIS = Hypothesis(
     signs=(one_class, constant_loss_live_gradient, loss_constant, batch_of_one),
     verdict="not_a_fault",
     fixed="There is nothing to fix in the loop.",
+    proves_not="It does not prove that the network learns, nor that it does not: this loss cannot tell.",
     guard="""assert target.unique().numel() > 1, "one class only: the loss cannot move"
 """,
 )

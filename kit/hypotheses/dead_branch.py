@@ -15,6 +15,7 @@ HYPOTHESIS = Hypothesis(
     signs=(branch_gradient_zero,),
     decisive=(branch_gradient_zero,),
     fixed="The gradient of the branch is not 0 after a few steps.",
+    proves_not="It does not prove that the branch stays dead: a closed gate or a layer of zeros may open in later steps than those that were read.",
     guard="""dead = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.any()]
 assert not dead, f"the gradient is exactly 0 in {dead}"
 """,

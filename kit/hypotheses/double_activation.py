@@ -15,6 +15,7 @@ HYPOTHESIS = Hypothesis(
     signs=(activation_twice,),
     decisive=(activation_twice,),
     fixed="The loss falls below the level at which it stood.",
+    proves_not="It does not prove that nothing is learned: the classes may be ranked well, so that accuracy rises while the loss stays high.",
     guard="""prediction = model(batch)
 assert prediction.min() < 0 or prediction.max() > 1, "these are probabilities, and the loss expects logits"
 """,

@@ -17,6 +17,7 @@ HYPOTHESIS = Hypothesis(
     signs=(nothing_supervised, nothing_compared, loss_constant),
     decisive=(nothing_supervised, nothing_compared),
     explains=("nan_gradients",),
+    proves_not="It does not prove that the data have no labels: masking, cropping or matching may remove them on the way to the loss.",
     guard="""supervised = (target != ignore_index).sum()
 assert supervised > 0, "no element of this batch is supervised"
 """,

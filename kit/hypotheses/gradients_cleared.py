@@ -19,6 +19,7 @@ HYPOTHESIS = Hypothesis(
     signs=(gradients_cleared, one_optimizer_without_gradient),
     decisive=(gradients_cleared, one_optimizer_without_gradient),
     fixed="The optimizer is handed the gradient that the backward pass left.",
+    proves_not="It does not prove that the gradients were right before they were gone: whether a step along them lowers the loss was not tried.",
     guard="""# just before optimizer.step()
 assert any(p.grad is not None and p.grad.abs().max() > 0 for g in optimizer.param_groups for p in g["params"]), "no gradient to step with"
 """,

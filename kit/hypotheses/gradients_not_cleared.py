@@ -15,6 +15,7 @@ HYPOTHESIS = Hypothesis(
     signs=(gradients_left,),
     decisive=(gradients_left,),
     fixed="The gradient norm no longer grows from step to step.",
+    proves_not="It does not prove that the losses swing for this reason alone: a rate that is too high looks the same.",
     guard="""assert all(p.grad is None or not p.grad.any() for p in model.parameters()), "gradients of the last step are still there"
 total.backward()
 """,

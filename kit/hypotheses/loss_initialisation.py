@@ -52,6 +52,7 @@ HYPOTHESIS = Hypothesis(
         ),
     ),
     fix="Pass every weight when the loss is built, and leave a weight alone where a search or a schedule does not name it.",
+    proves_not="It does not prove that the weight in force is a bad one, nor that it makes the loss 0: it is another number than was asked for.",
     guard="""asked = {"lam_cov": 1.0}  # the weights of your configuration
 for name, value in asked.items():
     assert getattr(loss, name) == value, f"{name} should be {value} when training starts. Found {getattr(loss, name)}"

@@ -27,6 +27,7 @@ HYPOTHESIS = Hypothesis(
         )
     },
     fixed="As many loss calls, backward passes and steps as batches.",
+    proves_not="It does not prove that one step an epoch is unwanted: training on the full batch does so on purpose.",
     guard="""# count calls while one epoch runs
 assert steps == batches, f"{batches} batches, {steps} optimizer steps: is the step inside the loop?"
 """,

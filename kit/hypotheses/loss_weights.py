@@ -45,6 +45,7 @@ HYPOTHESIS = Hypothesis(
         ),
     ),
     fix="Print the weights when training starts, set each of them explicitly, and fail where the one that matters is 0.",
+    proves_not="It does not prove that the loss reads 0 for this reason: one weight of 0 leaves the other terms, and a term may be off on purpose.",
     guard="""weights = {name: value for name, value in vars(loss).items() if name.lstrip("_").startswith("lam")}
 assert any(weights.values()), f"every loss weight is 0: {weights}"
 """,

@@ -62,6 +62,7 @@ HYPOTHESIS = Hypothesis(
         ),
     ),
     fix="Return every prediction that the loss reads, and let the loss fail on one that is missing.",
+    proves_not="It does not prove that the network cannot make the prediction: it may return it under another name, or only in another mode.",
     guard="""prediction = model(batch)
 missing = [key for key in loss.expects if key not in prediction]
 assert not missing, f"the loss reads {missing}, and the model returns {sorted(prediction)}"

@@ -56,6 +56,7 @@ HYPOTHESIS = Hypothesis(
         ),
     ),
     fix="Find the operation whose gradient is NaN (torch.autograd.detect_anomaly), instead of replacing the result or skipping the step.",
+    proves_not="It does not prove which operation made the first NaN, nor that replacing it helps: the reason may be an earlier step, the data or the rate.",
     guard="""total = loss(model(batch), target)
 total.backward()
 assert total.isfinite(), f"the loss is {total}"

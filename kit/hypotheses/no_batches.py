@@ -17,6 +17,7 @@ HYPOTHESIS = Hypothesis(
     ),
     signs=(no_batches, batches_run_dry),
     decisive=(no_batches, batches_run_dry),
+    proves_not="It does not prove that the data set is empty: drop_last with a large batch, a filter, or an iterator that is used up looks the same.",
     guard="""assert len(train_loader) > 0, "the training loader yields no batch"
 """,
 )

@@ -16,6 +16,7 @@ HYPOTHESIS = Hypothesis(
     decisive=(loss_ln2, term_of_the_same),
     explains=("constant_by_design",),
     fixed="The loss leaves 0.6931 after the first steps.",
+    proves_not="It does not prove that the two are one object: equal inputs to both, or a copy renewed in every step, give the same numbers.",
     guard="""assert reference is not model, "the reference is the model itself"
 """,
 )

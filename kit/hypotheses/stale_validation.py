@@ -18,6 +18,7 @@ HYPOTHESIS = Hypothesis(
     signs=(validation_stale, validation_never_ran, evaluated_copy_nearly_still),
     decisive=(evaluated_copy_nearly_still,),
     fixed="The evaluated weights move when the trained ones do.",
+    proves_not="It does not prove that the training works: the parameters were seen to move, not to get better.",
     guard="""assert all(torch.equal(a, b) for a, b in zip(model.parameters(), evaluated.parameters())), "another copy is evaluated"
 """,
 )

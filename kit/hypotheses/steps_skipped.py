@@ -41,6 +41,7 @@ HYPOTHESIS = Hypothesis(
     decisive=(optimizer_idle, gradients_without_step, epochs_without_step, steps_without_gradient),
     explains=("stale_validation",),
     fixed="Steps are taken, and validation moves.",
+    proves_not="It does not prove why a step was left out, nor that it would have helped: a scaler skips steps since their gradients are not finite.",
     guard="""before = [parameter.detach().clone() for parameter in model.parameters()]
 train_one_epoch()
 moved = any(not torch.equal(old, new) for old, new in zip(before, model.parameters()))

@@ -16,6 +16,7 @@ HYPOTHESIS = Hypothesis(
     decisive=(term_always_zero,),
     explains=("dead_branch", "zero_outputs"),
     fixed="The term is above 0 in some batch.",
+    proves_not="It does not prove that the term is wrong: a margin that is met, or a penalty for what never happened, is 0 as it should be.",
     guard="""terms = loss.components(model(batch), target)
 assert all(value != 0 for value in terms.values()), f"a term is 0: {terms}"
 """,

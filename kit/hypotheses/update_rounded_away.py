@@ -20,6 +20,7 @@ HYPOTHESIS = Hypothesis(
     excluded_by=(learning_rate_zero,),
     explains=("stale_validation",),
     fixed="A step changes most of the numbers that have a gradient.",
+    proves_not="It does not prove that every later update is lost: a larger gradient, or a parameter closer to 0, may still change.",
     guard="""before = [p.detach().clone() for p in model.parameters()]
 optimizer.step()  # after a backward pass
 assert any(not torch.equal(old, p) for old, p in zip(before, model.parameters())), "the update was rounded away"

@@ -16,6 +16,7 @@ HYPOTHESIS = Hypothesis(
     ),
     signs=(sum_disagrees, weight_without_term, term_unreached),
     fixed="Raising each weight by one raises the total by exactly its term.",
+    proves_not="It does not prove that what is missing was needed: with it the total is another one, and how that trains was not tried.",
     guard="""terms = loss.components(prediction, target)
 total = loss(prediction, target)
 for name, term in terms.items():

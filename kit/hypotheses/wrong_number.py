@@ -16,6 +16,7 @@ HYPOTHESIS = Hypothesis(
     decisive=(display_differs, validation_display_differs, display_divided),
     verdict="wrong_number",
     fixed="The displayed loss lies within the range of the losses of the epoch's batches.",
+    proves_not="It does not prove that the training is healthy: the computed losses are the ones to judge, and may show a fault of their own.",
     guard="""assert min(batch_losses) <= displayed <= max(batch_losses), f"displayed {displayed}, computed {batch_losses}"
 """,
 )

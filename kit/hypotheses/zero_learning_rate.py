@@ -21,6 +21,7 @@ HYPOTHESIS = Hypothesis(
         "warm_up_at_zero": Symptoms(train_zero=False, validation_level=True, gradient="non-zero", steps="every batch")
     },
     fixed="The learning rate is above 0 from the second step on, and validation moves.",
+    proves_not="It does not prove that the rate is the only fault: nothing was trained, so what comes after the step was not tried.",
     guard="""assert all(group["lr"] > 0 for group in optimizer.param_groups), "the learning rate is 0 after the warm-up"
 """,
 )

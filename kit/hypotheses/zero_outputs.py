@@ -42,6 +42,7 @@ HYPOTHESIS = Hypothesis(
     rank=4,
     presets=(Preset("all_outputs_zero", "all outputs are 0", alter=_all_zero, condition="every head returns 0"),),
     fix="Find what kills the outputs: a dead activation, a mask, a scale of 0.",
+    proves_not="It does not prove where the outputs vanish, nor that the loss reads 0 for this reason: against targets that are not 0 it does not.",
     guard="""prediction = model(batch)
 for key, value in prediction.items():
     assert value.abs().max() > 0, f"the output {key} is exactly 0 for every sample"

@@ -27,7 +27,7 @@ from tests.browser._paper import assert_whole_on_paper
 from tests.training._runs import few_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("lab", "diagnose", "investigate", "verify", "bench", "data")
+COMMANDS = ("lab", "diagnose", "investigate", "verify", "causes", "bench", "data")
 
 
 def test_help_names_every_command(capsys):
@@ -198,13 +198,13 @@ def test_a_page_that_can_no_longer_be_written_is_an_error_not_a_traceback(capsys
 
     monkeypatch.setattr("kit.studies.investigate", lambda **_: ())
     monkeypatch.setattr("kit.studies.write_investigation", full)
-    assert main(["investigate", "--out", str(tmp_path / "x.html")]) == 2
+    assert main(["investigate", "--out", str(tmp_path / "x.html")]) == 3
     assert capsys.readouterr().err.endswith("could not write x: no space left on device.\n")
 
 
 def test_missing_data_is_an_error_that_says_what_to_do(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("kit.files.DATA", tmp_path)
-    assert main(["investigate", "--out", str(tmp_path / "x.html")]) == 2
+    assert main(["investigate", "--out", str(tmp_path / "x.html")]) == 3
     assert "python -m kit data" in capsys.readouterr().err
 
 
@@ -239,7 +239,7 @@ def never_served(monkeypatch):
 def test_a_port_in_use_is_refused_in_one_line_before_anything(checkout, never_served, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["lab", "--no-browser", "--port", str(port)]) == 2
+        assert main(["lab", "--no-browser", "--port", str(port)]) == 3
     said = capsys.readouterr()
     assert said.err == f"port {port} is in use; give another --port, or none to have a free one found.\n"
     assert said.out == "" and not (checkout / "my_notebooks").exists()
@@ -247,7 +247,7 @@ def test_a_port_in_use_is_refused_in_one_line_before_anything(checkout, never_se
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536"])
 def test_a_port_that_is_none_is_refused(checkout, never_served, capsys, port):
-    assert main(["lab", f"--port={port}"]) == 2
+    assert main(["lab", f"--port={port}"]) == 3
     assert capsys.readouterr().err == f"port should be from 1 to 65535. Found port = {port}.\n"
 
 
@@ -262,16 +262,16 @@ def test_without_a_port_the_next_free_one_is_found_and_said(checkout, monkeypatc
     assert first < served["port"] < first + 50 and served["browser"]
     assert f"port {first} is in use; serving on port {served['port']}." in capsys.readouterr().out
     monkeypatch.setattr("kit.lab.server._refused", lambda _port: "is in use")
-    assert main(["lab"]) == 2
+    assert main(["lab"]) == 3
     assert capsys.readouterr().err == f"No port from {first} to {first + 49} is free; give one with --port.\n"
 
 
 def test_without_notebooks_or_a_place_for_the_copy_it_says_so(checkout, never_served, capsys):
     (checkout / "my_notebooks").write_text("a file", encoding="utf-8")
-    assert main(["lab", "--port", str(free_port())]) == 2
+    assert main(["lab", "--port", str(free_port())]) == 3
     assert "could not write" in capsys.readouterr().err
     (checkout / "notebooks" / "00_start_here.ipynb").unlink()
-    assert main(["lab"]) == 2
+    assert main(["lab"]) == 3
     assert "run this in a checkout" in capsys.readouterr().err
 
 
