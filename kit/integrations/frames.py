@@ -61,7 +61,9 @@ def _tied(mark: _Mark, own: Collection[str]) -> bool:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and (frame.f_code.co_name in own or frame.f_globals.get("__name__", "").startswith("kit.")):
         frame = frame.f_back
-    if frame is None or not frame.f_code.co_flags & inspect.CO_NEWLOCALS:  # of a script's own line: its names are the script's
+    if (
+        frame is None or not frame.f_code.co_flags & inspect.CO_NEWLOCALS
+    ):  # of a script's own line: its names are the script's
         return False
     frame.f_locals[KEPT] = mark
     with scope_of(frame):

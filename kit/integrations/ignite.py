@@ -43,6 +43,7 @@ class IgniteHandler(Watching):
             (_Events.EPOCH_COMPLETED, self._epoch_over),
             (_Events.TERMINATE, self._ended),
             (_Events.COMPLETED, self._ended),
+            (_Events.EXCEPTION_RAISED, self._raised),
         ):
             trainer.add_event_handler(event, act)
         if evaluator is not None:
@@ -52,7 +53,7 @@ class IgniteHandler(Watching):
     @guarded
     def _started(self, engine: Any) -> None:
         self._outputs = []
-        self.session_.open({"_fire_event"})
+        self.session_.open(None)  # of an exception it tells
 
     @guarded
     def _stepped(self, engine: Any) -> None:
@@ -82,6 +83,16 @@ class IgniteHandler(Watching):
         names = val_losses_of(known) if self._val_loss is None else []
         value = metrics.get(self._val_loss) if self._val_loss is not None else known[names[0]] if names else None
         self.session_.displayed.val(value, engine.state.iteration)
+
+    def _raised(self, engine: Any, error: BaseException) -> None:
+        """An engine with a handler of this event raises no longer by itself; it is to be as without this one."""
+        self._left(type(error))
+        if len(engine._event_handlers[_Events.EXCEPTION_RAISED]) == 1:
+            raise error
+
+    @guarded
+    def _left(self, kind: type[BaseException]) -> None:
+        self.session_.close(kind)
 
     @guarded
     def _ended(self, engine: Any) -> None:

@@ -24,7 +24,7 @@ class SkorchCallback(Watching, _Base):
     def __init__(self, *, print: bool = True, **options: Any) -> None:
         super().__init__(print=print, **options)
         self.print = print  # clone() of scikit-learn reads arguments from attributes of their names
-        vars(self).update(options)
+        self.__dict__.update(options)
         self.names_: tuple[str, ...] | None = None
 
     @guarded
@@ -33,7 +33,7 @@ class SkorchCallback(Watching, _Base):
         self.session_.close()
         self.session_ = Session(type(self).__name__, options.pop("print"), options)
         self.names_ = None
-        self.session_.open({"notify"})
+        self.session_.open({"notify", "on_train_begin"})
 
     @guarded
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
@@ -48,7 +48,9 @@ class SkorchCallback(Watching, _Base):
         scalars = self.session_.scalars
         if self.names_ is None:
             self.names_ = tuple(scalars)
-        for name in self.names_:  # the same in every epoch: else the column has gaps, and skorch raises where it is read
+        for (
+            name
+        ) in self.names_:  # the same in every epoch: else the column has gaps, and skorch raises where it is read
             net.history.record(name, scalars.get(name, math.nan))
 
     @guarded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 from kit.diagnosis import Diagnosis
@@ -12,7 +11,6 @@ BEFORE = outside()
 
 
 def assert_nothing_left() -> None:
-    gc.collect()
     assert outside() == BEFORE
 
 

@@ -157,7 +157,9 @@ def test_the_training_is_bitwise_the_same(trainer_of):
     watched.train()
     assert same(_left(watched), expected)
     terms = lambda row: any(name.startswith("term/") for name in row)
-    runtime = lambda row: {name: value for name, value in row.items() if "runtime" not in name and "per_sec" not in name}
+    runtime = lambda row: {
+        name: value for name, value in row.items() if "runtime" not in name and "per_sec" not in name
+    }
     logged = [runtime(row) for row in watched.state.log_history if not terms(row)]
     assert logged == [runtime(row) for row in plain.state.log_history]
 

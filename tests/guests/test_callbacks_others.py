@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,9 @@ def _keras(keras, rate=0.05, frozen=False, weight=None):
     model = keras.Sequential([layers.Input((4,)), layers.Dense(16, activation="relu"), layers.Dense(2)])
     model.trainable = not frozen
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(rate), loss, loss_weights=None if weight is None else [weight], jit_compile=False)
+    model.compile(
+        keras.optimizers.SGD(rate), loss, loss_weights=None if weight is None else [weight], jit_compile=False
+    )
     return model
 
 
@@ -74,7 +77,11 @@ def _keras_fit(model, callbacks, **options):
         ({}, {}, "healthy"),
         ({}, {"validation_freq": 2}, "healthy"),
         ({}, {"validation_data": None}, "healthy"),
-        ({"rate": 0.0}, {}, "steps_skipped"),  # its optimizer is none of torch.optim: no step is seen, and nothing moves
+        (
+            {"rate": 0.0},
+            {},
+            "steps_skipped",
+        ),  # its optimizer is none of torch.optim: no step is seen, and nothing moves
         ({"frozen": True}, {}, "parameters_not_trained"),
         ({"weight": 0.0}, {}, "loss_weights"),
     ],
@@ -174,14 +181,14 @@ def test_skorch_left_by_an_exception_and_by_an_interrupt(skorch):
             self.error = error
 
         def on_batch_end(self, net, **kwargs):
-            raise self.error
+            raise self.error("a bad batch")
 
     callback = kit.integrations.SkorchCallback(print=False)
     with pytest.raises(RuntimeError, match="a bad batch"):
-        _skorch(skorch, [callback, Fails(RuntimeError("a bad batch"))]).fit(X.numpy(), Y.numpy())
+        _skorch(skorch, [callback, Fails(RuntimeError)]).fit(X.numpy(), Y.numpy())
     assert_nothing_left()
     assert callback.trace.facts["ended"] == "Unfinished" and callback.trace.facts["turns"] == 1
-    _skorch(skorch, [callback, Fails(KeyboardInterrupt())]).fit(X.numpy(), Y.numpy())
+    _skorch(skorch, [callback, Fails(KeyboardInterrupt)]).fit(X.numpy(), Y.numpy())
     assert callback.trace.facts["ended"] == "return"
     assert_nothing_left()
 
@@ -203,7 +210,7 @@ def test_a_net_of_skorch_is_cloned_copied_and_pickled_with_its_callback(skorch):
 
 
 def _ignite(ignite, rate=0.05, output=None, **options):
-    from ignite.engine import Events, create_supervised_evaluator, create_supervised_trainer
+    from ignite.engine import create_supervised_evaluator, create_supervised_trainer
     from ignite.metrics import Loss
 
     model, loss = _network(), Sum()
@@ -211,7 +218,7 @@ def _ignite(ignite, rate=0.05, output=None, **options):
     more = {} if output is None else {"output_transform": output}
     trainer = create_supervised_trainer(model, optimizer, loss, **more, **options)
     evaluator = create_supervised_evaluator(model, metrics={"loss": Loss(loss)})
-    return model, loss, trainer, evaluator, Events
+    return SimpleNamespace(model=model, loss=loss, trainer=trainer, evaluator=evaluator)
 
 
 def _run(trainer):
@@ -231,7 +238,8 @@ def _run(trainer):
 )
 @pytest.mark.parametrize("first", [True, False], ids=["attached first", "attached last"])
 def test_ignite(ignite, capsys, made, often, expected, first):
-    model, loss, trainer, evaluator, Events = _ignite(ignite, **made)
+    own, Events = _ignite(ignite, **made), ignite.engine.Events
+    trainer, evaluator = own.trainer, own.evaluator
     handler, shown, batches = kit.integrations.IgniteHandler(), [], []
     if first:
         assert handler.attach(trainer, evaluator) is handler
@@ -261,8 +269,9 @@ def test_ignite(ignite, capsys, made, often, expected, first):
 def test_ignite_has_the_terms_in_the_files_of_its_logger(ignite, tmp_path):
     from ignite.handlers import TensorboardLogger
 
-    model, loss, trainer, evaluator, Events = _ignite(ignite)
-    handler = kit.integrations.IgniteHandler(print=False, probe_every=5).attach(trainer, evaluator)
+    own, Events = _ignite(ignite), ignite.engine.Events
+    trainer = own.trainer
+    handler = kit.integrations.IgniteHandler(print=False, probe_every=5).attach(trainer, own.evaluator)
     logger = TensorboardLogger(log_dir=str(tmp_path))
     logger.attach_output_handler(trainer, Events.ITERATION_COMPLETED, tag="training", metric_names="all")
     _run(trainer)
@@ -276,27 +285,39 @@ def test_ignite_has_the_terms_in_the_files_of_its_logger(ignite, tmp_path):
 
 def test_ignite_trains_bitwise_the_same(ignite):
     def left(watched):
-        model, loss, trainer, evaluator, Events = _ignite(ignite)
+        own = _ignite(ignite)
         if watched:
-            kit.integrations.IgniteHandler(print=False, probe_every=5).attach(trainer, evaluator)
-        _run(trainer)
-        return model.state_dict(), trainer.state.output, torch.get_rng_state()
+            kit.integrations.IgniteHandler(print=False, probe_every=5).attach(own.trainer, own.evaluator)
+        _run(own.trainer)
+        return own.model.state_dict(), own.trainer.state.output, torch.get_rng_state()
 
     assert same(left(True), left(False))
 
 
-def test_ignite_left_by_an_exception_and_terminated(ignite):
-    model, loss, trainer, evaluator, Events = _ignite(ignite)
-    handler = kit.integrations.IgniteHandler(print=False).attach(trainer)
-    loss.fails_at = 9
+@pytest.mark.parametrize("handled", [False, True], ids=["raised", "handled by the program"])
+def test_ignite_left_by_an_exception(ignite, handled):
+    own, Events = _ignite(ignite), ignite.engine.Events
+    trainer = own.trainer
+    handler, errors = kit.integrations.IgniteHandler(print=False).attach(trainer), []
+    own.loss.fails_at = 9
     trainer.logger.disabled = True
-    with pytest.raises(RuntimeError, match="a bad batch"):
+    if handled:
+        trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, error: errors.append(error))
         _run(trainer)
+    else:
+        with pytest.raises(RuntimeError, match="a bad batch"):
+            _run(trainer)
+    assert len(errors) == handled
     assert_nothing_left()
-    assert handler.trace.facts["ended"] == "Unfinished" and handler.trace.facts["turns"] == 9
+    assert handler.trace.facts["ended"] == "RuntimeError" and handler.trace.facts["turns"] == 9
+
+
+def test_ignite_terminated_without_its_last_event(ignite):
+    trainer, Events = _ignite(ignite).trainer, ignite.engine.Events
+    handler = kit.integrations.IgniteHandler(print=False).attach(trainer)
     trainer.add_event_handler(Events.ITERATION_COMPLETED(once=12), lambda engine: engine.terminate(skip_completed=True))
     _run(trainer)
-    assert handler.trace.facts["ended"] == "return"
+    assert handler.trace.facts["ended"] == "return" and handler.trace.facts["turns"] == 12
     assert_nothing_left()
 
 
