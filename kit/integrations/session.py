@@ -40,6 +40,7 @@ class Session:
         self._call_off: Callable[[], None] = _nothing
         self.displayed = Displayed()
         self.speaks = True
+        self.asked: Exception | None = None  # what on_finding= had the watch raise at its end
 
     def open(self, passing_on: Collection[str] | None, speaks: bool = True) -> None:
         """The training begins. `passing_on`: see ``frames.when_over``; `speaks`: of several processes, one."""
@@ -58,10 +59,15 @@ class Session:
             return
         self._call_off()
         self._call_off, self.displayed = _nothing, Displayed()
-        run.__exit__(error, None, None)
-        self._trace = run.trace
-        if self._print and self.speaks:
-            builtins.print(self.diagnosis)
+        try:
+            run.__exit__(error, None, None)
+        except Exception as asked:
+            self.asked = asked
+            raise
+        finally:
+            self._trace = run.trace
+            if self._print and self.speaks:
+                builtins.print(self.diagnosis)
 
     def _is_over(self) -> None:
         try:
@@ -143,13 +149,15 @@ class Watching:
 
 
 def guarded(event: Event) -> Event:
-    """An event of a trainer: what goes wrong in it is noted, and not raised into the training."""
+    """An event of a trainer: what goes wrong in it is noted, and not raised into the training, unless that was asked for."""
 
     @functools.wraps(event)
     def heard(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return event(self, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - the trainer of somebody else, of any version; its run is worth more than our record
+        except Exception as error:  # the trainer of somebody else, of any version: its run is worth more
+            if error is self.session_.asked:
+                raise
             self.session_.note(error)
             return None
 

@@ -43,7 +43,7 @@ def _rows() -> list[dict]:
 
 @pytest.fixture
 def trainer_of(transformers, tmp_path):
-    def make(model=None, callback=None, rows=None, **options):
+    def make(model=None, callback=None, rows=None, held=None, **options):
         usual = {"num_train_epochs": 3, "per_device_train_batch_size": 8, "learning_rate": 5e-3}
         usual |= {"eval_strategy": "epoch", "logging_strategy": "epoch", "save_strategy": "no", "report_to": "none"}
         args = transformers.TrainingArguments(
@@ -54,7 +54,7 @@ def trainer_of(transformers, tmp_path):
             model=Net() if model is None else model,
             args=args,
             train_dataset=rows,
-            eval_dataset=rows[:16],
+            eval_dataset=rows[:16] if held is None else held,
             callbacks=[] if callback is None else [callback],
         )
 
@@ -110,6 +110,21 @@ def test_a_mean_over_several_epochs_is_the_number_of_none(trainer_of):
     trainer_of(callback=callback, logging_strategy="steps", logging_steps=13).train()
     assert callback.trace.epochs["train_loss"].isna().all()
     assert callback.trace.facts["displayed"] == ["train_loss", "val_loss"]
+
+
+def test_of_two_sets_that_are_evaluated_the_mean(trainer_of):
+    callback = kit.integrations.HuggingFaceCallback(print=False)
+    rows = _rows()
+    trainer = trainer_of(callback=callback, held={"easy": rows[:16], "hard": rows[16:32]})
+    trainer.train()
+    logged = [
+        [row[f"eval_{name}_loss"] for row in trainer.state.log_history if f"eval_{name}_loss" in row]
+        for name in ("easy", "hard")
+    ]
+    assert list(callback.trace.epochs["val_loss"]) == pytest.approx(
+        [sum(pair) / 2 for pair in zip(*logged, strict=True)]
+    )
+    assert callback.diagnosis.verdict == "healthy"
 
 
 @pytest.mark.parametrize(

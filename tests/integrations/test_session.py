@@ -18,6 +18,7 @@ from kit.integrations.displayed import Displayed, number_of
 from kit.integrations.frames import caller
 from kit.integrations.names import train_loss_of, val_losses_of
 from kit.integrations.session import Session, Watching, guarded
+from kit.recording.watching import Watch
 from tests.recording._left import outside
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,6 +212,24 @@ def test_what_goes_wrong_is_said_once_and_not_raised(caplog):
         "kit.integrations.Wrong could not do its part, and the training goes on: KeyError: 'an attribute of another version'"
     ]
     assert callback.trace.facts["turns"] == 3 * BATCHES
+
+
+def test_what_a_watch_was_asked_to_raise_at_its_end_is_raised(monkeypatch, capsys):
+    class Found(RuntimeError):
+        pass
+
+    leave = Watch.__exit__
+
+    def raises(self, *error):
+        leave(self, *error)
+        raise Found
+
+    before, callback = outside(), Callback()
+    monkeypatch.setattr(Watch, "__exit__", raises)
+    with pytest.raises(Found):
+        Trainer(callback).fit()
+    assert callback.trace.facts["ended"] == "return" and outside() == before
+    assert capsys.readouterr().out == f"{callback.diagnosis}\n"
 
 
 def test_options_are_those_of_watch_and_refused_at_once():
