@@ -90,20 +90,8 @@ _HOMES = {
     "write_html": "kit.report",
 }
 _PARTS = frozenset(
-    (
-        "array",
-        "covariance",
-        "model",
-        "loss",
-        "training",
-        "faults",
-        "datasets",
-        "stepgraph",
-        "recording",
-        "whatif",
-        "hypotheses",
-    )
-    + ("diagnosis", "logs", "plots", "panel", "live", "report", "journal", "studies")
+    "array covariance model loss training faults datasets stepgraph recording whatif hypotheses diagnosis logs integrations plots panel "
+    "live report journal studies".split()
 )
 
 # names of version 0.1 and where they live now; they go in version 0.3
