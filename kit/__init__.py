@@ -20,6 +20,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from kit.renamed import warn_renamed
@@ -89,10 +90,7 @@ _HOMES = {
     "Finding": "kit.report",
     "write_html": "kit.report",
 }
-_PARTS = frozenset(
-    "array covariance model loss training faults datasets stepgraph recording whatif hypotheses diagnosis logs integrations plots panel "
-    "live report journal studies".split()
-)
+_PARTS = frozenset(entry.name for entry in pkgutil.iter_modules(__path__) if not entry.name.startswith("_"))
 
 # names of version 0.1 and where they live now; they go in version 0.3
 _EARLIER = {
