@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = """examples:
   python -m kit lab                                       the notebooks, in JupyterLab
   python -m kit diagnose run.npz --out findings.html      why does my own run read 0?
+  python -m kit check train.py:parts                      is anything of a step broken, before the run?
   python -m kit investigate --out findings/zero-loss.html
   python -m kit verify findings/zero-loss.html
 """
@@ -52,6 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     diagnose.add_argument("--out", type=Path, help="also write a page that opens offline")
     add_outputs(diagnose)
+
+    check = command(
+        *("check", _check, "check model, loss, optimizer and one batch before the run"),
+        f"It takes a few steps on the batch and says what of a step does not work. {EXIT_STATUS}",
+    )
+    check.add_argument(
+        "parts",
+        metavar="MODULE:FUNCTION",
+        help="a function without arguments that returns (model, loss, batch) or (model, loss, batch, optimizer); also FILE.py:FUNCTION",
+    )
+    check.add_argument("--steps", type=int, help="optimizer steps (default: 20)")
+    add_outputs(check)
 
     investigate = command(
         *("investigate", _investigate, "run every experiment and write one HTML page"),
@@ -201,6 +214,29 @@ def _diagnose(options: argparse.Namespace) -> int:
             return _refuse(sentence(error, "write"))
         print(written.sentence, file=sys.stderr)
     return status
+
+
+def _check(options: argparse.Namespace) -> int:
+    import traceback
+
+    from kit.diagnosis import check
+    from kit.diagnosis.parts import PartsError, made_by
+    from kit.files import sentence
+
+    asked = {} if options.steps is None else {"steps": options.steps}
+    try:
+        check_outputs(options)
+        diagnosis = check(**{**made_by(options.parts), **asked})
+    except (OSError, PartsError) as error:
+        return _refuse(sentence(error))
+    except Exception as error:  # noqa: BLE001 - the program of the user runs here; where it fails, its traceback says
+        if error.__cause__ is not None or not isinstance(error, TypeError | ValueError):
+            traceback.print_exc()
+        return _refuse(f"{options.parts}: {error}")
+    try:
+        return put_out(diagnosis, options, diagnosis.explain())
+    except OSError as error:
+        return _refuse(sentence(error, "write"))
 
 
 def _causes(options: argparse.Namespace) -> int:
