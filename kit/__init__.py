@@ -61,7 +61,7 @@ __all__ = [  # noqa: RUF022 - in the order of the story
 
 # views are loaded when first used: a training job that only probes needs no matplotlib and no widgets
 _VIEWS = {"Panel": "kit.panel", "LivePanel": "kit.live", "Finding": "kit.report", "write_html": "kit.report"}
-_PACKAGES = {"plots", "panel", "live", "report", "journal", "studies"}
+_PACKAGES = {"integrations", "plots", "panel", "live", "report", "journal", "studies"}
 
 # names of version 0.1 and where they live now; they go in version 0.3
 _EARLIER = {

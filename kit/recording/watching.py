@@ -36,6 +36,7 @@ class Watch:
         self._seen: Observer | None = None
         self._recorded: Recorded | None = None
         self._shown = Shown()
+        self._scalars: tuple[int, dict[str, float]] = (0, {})
 
     def __enter__(self) -> Self:
         if self._seen is not None or self._recorded is not None:
@@ -54,6 +55,7 @@ class Watch:
         finally:
             with seen.lock, quietly():
                 seen.attempt(seen.finish)
+                self._scalars = self.scalars_step, self.scalars
                 recorded = seen.attempt(Recorded.of, seen, ended, self._weights)
                 self._recorded, self._seen = recorded or Recorded.empty(seen, ended), None
 
@@ -69,6 +71,33 @@ class Watch:
         seen = self._entered("run.trace should be asked for")
         with seen.lock, quietly():
             return Recorded.of(seen, "not yet", self._weights).trace(self._shown)
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """What a logger of numbers may show, at no cost: ``term/<name>`` (unweighted) and ``weight/<name>`` of the last step that was
+        read, ``grad_norm/<name>`` (unweighted) of the last that was probed. Empty before the first."""
+        seen = self._seen
+        if seen is None:
+            return dict(self._scalars[1])
+        with seen.lock:
+            return seen.attempt(seen.graphs.scalars) or {}
+
+    @property
+    def scalars_step(self) -> int:
+        """The step that ``scalars`` is of, as ``trace.terms`` counts; 0 before the first. What was written once is new when it grows."""
+        seen = self._seen
+        return self._scalars[0] if seen is None else seen.graphs.last_step()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that runs, or the last one, as ``trace.epochs`` counts from 1; a number that is logged now is of this epoch.
+
+        Raises:
+            RuntimeError: not entered yet.
+        """
+        if self._recorded is not None:
+            return int(self._recorded.epochs[-1]["epoch"])
+        return self._entered("run.epoch should be asked for").book.epoch.number
 
     def _entered(self, what: str) -> Observer:
         if self._seen is None:

@@ -14,7 +14,7 @@ for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETR
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 GUESTS = {  # fixture -> module
-    **{name: name for name in ("transformers", "accelerate", "lightning", "skorch", "ignite", "keras")},
+    **{name: name for name in ("transformers", "accelerate", "lightning", "skorch", "ignite", "keras", "tensorboard")},
     "metric_learning": "pytorch_metric_learning",
 }
 
