@@ -15,7 +15,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
 
 GUESTS = {  # fixture -> module
-    **{name: name for name in ("transformers", "accelerate", "lightning", "skorch", "ignite", "keras")},
+    **{name: name for name in ("transformers", "accelerate", "lightning", "skorch", "ignite", "keras", "tensorboard")},
     "metric_learning": "pytorch_metric_learning",
     "tensorboard": "torch.utils.tensorboard",
     "mlflow": "mlflow",

@@ -179,7 +179,7 @@ def test_the_training_is_bitwise_the_same(trainer_of):
     assert logged == [runtime(row) for row in plain.state.log_history]
 
 
-def test_the_terms_are_in_the_files_of_tensorboard_and_in_the_history(trainer_of, tmp_path, monkeypatch):
+def test_the_terms_are_in_the_files_of_tensorboard_and_in_the_history(tensorboard, trainer_of, tmp_path, monkeypatch):
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
     callback = kit.integrations.HuggingFaceCallback(print=False, probe_every=5)
     trainer = trainer_of(callback=callback, report_to="tensorboard")
@@ -216,7 +216,7 @@ def test_a_second_training_is_another_trace(trainer_of):
     assert callback.trace is not first and callback.trace.facts["turns"] == first.facts["turns"] == 6
 
 
-def test_a_tracker_that_fails_does_not_stop_the_training(trainer_of, transformers, caplog):
+def test_a_tracker_that_fails_does_not_stop_the_training(tensorboard, trainer_of, transformers, caplog):
     class Broken(transformers.integrations.TensorBoardCallback):
         def on_log(self, args, state, control, logs=None, **kwargs):
             if any(name.startswith("term/") for name in logs):

@@ -194,7 +194,7 @@ def test_the_terms_are_in_the_file_of_the_csv_logger(programs, fit, tmp_path, li
     assert not [name for name in trainer.callback_metrics if name.startswith(("term/", "weight/"))]
 
 
-def test_the_terms_are_in_the_files_of_tensorboard(programs, fit, tmp_path, lightning):
+def test_the_terms_are_in_the_files_of_tensorboard(tensorboard, programs, fit, tmp_path, lightning):
     logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path, name="events")
     callback = kit.integrations.LightningCallback(print=False, probe_every=4)
     fit(programs["Module"](), callback, logger=logger)
