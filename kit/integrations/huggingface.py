@@ -16,7 +16,6 @@ import weakref
 from typing import Any
 
 from kit.integrations.frames import caller
-from kit.integrations.names import val_losses_of
 from kit.integrations.session import Watching, guarded, part_of
 
 _Base: Any = part_of("transformers", "TrainerCallback", "HuggingFaceCallback")
@@ -65,7 +64,8 @@ class HuggingFaceCallback(Watching, _Base):
             self._any_shown = True
         elif "train_loss" in logs and not self._any_shown:  # at the end, the mean of the whole run
             displayed.train(logs["train_loss"])
-        for name in val_losses_of(name for name in logs if name.startswith("eval_")):
+        sets = [name for name in logs if name.startswith("eval_") and name.endswith("_loss")]  # one a validation set
+        for name in ["eval_loss"] if "eval_loss" in sets else sets:
             displayed.val(logs[name])
 
     @guarded

@@ -18,7 +18,7 @@ def train_loss_of(names: Iterable[str]) -> str | None:
 
 def val_losses_of(names: Iterable[str]) -> list[str]:
     """The validation loss, by its names: one for each validation loader."""
-    names = list(names)
+    names = [name for name in names if "test" not in name.lower()]
     found = _of_an_epoch(dict.fromkeys(_LOADER.sub("", name) for name in names), "val_loss")
     return [name for name in names if _LOADER.sub("", name) == found]
 

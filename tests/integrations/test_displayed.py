@@ -21,8 +21,8 @@ from kit.integrations.names import train_loss_of, val_losses_of
         (["train/loss", "train/acc", "valid/loss"], "train/loss"),
         (["loss", "train_rec_loss", "train_kl_loss"], "loss"),
         (["train_rec_loss", "train_kl_loss"], None),
-        (["train_rec_loss_step", "train_rec_loss_epoch"], "train_rec_loss_epoch"),
-        (["rec_loss"], "rec_loss"),
+        (["train_rec_loss_step", "train_rec_loss_epoch"], None),  # a part of the loss
+        (["rec_loss"], None),
         (["accuracy", "lr", "loss_scale", "test_loss"], None),
         (["eval_loss"], None),
         ([], None),
