@@ -11,17 +11,7 @@ from dataclasses import dataclass
 ROLES = ("epoch", "step", "train_loss", "val_loss", "lr", "grad_norm")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _TRAIN = frozenset({"train", "training", "trn", "tr", "trainer", "fit"})
-_VAL = {
-    "val": 0,
-    "valid": 0,
-    "validation": 0,
-    "validate": 0,
-    "eval": 1,
-    "evaluation": 1,
-    "dev": 1,
-    "test": 2,
-    "testing": 2,
-}
+_VAL = {"val": 0, "valid": 0, "validation": 0, "validate": 0, "eval": 1, "evaluation": 1, "dev": 1, "test": 2, "testing": 2}  # fmt: skip
 _LOSS = frozenset({"loss", "losses"})
 _EPOCH = frozenset({"epoch", "epochs"})
 _STEP = frozenset({"step", "steps", "iteration", "iterations", "iter", "iters", "it", "update", "updates", "batch"})
@@ -30,65 +20,16 @@ _FILLER = frozenset(
     ["avg", "average", "mean", "running", "total", "overall", "smoothed", "smooth", "global", "current", "cur", "metric", "metrics", "scalar", "scalars", "log", "logs", "logger", "set", "dataloader", "idx", "main", "objective", "ema", "per", "sample", "final"]
 ) | _EPOCH | _STEP  # fmt: skip
 # words that make another number of it
-_OTHER = frozenset(
-    [
-        "scale",
-        "scaler",
-        "weight",
-        "weights",
-        "lambda",
-        "coef",
-        "coeff",
-        "coefficient",
-        "factor",
-        "ratio",
-        "std",
-        "var",
-        "variance",
-        "min",
-        "max",
-        "best",
-        "lowest",
-        "delta",
-        "diff",
-        "difference",
-        "change",
-        "grad",
-        "gradient",
-        "time",
-        "second",
-        "seconds",
-        "runtime",
-        "count",
-        "acc",
-        "accuracy",
-        "score",
-        "counter",
-        "patience",
-    ]
-)
+_OTHER = frozenset((
+    "scale", "scaler", "weight", "weights", "lambda", "coef", "coeff", "coefficient", "factor", "ratio", "std", "var",
+    "variance", "min", "max", "best", "lowest", "delta", "diff", "difference", "change", "grad", "gradient", "time",
+    "second", "seconds", "runtime", "count", "acc", "accuracy", "score", "counter", "patience",
+))  # fmt: skip
 _TERMS = frozenset({"kl", "kld", "rec", "recon", "reconstruction"})  # terms also where no word says loss
-_NORM = frozenset(
-    [
-        "norm",
-        "total",
-        "global",
-        "overall",
-        "l",
-        "2",
-        "0",
-        "train",
-        "training",
-        "step",
-        "before",
-        "pre",
-        "clip",
-        "clipping",
-        "unclipped",
-        "raw",
-        "p",
-    ]
-)
+_NORM = frozenset((
+    "norm", "total", "global", "overall", "l", "2", "0", "train", "training", "step", "before", "pre", "clip",
+    "clipping", "unclipped", "raw", "p",
+))  # fmt: skip
 _GRADIENT = frozenset({"grad", "grads", "gradient", "gradients"})
 
 

@@ -43,7 +43,7 @@ def test_the_train_loss_among_names(names, expected):
             ["val_loss/dataloader_idx_0", "val_loss/dataloader_idx_1"],
         ),
         (["validation/loss", "train/loss"], ["validation/loss"]),
-        (["eval_first_loss", "eval_runtime"], ["eval_first_loss"]),
+        (["eval_loss", "eval_runtime"], ["eval_loss"]),
         (["test_loss", "loss"], []),
     ],
 )
