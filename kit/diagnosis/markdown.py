@@ -21,6 +21,7 @@ def to_markdown(diagnosis: Judged) -> str:
     first, *more = answer(diagnosis)
     top = diagnosis.top
     also = [line for line in more if not line.startswith("What happens: ")]
+    also += [f"Also found: {lower(cause.plain)}: {because}." for cause, because in diagnosis.also_found]
     parts = [
         f"## {plain_text(_title(diagnosis))}",
         *(f"> {plain_text(notice.sentence)}" for notice in diagnosis.lacks),
