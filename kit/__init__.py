@@ -12,6 +12,7 @@
     kit.Panel(run.trace)                                           # of kit.watch(..., probe_every=50): the sliders at each probed step
     kit.diagnose(run.trace).explain()                              # which cause, how sure, why, what to do
     kit.check(model, loss, system.batch())                         # before a run: a few steps on one batch, the same answer
+    kit.read_log("outputs/").explain()                             # a log of another tool: what it can tell
 
 `__all__` is in the order of the story: the system, the instruments and the reasoning, the views.
 """
@@ -19,6 +20,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from kit.renamed import warn_renamed
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from kit.covariance import CovarianceSampler
     from kit.diagnosis import Diagnosis, check, diagnose
     from kit.live import LivePanel
+    from kit.logs import read_log
     from kit.loss import UltimateHybridLoss
     from kit.model import HybridModel
     from kit.panel import Panel
@@ -55,6 +58,7 @@ __all__ = [  # noqa: RUF022 - in the order of the story
     "diagnose",
     "Diagnosis",
     "check",
+    "read_log",
     "hypotheses",
     "plots",
     "Panel",
@@ -80,27 +84,13 @@ _HOMES = {
     "diagnose": "kit.diagnosis",
     "Diagnosis": "kit.diagnosis",
     "check": "kit.diagnosis",
+    "read_log": "kit.logs",
     "Panel": "kit.panel",
     "LivePanel": "kit.live",
     "Finding": "kit.report",
     "write_html": "kit.report",
 }
-_PARTS = frozenset(
-    (
-        "array",
-        "covariance",
-        "model",
-        "loss",
-        "training",
-        "faults",
-        "datasets",
-        "stepgraph",
-        "recording",
-        "whatif",
-        "hypotheses",
-    )
-    + ("diagnosis", "plots", "panel", "live", "report", "journal", "studies")
-)
+_PARTS = frozenset(entry.name for entry in pkgutil.iter_modules(__path__) if not entry.name.startswith("_"))
 
 # names of version 0.1 and where they live now; they go in version 0.3
 _EARLIER = {

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = """examples:
   python -m kit lab                                       the notebooks, in JupyterLab
   python -m kit diagnose run.npz --out findings.html      why does my own run read 0?
+  python -m kit check train.py:parts                      is anything of a step broken, before the run?
   python -m kit investigate --out findings/zero-loss.html
   python -m kit verify findings/zero-loss.html
 """
@@ -47,9 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *("diagnose", _diagnose, "diagnose a recorded run"),
         f"It names the most likely cause, how sure that is, and what to do. {EXIT_STATUS}",
     )
-    diagnose.add_argument("recorded", type=Path, help="what kit.watch (.npz) or kit.train (.json) saved")
+    diagnose.add_argument(
+        "recorded", type=Path, help="what kit.watch (.npz) or kit.train (.json) saved; or a log, or a folder with one"
+    )
     diagnose.add_argument("--out", type=Path, help="also write a page that opens offline")
     add_outputs(diagnose)
+
+    check = command(
+        *("check", _check, "check model, loss, optimizer and one batch before the run"),
+        f"It takes a few steps on the batch and says what of a step does not work. {EXIT_STATUS}",
+    )
+    check.add_argument(
+        "parts",
+        metavar="MODULE:FUNCTION",
+        help="a function without arguments that returns (model, loss, batch) or (model, loss, batch, optimizer); also FILE.py:FUNCTION",
+    )
+    check.add_argument("--steps", type=int, help="optimizer steps (default: 20)")
+    add_outputs(check)
 
     investigate = command(
         *("investigate", _investigate, "run every experiment and write one HTML page"),
@@ -171,7 +186,7 @@ def _investigate(options: argparse.Namespace) -> int:
 def _diagnose(options: argparse.Namespace) -> int:
     from kit.diagnosis import diagnose
     from kit.files import sentence
-    from kit.recording import Trace
+    from kit.logs import explained, load_run
     from kit.training import TrainingHistory
 
     try:
@@ -180,13 +195,12 @@ def _diagnose(options: argparse.Namespace) -> int:
             from kit.report import check_path
 
             check_path(options.out)
-        load = TrainingHistory.load if options.recorded.suffix == ".json" else Trace.load
-        run = load(options.recorded)
+        run = load_run(options.recorded, {"kit.TrainingHistory": TrainingHistory.load})
         diagnosis = diagnose(run)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         return _refuse(sentence(error))
     try:
-        status = put_out(diagnosis, options, diagnosis.explain())
+        status = put_out(diagnosis, options, explained(run, diagnosis))
     except OSError as error:
         return _refuse(sentence(error, "write"))
     if options.out is not None:
@@ -200,6 +214,29 @@ def _diagnose(options: argparse.Namespace) -> int:
             return _refuse(sentence(error, "write"))
         print(written.sentence, file=sys.stderr)
     return status
+
+
+def _check(options: argparse.Namespace) -> int:
+    import traceback
+
+    from kit.diagnosis import check
+    from kit.diagnosis.parts import PartsError, made_by
+    from kit.files import sentence
+
+    asked = {} if options.steps is None else {"steps": options.steps}
+    try:
+        check_outputs(options)
+        diagnosis = check(**{**made_by(options.parts), **asked})
+    except (OSError, PartsError) as error:
+        return _refuse(sentence(error))
+    except Exception as error:  # noqa: BLE001 - the program of the user runs here; where it fails, its traceback says
+        if error.__cause__ is not None or not isinstance(error, TypeError | ValueError):
+            traceback.print_exc()
+        return _refuse(f"{options.parts}: {error}")
+    try:
+        return put_out(diagnosis, options, diagnosis.explain())
+    except OSError as error:
+        return _refuse(sentence(error, "write"))
 
 
 def _causes(options: argparse.Namespace) -> int:

@@ -28,8 +28,9 @@ def _wanted() -> dict[str, SpecifierSet]:
 
 
 def _guests() -> dict[str, SpecifierSet]:
-    """An extra for the tests that watch other packages' trainers: optional, so conda's list does without it."""
-    lines = _project()["optional-dependencies"]["guests"]
+    """Extras for the tests with other packages, for solvers and for event files: optional, so conda's list does without them."""
+    extras = _project()["optional-dependencies"]
+    lines = extras["balance"] + extras["guests"] + extras["logs"]
     return {requirement.name: requirement.specifier for requirement in map(Requirement, lines)}
 
 

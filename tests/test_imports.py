@@ -10,7 +10,7 @@ import pytest
 KIT = Path(__file__).resolve().parents[1] / "kit"
 
 SYSTEM = {"array", "covariance", "model", "loss", "training", "faults", "datasets"}
-INSTRUMENTS = {"stepgraph", "recording", "whatif", "hypotheses", "diagnosis", "integrations"}
+INSTRUMENTS = {"stepgraph", "recording", "whatif", "hypotheses", "diagnosis", "logs", "integrations"}
 VIEWS = {"plots", "panel", "report", "journal"}
 LIVE = {"live"}  # a view that trains: it sees all below it, and no view sees it
 SEE_ALL = {"__init__", "__main__", "shell", "studies", "lab", *LIVE}
@@ -18,6 +18,7 @@ SHARED = {"files", "renamed"}  # knows nothing of the others, so any of them may
 DRAWING = {"matplotlib", "PIL", "ipywidgets", "anywidget", "jinja2", "markupsafe", "IPython", "traitlets"}
 
 ORDER_OF_THE_SYSTEM = ("array", "covariance", "model", "loss", "training", "faults", "datasets")
+ORDER_OF_THE_INSTRUMENTS = ("stepgraph", "recording", "diagnosis", "integrations")
 ORDER_OF_THE_VIEWS = ("plots", "panel", "report", "journal")
 
 
@@ -74,7 +75,11 @@ def test_only_views_draw(part):
         assert not _imported(path) & DRAWING, path
 
 
-@pytest.mark.parametrize("order", [ORDER_OF_THE_SYSTEM, ORDER_OF_THE_VIEWS], ids=["system", "views"])
+@pytest.mark.parametrize(
+    "order",
+    [ORDER_OF_THE_SYSTEM, ORDER_OF_THE_INSTRUMENTS, ORDER_OF_THE_VIEWS],
+    ids=["system", "instruments", "views"],
+)
 def test_arrows_run_one_way(order):
     for position, part in enumerate(order):
         assert not _kit_parts_of(part) & set(order[position + 1 :]), f"{part} imports what comes after it"
@@ -169,6 +174,20 @@ def test_importing_the_kit_loads_no_view():
     import sys
 
     code = "import sys, kit; print(sorted({'matplotlib', 'ipywidgets', 'anywidget', 'jinja2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=KIT.parent)
+    assert done.stdout.strip() == "[]"
+
+
+GUESTS = {"accelerate", "transformers", "ignite", "keras", "lightning", "pytorch_lightning", "skorch"}
+
+
+def test_no_other_trainer_is_imported_until_its_callback_is_used():
+    """Read in the files, where an import would stand, and seen in a process that looks at the package itself."""
+    import subprocess
+    import sys
+
+    assert not {name for paths in _parts().values() for path in paths for name in _imported(path)} & GUESTS
+    code = f"import sys, kit; dir(kit.integrations); print(sorted({GUESTS!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=KIT.parent)
     assert done.stdout.strip() == "[]"
 

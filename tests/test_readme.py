@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 import kit
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-WATCHED, PROBED, KEPT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+WATCHED, CHECKED, LOGGED, FIXTURE, PROBED, KEPT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 class Loss(torch.nn.Module):
@@ -64,6 +65,54 @@ def test_a_watched_run_is_diagnosed(capsys):
     exec(code, known)  # noqa: S102
     assert known["run"].trace.epochs["steps"].tolist() == [3, 3, 3]
     assert kit.diagnose(known["run"]).verdict == "healthy" and capsys.readouterr().out
+
+
+def test_the_parts_are_checked_before_the_run(capsys):
+    known = names()
+    exec(CHECKED, known)  # noqa: S102
+    assert known["found"].verdict == "healthy" and "On this batch the loss went from" in capsys.readouterr().out
+
+
+def test_a_log_is_read(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"step": step, "loss": 0.0 if step > 390 else 1.5, "epoch": step / 100} for step in range(10, 500, 10)]
+    (tmp_path / "trainer_state.json").write_text(
+        json.dumps({"log_history": rows, "global_step": 490}), encoding="utf-8"
+    )
+    exec(LOGGED, {"kit": kit})  # noqa: S102
+    said = capsys.readouterr().out
+    quoted = "`loss` is positive until step 390 and reads exactly 0 from step 400 on: it died there"
+    assert quoted in said and quoted in " ".join(README.split())
+
+
+def test_a_test_with_the_fixture_watches_its_training():
+    known = names()
+    exec(FIXTURE, known)  # noqa: S102
+    runs = []
+
+    def kit_watch(model, **options):
+        runs.append(kit.watch(model, **options))
+        return runs[0]
+
+    known["test_one_epoch"](kit_watch)
+    assert runs[0].trace.epochs["steps"].tolist() == [3, 3, 3]
+
+
+def test_every_callback_of_the_table_is_there():
+    from kit import integrations
+
+    named = re.findall(r"kit\.integrations\.(\w+)\(", README)
+    assert {*named} == {*integrations.__all__}
+
+
+def test_the_check_of_the_small_programs_is_counted_as_it_is_said():
+    from tests.bench.cases import CHECKED_ONLY_IN_A_RUN, FAULTS, HEALTHY
+
+    in_the_step = [program for program in FAULTS if program.__name__ not in CHECKED_ONLY_IN_A_RUN]
+    assert (
+        f"Of {len(in_the_step)} small programs whose fault lies in the step it names all, and none in {len(HEALTHY)} healthy ones"
+        in README
+    )
 
 
 def test_a_probed_loss_answers_and_a_finding_is_written(capsys, tmp_path, monkeypatch):

@@ -71,6 +71,8 @@ def diagnose(
         found = replace(found, lacks=tuple(notice for notice in found.lacks if notice.key != "nothing_trained"))
     if observed.facts.get("epochs_displayed") is not None:
         found = _unsure(found, policy)
+    if found.verdict == "nothing_found" and observed.facts.get("log_symptoms"):  # as a loss that died on the way
+        found = replace(found, verdict="unexplained")
     unanswered = [result.check for result in found.results if result.yes is None]
     first = [sign for cause in found.causes[:_LEADING] for sign in cause.hypothesis.signs]
     chain = chain_of(observed, answers, policy)

@@ -17,7 +17,7 @@ LOG = "run.log(train_loss=[...], val_loss=[...])"
 
 @dataclass(frozen=True)
 class Notice:
-    """Why nothing can be called healthy. ``key``: "nothing_trained", "model_not_called", "not_displayed" or "unknown_weights"."""
+    """Why nothing can be called healthy. ``key``: "nothing_trained", "model_not_called", "not_displayed", "unknown_weights" or "only_a_log"."""
 
     key: str
     sentence: str
@@ -36,13 +36,13 @@ class Addition:
 
 def notices(seen: Observed) -> tuple[Notice, ...]:
     """What is missing so plainly that it has to be said before any answer. A training history lacks none of it."""
-    found = [_untrained(seen), _other_model(seen), _not_displayed(seen), _unknown_weights(seen)]
+    found = [_untrained(seen), _other_model(seen), _not_displayed(seen), _unknown_weights(seen), _only_a_log(seen)]
     said = [Notice(*pair) for pair in zip(_KEYS, found, strict=True) if pair[1]]
     # where nothing was trained, that no loss was logged is no news
     return tuple(n for n in said if not (n.key == "not_displayed" and said[0].key == "nothing_trained"))
 
 
-_KEYS = ("nothing_trained", "model_not_called", "not_displayed", "unknown_weights")
+_KEYS = ("nothing_trained", "model_not_called", "not_displayed", "unknown_weights", "only_a_log")
 
 
 def _untrained(seen: Observed) -> str:
@@ -97,6 +97,13 @@ def _unknown_weights(seen: Observed) -> str:
         f"its weights are {', '.join(known)}" if known else "no loss with weights was seen; pass loss=, an nn.Module"
     )
     return f"The loss has no weights of these names: {', '.join(said)}; {those}."
+
+
+def _only_a_log(seen: Observed) -> str:
+    """Of what ``kit.read_log`` read."""
+    if "log" not in seen.facts:
+        return ""
+    return f"I have seen a log only ({seen.facts['log']}): displayed numbers, which cannot establish what happens in the loop."
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

@@ -19,11 +19,15 @@ HYPOTHESIS = Hypothesis(
     decisive=(
         all_frozen,
         parameters_outside_optimizer,
+        unregistered_parts,
     ),
     fixed="Every trainable parameter of the network that runs is in an optimizer, and moves.",
     proves_not="It does not prove that leaving them out is a mistake: fine-tuning freezes parameters on purpose.",
     guard="""held = {id(p) for g in optimizer.param_groups for p in g["params"]}
 missing = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in held]
 assert not missing, f"not in the optimizer: {missing}"
+lists = [name for part in model.modules() for name, value in vars(part).items() if isinstance(value, list)
+         and any(isinstance(entry, torch.nn.Module) for entry in value)]
+assert not lists, f"layers in a plain list are not registered: {lists}"
 """,
 )

@@ -47,6 +47,8 @@ class Policy:
     near_margin: float = 0.15
     # a learning rate that fell to this share of its largest moves nothing any more
     rate_gone: float = 1e-6
+    # a displayed loss that reads 0 from some row on died there if it was above this share of its largest; below, it got there by fitting
+    died_from: float = 1e-3
     # from here on a share of the run is more than its end
     long_share: float = 0.3
     # what holds in this share of the steps, the last ones, set in on the way

@@ -69,7 +69,9 @@ class State:
             message["marks"] = [asdict(mark) for mark in self.curves.marks]
         if "probe" in news:
             seen = self.report
-            message["probe"] = None if seen is None else {**panel_data(seen, (), self.upper), "step": self.probed_at}
+            message["probe"] = (
+                None if seen is None else {**panel_data(seen, (), self.upper, balanced=False), "step": self.probed_at}
+            )
         return message
 
 

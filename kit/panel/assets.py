@@ -20,7 +20,7 @@ from kit.plots import palette
 # In the order of their imports: every name is defined above the place that uses it.
 MODULES: tuple[str, ...] = (
     *("algebra.js", "drawing.js", "scale.js", "controls.js", "exported.js", "readings.js", "readout.js", "views.js"),
-    *("frames.js", "in_force.js"),
+    *("frames.js", "in_force.js", "presets.js"),
     "panel.js",
 )
 JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "exported.js", "journal.js")

@@ -15,6 +15,7 @@ import numpy as np
 
 from kit import whatif
 from kit.files import readable
+from kit.panel.balanced import balanced_settings
 from kit.panel.presets import Preset, check_presets
 from kit.panel.run_cases import WatchedRun, cases_of_run
 from kit.whatif import Probed, Weights
@@ -181,11 +182,14 @@ def _case(index: int, title: str, report: ShownProbe, upper: float, adjustable: 
     }
 
 
-def panel_data(reports: Probes, presets: Sequence[Preset] = (), upper: float = 2.0) -> dict[str, Any]:
+def panel_data(
+    reports: Probes, presets: Sequence[Preset] = (), upper: float = 2.0, *, balanced: bool = True
+) -> dict[str, Any]:
     """The panel's data, ready for `json.dumps`: names, cases with L and G, presets. null = not finite.
 
     reports: a ProbeReport, a mapping title -> ProbeReport with the same terms, or a Trace with probed steps; presets: settings to offer;
-    upper: right end of the sliders (raised where a probed or preset weight is larger).
+    upper: right end of the sliders (raised where a probed or preset weight is larger); balanced: with the settings of
+    `balanced_settings` in every case.
 
     A weight probed below 0 is shown with its probed value and is not adjustable, see `negative_weights`.
 
@@ -199,6 +203,10 @@ def panel_data(reports: Probes, presets: Sequence[Preset] = (), upper: float = 2
     titles = list(cases)
     check_presets(presets, first.weight_names, adjustable, titles)
     end = slider_end(cases, presets, upper)
+    shown = [_case(i, title, report, end, adjustable) for i, (title, report) in enumerate(cases.items())]
+    if balanced:
+        for case, report in zip(shown, cases.values(), strict=True):
+            case["balanced"] = balanced_settings(as_set(report, adjustable=adjustable), end)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -207,7 +215,7 @@ def panel_data(reports: Probes, presets: Sequence[Preset] = (), upper: float = 2
         "adjustable": adjustable,
         "negative": negative,
         "upper": end,
-        "cases": [_case(i, title, report, end, adjustable) for i, (title, report) in enumerate(cases.items())],
+        "cases": shown,
         "presets": [
             {
                 "key": preset.key,

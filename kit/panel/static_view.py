@@ -21,6 +21,8 @@ from kit.plots import figure_html, look, palette, png_of
 from kit.whatif import Probed
 
 _LONGEST_NAME = 26
+_NEXT = "next step, for 1\u2009% less of the total (first order)"
+_CANCELLED = 1e-12  # of the sum of norms: a change below it is rounding of terms that cancel
 
 
 def number(x: float) -> str:
@@ -95,6 +97,32 @@ def alt_text(report: Probed, weights: Mapping[str, float]) -> str:
     )
 
 
+def next_changes(shown: Probed) -> list[str]:
+    """What the next plain gradient step does to each term, to first order, as the live panel says it.
+
+    In % of the term's value, for the step that takes 1 % off the total; without an amount where the total or the value is 0.
+    """
+    slopes = whatif.next_step(shown, 1.0)
+    reach = np.sqrt(np.maximum(np.diag(shown.G), 0.0)) * np.abs(whatif.term_grad_norms(shown)).sum()
+    total, norm = whatif.total(shown), whatif.grad_norm(shown)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        percents = slopes * (abs(total) / norm**2) / np.abs(shown.L) if total and norm else slopes * np.nan
+    return [_change(*numbers) for numbers in zip(slopes.tolist(), reach.tolist(), percents.tolist(), strict=True)]
+
+
+def _change(slope: float, reach: float, percent: float) -> str:
+    if not math.isfinite(slope):
+        return "not known"
+    if abs(slope) <= _CANCELLED * (reach if math.isfinite(reach) else 0.0):
+        return "unchanged"
+    way, size = "falls" if slope < 0 else "rises", abs(percent)
+    if not math.isfinite(size):
+        return way
+    if 0.01 <= size < 1000:
+        return f"{way}, {float(f'{size:.3g}'):g}\u2009%"
+    return f"{way}, {'<0.01' if size < 0.01 else '>999'}\u2009%"
+
+
 def _table(report: Probed, weights: Mapping[str, float]) -> str:
     shown = as_set(report, weights)
     columns = zip(
@@ -104,21 +132,22 @@ def _table(report: Probed, weights: Mapping[str, float]) -> str:
         report.L,
         whatif.weighted(shown),
         whatif.term_grad_norms(shown),
+        next_changes(shown),
         strict=True,
     )
     rows = "".join(
         f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(weight_name)}</td>'
         + "".join(f"<td>{number(float(x))}</td>" for x in numbers)
-        + "</tr>"
-        for name, weight_name, *numbers in columns
+        + f"<td>{change}</td></tr>"
+        for name, weight_name, *numbers, change in columns
     )
     head = "".join(
         f'<th scope="col">{text}</th>'
-        for text in ("term", "weight name", "weight", "value", "weighted value", "gradient norm (weighted)")
+        for text in ("term", "weight name", "weight", "value", "weighted value", "gradient norm (weighted)", _NEXT)
     )
     foot = (
         f'<tr><th scope="row">total</th><td></td><td></td><td></td><td>{number(whatif.total(shown))}</td>'
-        f"<td>{number(whatif.grad_norm(shown))}</td></tr>"
+        f"<td>{number(whatif.grad_norm(shown))}</td><td></td></tr>"
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}{foot}</tbody></table>"
 

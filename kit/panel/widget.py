@@ -31,7 +31,7 @@ class Panel(Exporting, anywidget.AnyWidget):
 
     reports:   a ProbeReport, a mapping title -> ProbeReport, or a Trace of `kit.watch(..., probe_every=...)`: the probed
                states to choose from, first one shown. Titles "step 1", "step 51", ... of one run are a slider over its steps
-    presets:   settings offered as buttons, see `Preset`
+    presets:   settings offered as buttons, see `Preset`; those of `kit.whatif.balance` are offered as well
     upper:     right end of the sliders (raised where a probed or preset weight is larger)
     on_export: callable(panel) -> path; when given, a button "Export finding (HTML)" is shown that calls it
     title:     heading of the panel

@@ -87,7 +87,7 @@ class Recorded:
         steps, epochs, notes = _tables(self, shown)
         displayed = sorted({name for row in shown.rows.values() for name in row})  # NaN is displayed as well
         not_seen = [*self.facts["not_seen"], *notes]
-        facts = {**self.facts, "displayed": displayed, "not_seen": not_seen}
+        facts = {**self.facts, **shown.facts, "displayed": displayed, "not_seen": not_seen}
         if notes:
             facts["epochs_displayed"] = shown.listed  # more than were recognised
         return Trace(steps, epochs, facts, trace_file.term_table(self.terms), self.probes)

@@ -11,8 +11,12 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from kit.files import spelled
+from kit.recording.names import chosen
+
 NAMES = ("train_loss", "val_loss")
 _LOGGED = ("epoch", *NAMES)
+MOST_LOGGED, MOST_OTHERS = 2000, 200  # numbers of one other name, and such names
 
 
 class Shown:
@@ -22,10 +26,25 @@ class Shown:
         self.rows: dict[int, dict[str, float]] = {}
         self.labels: dict[int, int] = {}  # the program's number of an epoch -> row
         self.listed = 0
+        self.logged: dict[str, list[tuple[int, float]]] = {}  # under other names: row and value, as they came
 
     def add(self, row: int, train_loss: float | None, val_loss: float | None) -> None:
         values = {"train_loss": train_loss, "val_loss": val_loss}
         self.rows.setdefault(row, {}).update({name: value for name, value in values.items() if value is not None})
+
+    def add_others(self, row: int, values: Mapping[str, float]) -> None:
+        """Numbers under other names; of many of one name, every second of the earlier ones goes."""
+        for name, value in values.items():
+            if name in self.logged or len(self.logged) < MOST_OTHERS:
+                held = self.logged.setdefault(name, [])
+                held.append((row, value))
+                if len(held) > MOST_LOGGED:
+                    del held[1:-1:2]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """``logged``: name -> [row, value] of each number; NaN and infinity are spelled."""
+        return {"logged": spelled(self.logged)} if self.logged else {}
 
     def row_of(self, label: int) -> int:
         """The row of the program's epoch `label`: as noted, else counted on from the nearest that is known."""
@@ -43,46 +62,47 @@ class Shown:
         self.labels[label] = row
         return row
 
-    def add_list(self, epoch: list | None, train_loss: list | None, val_loss: list | None) -> None:
-        count = len(next(values for values in (epoch, train_loss, val_loss) if values is not None))
+    def add_list(
+        self,
+        epoch: list | None,
+        train_loss: list | None,
+        val_loss: list | None,
+        others: Mapping[str, list] | None = None,
+    ) -> None:
+        given = (epoch, train_loss, val_loss, *(others or {}).values())
+        count = len(next(values for values in given if values is not None))
         labels = range(1, count + 1) if epoch is None else [whole(value) for value in epoch]
         rows = list(labels) if epoch is None else [self.row_of(label) for label in labels]
         if epoch is None and not self.labels:
             self.labels = {row: row for row in rows}
         for place, row in enumerate(rows):
+            at = {name: values[place] for name, values in (others or {}).items() if values[place] is not None}
+            self.add_others(row, at)
             self.add(row, *(None if values is None else values[place] for values in (train_loss, val_loss)))
         self.listed = max([self.listed, *rows])
 
 
-def check_names(more: tuple[Any, ...], other: Mapping[str, Any]) -> None:
-    """TypeError for what was given without a name, or under another one, with the name that was probably meant."""
-    if not more and not other:
+def check_names(more: tuple[Any, ...]) -> None:
+    """TypeError for what was given without a name, with what was probably meant."""
+    if not more:
         return
     head = f"run.log should be given {', '.join(f'{name}=' for name in _LOGGED[:-1])} or {_LOGGED[-1]}=."
     if len(more) == 1 and isinstance(more[0], Mapping):
         raise TypeError(f"{head} Found a {type(more[0]).__name__}; did you mean run.log(**values)?")
-    if more:
-        names = ", ".join(f"{name}={value}" for name, value in zip(_LOGGED, more, strict=False))
-        raise TypeError(f"{head} Found {len(more)} without a name; did you mean run.log({names})?")
-    meant = {name: _meant(name) for name in other}
-    known = list(dict.fromkeys(name for name in meant.values() if name))
-    unknown = [name for name, guess in meant.items() if not guess]
-    advice = f"did you mean {', '.join(known)}?" if known else ""
-    if unknown:
-        advice = f"{advice} Leave out {', '.join(unknown)}: only these losses are compared.".strip()
-    raise TypeError(f"{head} Found {', '.join(other)}; {advice[:1].lower()}{advice[1:]}")
+    names = ", ".join(f"{name}={value}" for name, value in zip(_LOGGED, more, strict=False))
+    raise TypeError(f"{head} Found {len(more)} without a name; did you mean run.log({names})?")
 
 
-def _meant(name: str) -> str | None:
-    """The argument that another name stands for: epochs, loss, valid, validation_loss, test_loss, ..."""
-    low = name.lower().strip("_")
-    if "epoch" in low or low in ("e", "ep"):
-        return "epoch"
-    if any(word in low for word in ("acc", "score", "lr", "step", "time", "grad")):
-        return None
-    if any(word in low for word in ("val", "test", "dev")):
-        return "val_loss"
-    return "train_loss" if "train" in low or "loss" in low else None
+def by_role(given: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The epoch and the two losses, also under other names; and what else was given. A name of its own comes first."""
+    values = {name: value for name, value in given.items() if value is not None}
+    rest = {name: value for name, value in other.items() if value is not None}
+    picks = chosen(rest)
+    for role in _LOGGED:
+        held = [picks[role, per] for per in ("", "epoch", "step") if (role, per) in picks]
+        if held and role not in values:
+            values[role] = rest.pop(held[0])
+    return values, rest
 
 
 def read(name: str, value: Any) -> float | list[float | None] | None:

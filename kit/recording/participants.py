@@ -36,6 +36,9 @@ class Parts:
     classes: int | None = None
     compiled: bool = False
     _kinds: dict[int, tuple[weakref.ref, str]] = field(default_factory=dict)
+    _loose: list[tuple[str, list[weakref.ref]]] = field(
+        default_factory=list
+    )  # parts that are not registered, and their tensors
 
     def kind_of(self, call: Call) -> str:
         """ "model", "loss", or "side" for what is neither: an augmentation, an activation, a metric."""
@@ -143,6 +146,19 @@ class Parts:
             if any(p.requires_grad for p in part.parameters(recurse=False))
         ]
         self.unregistered = sorted({*(self.unregistered or ()), *names})
+        self._loose += [
+            (type(part).__name__, [*map(weakref.ref, part.parameters(recurse=False))]) for part in found.values()
+        ]
+
+    def _left_out(self) -> list[str]:
+        """Kinds of the unregistered parts that got a gradient, and that no optimizer holds a tensor of."""
+        held: set[int] = set().union(*(stepper.held for stepper in self.steppers.values()))
+        left = []
+        for name, refs in self._loose:
+            alive = [p for ref in refs if (p := ref()) is not None]
+            if any(p.grad is not None for p in alive) and not any(id(p) in held for p in alive):
+                left.append(name)
+        return sorted({*left})
 
     def stepper(self, optimizer: torch.optim.Optimizer) -> Stepper:
         """The record of the optimizer; parameters are matched at its first step and whenever groups were added."""
@@ -228,6 +244,8 @@ class Parts:
             }
         if self.unregistered is not None:
             facts["unregistered"] = self.unregistered
+            if self.steppers:
+                facts["unregistered_left_out"] = self._left_out()
         facts["classes_configured"] = self.classes
         return facts
 

@@ -21,6 +21,7 @@ from kit.stepgraph.tape import Tape
 from kit.stepgraph.terms import Reading, Term
 
 EVERY, MOST_ROWS = 50, 5000
+_BETWEEN = frozenset((10, 11, 25, 26))  # so that a short run is not known by its first steps alone
 
 
 class StepGraphs:
@@ -57,7 +58,9 @@ class StepGraphs:
         return self._samples(step) or self.nonfinite.wants(step)
 
     def _samples(self, step: int) -> bool:
-        return step <= FIRST_STEPS or step % self._stride <= 1  # two in a row: of a generator and its critic both
+        return (
+            step <= FIRST_STEPS or step in _BETWEEN or step % self._stride <= 1
+        )  # two in a row: of a generator and its critic both
 
     def expect(self, step: int) -> None:
         """The next forward pass will belong to this step, as far as can be said before it."""
@@ -256,6 +259,29 @@ class StepGraphs:
 
     def rows(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self._rows]
+
+    def last_step(self) -> int:
+        """The last step that was read or probed; 0 before the first."""
+        read = self._rows[-1]["step"] if self._rows else 0
+        return max(read, next(reversed(self.probed.reports), 0))
+
+    def scalars(self) -> dict[str, float]:
+        """Of the last step that was read or probed: term/<name>, weight/<name>; grad_norm/<name> of the last that was probed."""
+        found: dict[str, float] = {}
+        read = self._rows[-1]["step"] if self._rows else 0
+        probed = next(reversed(self.probed.reports), 0)
+        if probed:
+            report = self.probed.reports[probed]
+            parts = zip(report.names, report.L, report.weights, report.norms, strict=True)
+            for name, value, weight, norm in parts:
+                found[f"grad_norm/{name}"] = float(norm)
+                if probed > read:
+                    found |= {f"term/{name}": float(value), f"weight/{name}": float(weight)}
+        for row in reversed(self._rows if read >= probed else []):
+            if row["step"] != read:
+                break
+            found |= {f"term/{row['name']}": row["value"], f"weight/{row['name']}": row["weight"]}
+        return found
 
 
 def _listener(came: list[Any], term: Term, scale: float) -> Callable[[tuple[Any, ...]], None]:

@@ -39,6 +39,7 @@ _LATER = {  # not in a file of version 0.1; probes only where there are some
 }
 _NAMED, _SAID = 5, 300  # members, and letters of another error, that a message holds
 _LARGEST_NUMBER = 1e300
+_WORDS = ("nan", "inf", "-inf")
 _LARGEST = 2.0**53  # counts above are no whole numbers as floats
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the zip's earliest date: equal content gives equal bytes
 
@@ -240,6 +241,17 @@ def _are_pairs(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
+def _are_logged(value: Any) -> bool:
+    """Pairs of a row and a number, or a word for one that is not finite."""
+    return isinstance(value, list) and all(
+        isinstance(pair, list)
+        and len(pair) == 2
+        and _is_number(pair[0])
+        and (isinstance(pair[1], float) or pair[1] in _WORDS)
+        for pair in value
+    )
+
+
 def _is_optimizer(value: Any) -> bool:
     return _is_record(value) and {*value} == {*OPTIMIZERS} and all(_is_number(value[name]) for name in OPTIMIZERS[2:8])
 
@@ -295,6 +307,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
                 "not_in_optimizer",
                 "idle_optimizers",
                 "unregistered",
+                "unregistered_left_out",
                 "cut_off",
                 "terms_unreached",
                 "terms",
@@ -318,6 +331,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "optimizer_records": lambda value: isinstance(value, list) and all(map(_is_optimizer, value)),
     "suspicious_operations": lambda value: isinstance(value, list) and all(map(_is_operation, value)),
     "lines": lambda value: isinstance(value, dict) and all(map(_are_texts, value.values())),
+    "logged": lambda value: isinstance(value, dict) and all(map(_are_logged, value.values())),
     "ranks": lambda value: isinstance(value, list),
 }
 _NEEDED = ("version", "ended", "not_seen")

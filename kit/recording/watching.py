@@ -39,6 +39,7 @@ class Watch:
         self._seen: Observer | None = None
         self._recorded: Recorded | None = None
         self._shown = Shown()
+        self._scalars: tuple[int, dict[str, float]] = (0, {})
 
     def __enter__(self) -> Self:
         if self._seen is not None or self._recorded is not None:
@@ -59,6 +60,7 @@ class Watch:
         finally:
             with seen.lock, quietly():
                 seen.attempt(seen.finish)
+                self._scalars = self.scalars_step, self.scalars
                 recorded = seen.attempt(Recorded.of, seen, ended, self._weights)
                 self._recorded, self._seen = recorded or Recorded.empty(seen, ended), None
                 if seen.lookout is not None and kind is None:
@@ -78,6 +80,33 @@ class Watch:
         seen = self._entered("run.trace should be asked for")
         with seen.lock, quietly():
             return Recorded.of(seen, "not yet", self._weights).trace(self._shown)
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """What a logger of numbers may show, at no cost: ``term/<name>`` (unweighted) and ``weight/<name>`` of the last step that was
+        read, ``grad_norm/<name>`` (unweighted) of the last that was probed. Empty before the first."""
+        seen = self._seen
+        if seen is None:
+            return dict(self._scalars[1])
+        with seen.lock:
+            return seen.attempt(seen.graphs.scalars) or {}
+
+    @property
+    def scalars_step(self) -> int:
+        """The step that ``scalars`` is of, as ``trace.terms`` counts; 0 before the first. What was written once is new when it grows."""
+        seen = self._seen
+        return self._scalars[0] if seen is None else seen.graphs.last_step()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that runs, or the last one, as ``trace.epochs`` counts from 1; a number that is logged now is of this epoch.
+
+        Raises:
+            RuntimeError: not entered yet.
+        """
+        if self._recorded is not None:
+            return int(self._recorded.epochs[-1]["epoch"])
+        return self._entered("run.epoch should be asked for").book.epoch.number
 
     def _entered(self, what: str) -> Observer:
         if self._seen is None:
@@ -101,34 +130,49 @@ class Watch:
         last. Lists, of one length: of the epochs 1, 2, ..., or of those in ``epoch`` in the program's own counting; None or NaN in
         them stands for nothing displayed.
 
+        Other names are understood where they say the same: loss, valid/loss, eval_loss. Numbers under any other name (a rate, a term, a
+        score) are kept in ``trace.facts["logged"]``, name -> [row of epochs, value] of each.
+
         Raises:
-            RuntimeError: not entered yet. TypeError: not a number, without a name, another name. ValueError: lists of
-            different lengths, lists and numbers mixed, an epoch that is no whole number or before the first.
+            RuntimeError: not entered yet. TypeError: not a number, without a name. ValueError: lists of different
+            lengths, lists and numbers mixed, an epoch that is no whole number or before the first.
         """
         if self._recorded is None:
             self._entered("run.log should be called")
-        given = {"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss}
-        displayed.check_names(more, other)
-        values = {name: value for name in given if (value := displayed.read(name, given[name])) is not None}
+        displayed.check_names(more)
+        known, rest = displayed.by_role({"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss}, other)
+        values = {name: displayed.read(name, value) for name, value in {**known, **rest}.items()}
         if not values:
             raise ValueError("run.log should be given epoch=, train_loss= or val_loss=. Found none of them.")
         lists = {name: value for name, value in values.items() if isinstance(value, list)}
-        numbers = {name: value for name, value in values.items() if not isinstance(value, list)}
+        numbers = {name: value for name, value in values.items() if isinstance(value, float)}
         lengths = {name: len(value) for name, value in lists.items()}
         if lists and (numbers or len(set(lengths.values())) > 1):
             found = ", ".join(f"{name}: {lengths.get(name, 'a number')}" for name in values)
             raise ValueError(f"run.log should be given numbers, or lists of one length. Found lengths {found}.")
+        roles = ("epoch", *displayed.NAMES)
         if lists:
-            self._shown.add_list(*(lists.get(name) for name in given))
+            more_lists = {name: value for name, value in lists.items() if name in rest}
+            epochs, train, validation = (lists.get(name) for name in roles)
+            self._shown.add_list(epochs, train, validation, more_lists)
         else:
-            self._log_numbers(*(numbers.get(name) for name in given))
+            row = self._log_numbers(*(numbers.get(name) for name in roles)) if known else self._row()
+            self._shown.add_others(row, {name: value for name, value in numbers.items() if name in rest})
 
-    def _log_numbers(self, epoch: float | None, train_loss: float | None, val_loss: float | None) -> None:
+    def _row(self) -> int:
+        """Of the epoch that runs; after the block, of the last."""
+        if self._recorded is not None:
+            return self._recorded.epochs[-1]["epoch"]
+        seen = self._entered("run.log should be called")
+        with seen.lock:
+            return seen.book.epoch.number
+
+    def _log_numbers(self, epoch: float | None, train_loss: float | None, val_loss: float | None) -> int:
         label = None if epoch is None else displayed.whole(epoch)
         if label is not None and (label in self._shown.labels or self._recorded is not None):
             row = self._shown.row_of(label)
         elif self._recorded is not None:
-            row = self._recorded.epochs[-1]["epoch"]
+            row = self._row()
         else:
             seen = self._entered("run.log should be called")
             with seen.lock:
@@ -136,6 +180,7 @@ class Watch:
             if label is not None:
                 self._shown.labels[label] = row
         self._shown.add(row, train_loss, val_loss)
+        return row
 
 
 def watch(

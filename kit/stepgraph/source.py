@@ -28,6 +28,7 @@ _T = TypeVar("_T")
 _NOBODY_ELSES = 3  # references to a snapshot: the frame's, our variable's, and the question's own
 _LONGEST, _TEXT = 60, "kit_text"
 UNKNOWN = object()
+KEPT = "kit_keeps"  # what the kit itself ties to a call that runs
 
 _Span = tuple[int, int, int, int]
 Spot = tuple[CodeType, int]  # an instruction: all that is kept of a frame
@@ -105,7 +106,8 @@ class Scope:
 
 @contextmanager
 def scope_of(frame: FrameType) -> Iterator[Scope]:
-    """The variables of a frame. Up to Python 3.12 looking at them makes a dict that would keep their values alive: it is emptied."""
+    """The variables of a frame. Up to Python 3.12 looking at them makes a dict that would keep their values alive: it is emptied, but
+    for what `KEPT` names."""
     held = frame.f_locals
     scope = Scope(frame.f_code, frame.f_lasti, held, frame.f_globals)
     try:
@@ -114,7 +116,9 @@ def scope_of(frame: FrameType) -> Iterator[Scope]:
         scope.locals = {}
         is_snapshot = type(held) is dict and frame.f_code.co_flags & inspect.CO_NEWLOCALS
         if is_snapshot and sys.getrefcount(held) <= _NOBODY_ELSES:  # a program that called locals() holds the same dict
+            ours = {KEPT: held[KEPT]} if KEPT in held else {}
             held.clear()
+            held.update(ours)
 
 
 @_kept

@@ -35,6 +35,7 @@ _TITLES: Mapping[str, str] = {
     "nothing_trained": "Nothing was trained inside the with block",
     "model_not_called": "The model that was passed was never called",
     "not_displayed": "The displayed losses were not logged",
+    "only_a_log": "A log of displayed numbers, without a sign of trouble",
     "unknown_weights": "The loss has no weights of the names that were asked for",
 }
 _COUNTS: Mapping[str, str] = {
@@ -99,6 +100,8 @@ def title_of(diagnosis: Diagnosis) -> str:
 def what_ran(seen: Observed) -> str:
     """ "Vae, trained with Adam on Loss: 24 batches, 24 backward passes and 24 steps in 3 epochs." """
     facts = seen.facts
+    if "log_story" in facts:  # of kit.read_log: what its numbers tell, nothing was counted
+        return " ".join(facts["log_story"])
     who = ", trained with ".join(filter(None, [facts.get("model_ran"), ", ".join(facts.get("optimizers") or ())]))
     who += f" on {facts['loss']}" if who and facts.get("loss") else ""
     parts = [(seen.total(name), word) for name, word in list(_COUNTS.items())[:3]]

@@ -168,7 +168,7 @@ def weighed(values):
 
 
 def test_a_weight_that_was_0_where_it_was_read_first_may_be_on_its_way_up():
-    ramped, dropped, read = weighed([0.0] * 5 + [0.5] * 15), weighed([0.0] * 20), weighed([0.0] * 120)
+    ramped, dropped, read = weighed([0.0] * 5 + [0.5] * 3), weighed([0.0] * 8), weighed([0.0] * 20)
     for found in (ramped, dropped):  # the two look alike in the steps that were read
         (part,) = [link for link in found.chain.parts if link.name == "weight"]
         assert (part.path, part.state) == ("size", NOT_OBSERVED) and not found.chain.broken

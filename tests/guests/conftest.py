@@ -12,10 +12,13 @@ import pytest
 for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
 
 GUESTS = {  # fixture -> module
-    **{name: name for name in ("transformers", "accelerate", "lightning", "skorch", "ignite", "keras")},
+    **{name: name for name in ("transformers", "accelerate", "lightning", "skorch", "ignite", "keras", "tensorboard")},
     "metric_learning": "pytorch_metric_learning",
+    "tensorboard": "torch.utils.tensorboard",
+    "mlflow": "mlflow",
 }
 
 

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 
 const { module, data, settings } = JSON.parse(readFileSync(0, "utf8"));
 const names = "settle, total, weighted, gradNorm, termNorms, shares, cosines, axisEnds, sum, number, meaning, "
-  + "parseNumber, cosineText, conflictRemark";
+  + "parseNumber, cosineText, conflictRemark, nextStep, nextChanges, rising";
 const text = `${module}\nexport { ${names} };`;
 const kit = await import(`data:text/javascript;base64,${Buffer.from(text).toString("base64")}`);
 const answers = settings.map(({ index, weights }) => {
@@ -14,6 +14,8 @@ const answers = settings.map(({ index, weights }) => {
     w, total: kit.total(probe, w), weighted: kit.weighted(probe, w), shares: kit.shares(probe, w),
     gradNorm: groups.map((g) => kit.gradNorm(probe, w, g)), termNorms: groups.map((g) => kit.termNorms(probe, w, g)),
     cosines: groups.map((g) => kit.cosines(probe, w, g)), meaning: kit.meaning(data, probe, w),
+    nextStep: [1, 0.01].map((lr) => kit.nextStep(probe, w, lr)), changes: kit.nextChanges(probe, w),
+    rises: kit.rising(data, kit.nextChanges(probe, w)),
   };
 });
 const ends = [[0.3, 2.4], [2.9, null], [0], [-3, 4], [7e-9], []].map(kit.axisEnds);

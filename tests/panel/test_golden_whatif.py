@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,6 +50,23 @@ def same(found, wanted, scale=0.0):
     assert len(found) == len(wanted)
     for one, two in zip(found, wanted, strict=True):
         same(one, two, scale)
+
+
+def slopes(known, w):
+    """(G w)_i and the sum of its parts' sizes [m], by exact arithmetic."""
+    parts = [[Fraction(g) * Fraction(x) for g, x in zip(row, w, strict=True)] for row in known["G"]]
+    return [(float(sum(row)), float(sum(map(abs, row)))) for row in parts]
+
+
+def test_the_next_step_in_python_and_in_the_front_end(known, report):
+    named = [dict(zip(report.weight_names[:4], setting["w"], strict=False)) for setting in known["settings"]]
+    answers = evaluate(panel_data(report), [(0, weights) for weights in named])["answers"]
+    for setting, answer in zip(known["settings"], answers, strict=True):
+        for lr, found in zip((1.0, 0.01), answer["nextStep"], strict=True):
+            here = whatif.next_step(report, lr, setting["w"])
+            for i, (slope, size) in enumerate(slopes(known, setting["w"])):
+                same(here[i], -lr * slope, lr * size)
+                same(found[i], -lr * slope, lr * size)
 
 
 def test_the_file_is_what_exact_arithmetic_gives(known):

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kit import whatif
 from kit.panel import Preset, module_source, panel_data
+from kit.panel.data import as_set
+from kit.panel.static_view import next_changes
 from tests.panel._node import node
 from tests.panel._panel_cases import NAMES, WEIGHT_NAMES, make_report
 
@@ -162,6 +165,46 @@ def test_a_negative_weight_counts_in_total_gradient_norms_and_angles():
                 gradients[0, 6] / np.sqrt(gradients[0, 0] * gradients[6, 6]), abs=1e-12
             )
             assert angles[6][6] == pytest.approx(1)
+
+
+def words(change):
+    """A mark of the front end as the table of the still picture says it."""
+    if change["value"] is None:
+        return "not known"
+    way = {"\u25bc": "falls", "\u25b2": "rises", "\u2013": "unchanged"}[change["mark"]]
+    return ", ".join(filter(None, (way, change["amount"])))
+
+
+def test_the_next_step_is_that_of_python_and_is_said_alike():
+    rng = np.random.default_rng(8)
+    report = make_report(5, values=(1.3, -0.4, 69.99, 0.0, 1e-7, 2e5, 3.25))
+    broken = make_report(6, broken=(2,))
+    drawn = [*(rng.uniform(0, 2, (25, 7)) * (rng.uniform(size=(25, 7)) > 0.3)), np.zeros(7), *(2.0 * np.eye(7))]
+    settings = [(i % 2, dict(zip(WEIGHT_NAMES, map(float, w), strict=True))) for i, w in enumerate(drawn * 2)]
+    seen = set()
+    answers = evaluate(panel_data({"a": report, "b": broken}), settings)["answers"]
+    for (i, weights), answer in zip(settings, answers, strict=True):
+        shown = as_set((report, broken)[i], weights)
+        for lr, found in zip((1.0, 0.01), answer["nextStep"], strict=True):
+            sizes = lr * np.abs(shown.G) @ shown.weights
+            wanted = [x if np.isfinite(x) else None for x in whatif.next_step(shown, lr).tolist()]
+            assert all(close(a, b, size) for a, b, size in zip(found, wanted, np.nan_to_num(sizes), strict=True))
+        said = [words(change) for change in answer["changes"]]
+        assert said == next_changes(shown)
+        rising = [name for name, text in zip(NAMES, said, strict=True) if text.startswith("rises")]
+        assert all(name in answer["rises"] for name in rising) and bool(rising) == bool(answer["rises"])
+        seen |= {text.partition(",")[0] for text in said} | {"amount" for text in said if "," in text}
+    assert seen == {"falls", "rises", "unchanged", "not known", "amount"}
+
+
+def test_amounts_are_shares_of_the_value_for_one_percent_less_of_the_total():
+    report = make_report(4)
+    w = report.weights
+    lr = 0.01 * report.total / report.grad_norm**2
+    percent = 100 * whatif.next_step(report, lr) / report.L
+    assert w @ whatif.next_step(report, lr) == pytest.approx(-0.01 * report.total)
+    (answer,) = evaluate(panel_data(report), [(0, {})])["answers"]
+    assert [change["percent"] for change in answer["changes"]] == pytest.approx(list(percent), rel=1e-12)
 
 
 def test_numbers_may_be_typed_with_a_comma_and_nonsense_is_none():

@@ -541,7 +541,27 @@ def test_layers_in_a_list_are_named():
     with watch(model) as run:
         F.cross_entropy(model(data()[0]), data()[1]).backward()
     assert run.trace.facts["unregistered"] == ["Linear"]
-    assert run.trace.facts["trainable"] == 2
+    assert run.trace.facts["trainable"] == 2 and "unregistered_left_out" not in run.trace.facts  # no optimizer was seen
+
+
+@pytest.mark.parametrize(("held", "frozen", "left"), [(False, False, ["Linear"]), (True, False, []), (False, True, [])])
+def test_layers_in_a_list_that_no_optimizer_holds_are_left_out(held, frozen, left):
+    class Stack(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers, self.head = [nn.Linear(4, 4).requires_grad_(not frozen)], nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.layers[0](x).relu())
+
+    model = Stack()
+    optimizer = torch.optim.SGD([*model.parameters(), *(model.layers[0].parameters() if held else ())], 0.1)
+    with watch(model) as run:
+        for _ in range(4):
+            optimizer.zero_grad()
+            F.cross_entropy(model(data()[0]), data()[1]).backward()
+            optimizer.step()
+    assert run.trace.facts["unregistered_left_out"] == left
 
 
 @pytest.mark.parametrize("reentrant", [True, False])

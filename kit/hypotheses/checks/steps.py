@@ -246,7 +246,15 @@ def unregistered_parts(seen: Observed, policy: Policy) -> Answer:
     parts = seen.facts.get("unregistered")
     if parts is None:
         return silent("which modules ran inside the network")
-    return Answer(bool(parts), f"not registered: {', '.join(parts)}" if parts else "all are registered", part=True)
+    left = ", ".join(seen.facts.get("unregistered_left_out") or ())
+    fact = (
+        f"{left} ran in the network and got gradients, is registered nowhere in it, and no optimizer holds it"
+        if left
+        else ""
+    )
+    return Answer(
+        bool(parts), f"not registered: {', '.join(parts)}" if parts else "all are registered", fact, part=True
+    )
 
 
 def _zeros_at_the_end(seen: Observed, policy: Policy) -> str:

@@ -1,5 +1,5 @@
 /**
- * What-if algebra on recorded numbers: total = lam . L and |g| = sqrt(max(0, lam' G lam)).
+ * What-if algebra on recorded numbers: total = lam . L, |g| = sqrt(max(0, lam' G lam)), and the next step.
  *
  * Same rules as the Python side: a term with weight 0 is not evaluated, so it contributes exactly 0 even if its
  * value or its gradient is not finite. `null` stands for a number that is not finite, in data and in results.
@@ -20,6 +20,7 @@
  * @property {number|null} total what the loss itself returned
  * @property {number|null} grad_norm norm of the real gradient
  * @property {{total: number|null, gradient: number|null, gradient_groups: (number|null)[]}} axes maxima over the box
+ * @property {Object<string, {weights: Object<string, number>, note: string}>} [balanced] settings that balance the gradients
  */
 
 /**
@@ -28,7 +29,7 @@
  * @property {string} title
  * @property {string} hypothesis
  * @property {number|null} case index into cases; null = the case shown
- * @property {Object<string, number>} weights
+ * @property {Object<string, number>|null} weights null = those of `balanced`, by the key
  * @property {string} what one sentence
  */
 
@@ -47,7 +48,7 @@
 export const WHOLE = -1;
 
 /** @param {number} x @returns {number|null} */
-const finite = (x) => (Number.isFinite(x) ? x : null);
+export const finite = (x) => (Number.isFinite(x) ? x : null);
 
 /**
  * The weights in the order of the terms. A missing name keeps its probed weight; a fixed weight stays as probed.
@@ -105,6 +106,23 @@ export function termNorms(probe, w, group = WHOLE) {
   return w.map((w_i, i) => {
     if (w_i === 0) return 0;
     return G[i][i] === null ? null : finite(Math.abs(w_i) * Math.sqrt(Math.max(0, G[i][i])));
+  });
+}
+
+/**
+ * Change of every term by one plain gradient step of size lr, to first order: -lr (G w)_i. A term of weight 0 changes too.
+ * @param {Case} probe @param {number[]} w @param {number} lr @returns {(number|null)[]} [m]
+ */
+export function nextStep(probe, w, lr) {
+  return probe.G.map((G_i) => {
+    let slope = 0;
+    for (let j = 0; j < w.length; j += 1) {
+      if (w[j] === 0) continue;
+      const G_ij = G_i[j];
+      if (G_ij === null) return null;
+      slope += G_ij * w[j];
+    }
+    return finite(slope === 0 ? 0 : -lr * slope);
   });
 }
 

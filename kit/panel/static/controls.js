@@ -1,4 +1,4 @@
-/** Controls: one row per weight, buttons for whole settings, presets under their hypothesis, labelled selects. */
+/** Controls: one row per weight, buttons for whole settings, labelled selects. */
 
 import { h, say, short, termColour } from "./drawing.js";
 import { placeOf, rangeOf, stepFrom, stopsOf, valueAt } from "./scale.js";
@@ -13,8 +13,6 @@ export function keepKeys(event) {
     || (event.key === "Enter" && event.shiftKey);
   if (!passes) event.stopPropagation();
 }
-
-/** @typedef {import("./algebra.js").Preset} Preset */
 
 /** Lumino reads this on the focused element, not on its ancestors: every control carries it. */
 const GUARD = { "data-lm-suppress-shortcuts": "true" };
@@ -226,62 +224,5 @@ export class WeightRow {
     this.shown = value;
     if (parseNumber(this.box.value) !== value) this.box.value = String(value);
     this.flag("");
-  }
-}
-
-/** Preset buttons under their hypothesis; the sentence of the one pointed at, focused or in force stands below. */
-export class PresetList {
-  /** @param {Preset[]} presets @param {string} id @param {(preset: Preset) => void} act
-   *  @param {(preset: Preset) => boolean} asProbed the preset changes no weight of its state */
-  constructor(presets, id, act, asProbed) {
-    this.presets = presets;
-    this.asProbed = asProbed;
-    /** @type {Preset|null} the preset in force */
-    this.active = null;
-    /** @type {Preset|null} the preset whose sentence stands below */
-    this.told = null;
-    this.what = h("p", { class: "kit-what", id: `${id}-what` });
-    this.buttons = presets.map((preset) => {
-      const node = button({
-        class: "kit-preset", "data-preset": preset.key, "aria-pressed": "false", title: preset.what || null,
-        "aria-describedby": `${id}-what`, dir: "auto", text: preset.title,
-      }, () => act(preset));
-      for (const event of ["focus", "pointerenter"]) node.addEventListener(event, () => this.explain(preset));
-      for (const event of ["blur", "pointerleave"]) node.addEventListener(event, () => this.explain(this.active));
-      return node;
-    });
-    const groups = new Map();
-    presets.forEach((preset, i) => {
-      const name = preset.hypothesis || "Settings to try";
-      groups.set(name, [...(groups.get(name) ?? []), this.buttons[i]]);
-    });
-    const blocks = [...groups].map(([name, nodes], i) => h("div", {
-      class: "kit-preset-group", role: "group", "aria-labelledby": `${id}-group-${i}`,
-    }, h("p", { class: "kit-hypothesis", id: `${id}-group-${i}`, dir: "auto", text: name }),
-    h("div", { class: "kit-preset-buttons" }, ...nodes)));
-    this.root = h("div", { class: "kit-presets", role: "group", "aria-label": "Presets", hidden: presets.length === 0 },
-      ...blocks, this.what);
-    this.explain(null);
-  }
-
-  /** @param {Preset|null} preset */
-  explain(preset) {
-    this.told = preset;
-    const text = preset === null ? "A preset fills in every weight at once." : preset.what || preset.title;
-    const same = preset !== null && this.asProbed(preset);
-    say(this.what, same ? text.replace(/(\.?)\s*$/, " (same as probed)$1") : text);
-  }
-
-  /** @param {(preset: Preset) => boolean} inForce */
-  show(inForce) {
-    const pressed = this.presets.map(inForce);
-    const active = this.presets[pressed.indexOf(true)] ?? null;
-    this.buttons.forEach((node, i) => {
-      const text = String(pressed[i]);
-      if (node.getAttribute("aria-pressed") !== text) node.setAttribute("aria-pressed", text);
-    });
-    const told = active === this.active ? this.told : active;
-    this.active = active;
-    this.explain(told);
   }
 }

@@ -89,6 +89,14 @@ export const table = palette;
  * @property {number|null} [reach] place of the diamond: the sum of norms
  * @property {boolean} [sum] the last, heavier row
  * @property {boolean} [off] weight is zero
+ * @property {Change|null} [next] of a term, by the next step; null: room for it, as in the rows above
+ */
+
+/**
+ * @typedef {Object} Change of a term by a plain gradient step, to first order
+ * @property {number|null} value for lr = 1; null = not finite
+ * @property {number|null} percent of the term's value, for the step that takes 1 % off the total; null = not known
+ * @property {string} mark @property {string} amount @property {string} said for a screen reader
  */
 
 /** One row of a bar plot: name, strip, number. */
@@ -109,9 +117,12 @@ class BarRow {
     this.drawn = "";
     this.value = h("span", { class: "kit-bar-number" });
     this.share = h("span", { class: "kit-bar-share" });
+    this.next = { mark: h("span", { "aria-hidden": "true" }), said: h("span", { class: "kit-hidden" }),
+      amount: h("span", { class: "kit-bar-amount", "aria-hidden": "true" }) };
+    this.change = h("span", { class: "kit-bar-next", hidden: true }, this.next.mark, this.next.amount, this.next.said);
     this.root = h("div", { class: "kit-bar", role: "listitem" },
       h("div", { class: "kit-bar-name" }, this.term, this.detail), this.strip,
-      h("div", { class: "kit-bar-value" }, this.value, this.share));
+      h("div", { class: "kit-bar-value" }, this.value, this.share, this.change));
   }
 
   /** @param {Bar} bar @param {[number, number]} axis @param {number[]} grid */
@@ -127,6 +138,11 @@ class BarRow {
     say(this.detail, bar.detail);
     say(this.value, bar.text ?? number(bar.value));
     say(this.share, bar.share === undefined ? "" : percent(bar.share));
+    this.change.hidden = bar.next === undefined;
+    for (const part of /** @type {const} */ (["mark", "amount", "said"])) say(this.next[part], bar.next?.[part] ?? "");
+    if (bar.next) {
+      tell(this.change, { "data-value": bar.next.value ?? "not finite", "data-mark": bar.next.mark, title: bar.next.said });
+    }
 
     const drawn = `${low} ${high}`;
     if (this.drawn !== drawn) {

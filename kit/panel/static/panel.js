@@ -1,11 +1,12 @@
 /** The panel: reads the model, draws it, writes settings back. Entry point of the module. */
 
 import { gradNorm, settle, total } from "./algebra.js";
-import { PresetList, WeightRow, button, keepKeys, stateChooser } from "./controls.js";
+import { WeightRow, button, keepKeys, stateChooser } from "./controls.js";
 import { h, say } from "./drawing.js";
 import { Exported } from "./exported.js";
 import { Frames } from "./frames.js";
 import { InForce } from "./in_force.js";
+import { PresetList } from "./presets.js";
 import { Readout } from "./readout.js";
 import { allZero, checkLine, meaning } from "./readings.js";
 import { Views } from "./views.js";
@@ -15,7 +16,6 @@ const SPEAK_MS = 700; // to screen readers, after the last change
 
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./algebra.js").Case} Case */
-/** @typedef {import("./algebra.js").Preset} Preset */
 /** @typedef {import("./controls.js").States} States */
 
 /**
@@ -132,11 +132,6 @@ class PanelView {
     this.putAll(w);
   }
 
-  /** @param {Preset} preset @returns {Case} the state it belongs to */
-  stateOf(preset) {
-    return preset.case === null ? this.probe : this.data.cases[preset.case];
-  }
-
   export() {
     clearTimeout(this.syncTimer);
     this.syncTimer = 0;
@@ -171,15 +166,11 @@ class PanelView {
     this.rows = data.weight_names.map((weight, i) => new WeightRow({
       id: `${id}-w${i}`, index: i, weight, term: data.names[i], adjustable: data.adjustable[i],
       negative: Boolean(data.negative?.[i]), upper: data.upper,
-      own: [...data.cases.map((probe) => probe.weights[i]), ...data.presets.map((preset) => preset.weights[weight] ?? 0)],
+      own: [...data.cases.map((probe) => probe.weights[i]), ...data.presets.map((preset) => preset.weights?.[weight] ?? 0)],
     }, {
       value: () => this.setting[i], change: (value, done) => this.change(i, value, done), only: () => this.only(i),
     }));
-    this.presets = new PresetList(data.presets, `${id}-preset`,
-      (preset) => this.show(this.stateOf(preset), preset.weights), (preset) => {
-        const state = this.stateOf(preset);
-        return settle(data, state, preset.weights).every((w, i) => w === state.weights[i]);
-      });
+    this.presets = new PresetList(data, `${id}-preset`, (state, weights) => this.show(state, weights));
     this.states = stateChooser(`${id}-case`, data.cases.map((probe) => probe.title), (i) => this.show(data.cases[i]));
     this.inForce = this.states.over ? new InForce(data, level) : null;
     this.caseNote = h("p", { class: "kit-case-note", dir: "auto" });
@@ -239,13 +230,11 @@ class PanelView {
   }
 
   draw() {
-    const { data, probe, model } = this;
+    const { probe, model } = this;
     const w = this.setting;
     if (this.shownCase !== probe) this.showCase(probe);
     this.rows.forEach((row, i) => row.show(w[i], probe.weights[i]));
-    /** @type {(setting: Object<string, number>, state: Case) => boolean} */
-    const same = (setting, state) => state === probe && settle(data, state, setting).every((x, i) => x === w[i]);
-    this.presets.show((preset) => same(preset.weights, this.stateOf(preset)));
+    this.presets.show(probe, w);
     this.drawReadout(w);
     this.exportBox.hidden = !model.get("can_export");
     this.exported.draw();
@@ -278,7 +267,7 @@ class PanelView {
     say(this.meaning, text);
     this.meaning.classList.toggle("kit-alarm", alarm);
     clearTimeout(this.speakTimer);
-    this.speakTimer = setTimeout(() => say(this.live, `${spoken}, ${this.badge.textContent}. ${text}`), SPEAK_MS);
+    this.speakTimer = setTimeout(() => say(this.live, `${spoken}, ${this.badge.textContent}. ${text} ${plots.rises}`), SPEAK_MS);
   }
 
   dispose() {

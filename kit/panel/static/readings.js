@@ -1,6 +1,6 @@
 /** What a setting means, as plain values for the plots and the read-out: no element is touched here. */
 
-import { WHOLE, axisEnds, gradNorm, shares, sum, termNorms, total, weighted } from "./algebra.js";
+import { WHOLE, axisEnds, finite, gradNorm, nextStep, shares, sum, termNorms, total, weighted } from "./algebra.js";
 import { number, short, termColour } from "./drawing.js";
 
 /** Of the sum of norms: a total gradient below it is rounding of terms that cancel. */
@@ -126,6 +126,42 @@ function cancellation(norm, reach) {
   const lost = Math.round(100 * (1 - norm / reach));
   return lost < 1 ? "The gradients agree: nothing is lost."
     : `${lost}\u2009% of the sum of norms is lost: the gradients point in different directions.`;
+}
+
+/** @typedef {import("./drawing.js").Change} Change */
+
+/** @param {number} percent > 0 @returns {string} */
+function amountOf(percent) {
+  if (percent < 0.01) return "<0.01\u2009%";
+  return percent >= 1000 ? ">999\u2009%" : `${Number(percent.toPrecision(3))}\u2009%`;
+}
+
+/**
+ * Which terms get better? The change of each by a plain gradient step, in % of its value, for the step that takes 1 % off
+ * the total; without an amount where the total or the value is 0.
+ * @param {Case} probe @param {number[]} w @returns {Change[]} [m]
+ */
+export function nextChanges(probe, w) {
+  const unit = termNorms(probe, w.map(() => 1));
+  const reach = sum(termNorms(probe, w));
+  const [whole, norm] = [total(probe, w), gradNorm(probe, w)];
+  const lr = whole && norm ? Math.abs(whole) / norm ** 2 : null; // times 1 %, in % of a value: the factors are one
+  return nextStep(probe, w, 1).map((slope, i) => {
+    if (slope === null) return { value: null, percent: null, mark: "\u00d7", amount: "", said: "change not known" };
+    if (Math.abs(slope) <= CANCELLED * (unit[i] ?? 0) * (reach ?? 0)) {
+      return { value: slope, percent: 0, mark: "\u2013", amount: "", said: "unchanged by the next step" };
+    }
+    const percent = lr !== null && probe.L[i] ? finite(slope * lr / Math.abs(probe.L[i])) : null;
+    const amount = percent === null ? "" : amountOf(Math.abs(percent));
+    return { value: slope, percent, mark: slope < 0 ? "\u25bc" : "\u25b2", amount,
+      said: `${slope < 0 ? "falls" : "rises"} at the next step${amount && `, by ${amount}`}` };
+  });
+}
+
+/** For a screen reader. @param {PanelData} data @param {Change[]} changes @returns {string} */
+export function rising(data, changes) {
+  const names = data.names.filter((_, i) => (changes[i].value ?? 0) > 0 && changes[i].percent !== 0);
+  return names.length === 0 ? "" : `The next step raises ${names.map(quote).join(", ")}.`;
 }
 
 /** Probed numbers and self-check. @param {Case} probe @returns {string} */

@@ -3,7 +3,7 @@
 import { WHOLE, cosines, gram } from "./algebra.js";
 import { choice } from "./controls.js";
 import { BarPlot, CosineTable, h } from "./drawing.js";
-import { groupLabel, partsPlot, gradientsPlot } from "./readings.js";
+import { groupLabel, gradientsPlot, nextChanges, partsPlot, rising } from "./readings.js";
 
 /** @typedef {import("./algebra.js").PanelData} PanelData */
 /** @typedef {import("./algebra.js").Case} Case */
@@ -28,6 +28,9 @@ export class Views {
       caption: "Healthy: the total\u2019s bar comes close to the diamond, the sum of norms. Faulty: it stays far from "
         + "it because terms cancel, or it is 0 and nothing is learned.",
     });
+    this.gradients.root.append(h("p", { class: "kit-caption" }, h("strong", { text: "Which terms get better with this setting?" }),
+      h("span", { text: " \u25bc falls, \u25b2 rises: the change of each term, in % of its value, by a plain gradient step that "
+        + "takes 1\u2009% off the total (first order, whole network)." })));
     this.angles = new CosineTable(names, {
       level, question: "Do the gradients point in the same direction?",
       caption: "Healthy: near 0 or positive. Faulty: a marked corner, one term undoes the other "
@@ -57,12 +60,15 @@ export class Views {
     this.groupSelect.value = String(this.group + 1);
   }
 
-  /** @param {PanelData} data @param {Case} probe @param {number[]} w @returns {{parts: Plot, gradients: Plot}} what was drawn */
+  /** @param {PanelData} data @param {Case} probe @param {number[]} w 
+   *  @returns {{parts: Plot, gradients: Plot, rises: string}} what was drawn, and which terms the next step raises */
   draw(data, probe, w) {
     const parts = partsPlot(data, probe, w, this.wholeAxis);
     this.parts.update(parts.bars, parts.axis, parts.remark);
     const gradients = gradientsPlot(data, probe, w, this.group, this.wholeAxis);
-    this.gradients.update(gradients.bars, gradients.axis, gradients.remark);
+    const changes = nextChanges(probe, w);
+    const bars = gradients.bars.map((bar, i) => ({ ...bar, next: changes[i] ?? null }));
+    this.gradients.update(bars, gradients.axis, gradients.remark);
     // an angle does not change with the size of a weight
     const signs = w.map(Math.sign).join();
     const { of, group } = this.turned;
@@ -70,6 +76,6 @@ export class Views {
       this.turned = { of: probe, group: this.group, signs };
       this.angles.update(cosines(probe, w, this.group), w, gram(probe, this.group));
     }
-    return { parts, gradients };
+    return { parts, gradients, rises: rising(data, changes) };
   }
 }

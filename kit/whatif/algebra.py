@@ -1,11 +1,4 @@
-"""What would the loss and its gradient be with other weights? Algebra on one probe; no network runs.
-
-    total(w) = w . L        |g(w)|^2 = w' G w        g(w) = sum_i w_i g_i
-
-`report` is a ProbeReport or anything with the fields of `Probed`. `w` is None (the weights as probed), a mapping by weight name, or
-a sequence [m]. A term with weight 0 is not evaluated: it contributes exactly 0, even if its L or G is nan.
-The answers hold at the probed step; they do not say where training would go from there.
-"""
+"""Totals, gradient norms, angles and the next step of a setting of the weights: numbers from L and G alone."""
 
 from __future__ import annotations
 
@@ -134,6 +127,30 @@ def cancellation(report: Probed, w: Weights = None) -> float:
     if remains == 0:
         return float("inf") if gradients > 0 else float("nan")
     return float(gradients / remains)
+
+
+def next_step(report: Probed, lr: float, weights: Weights = None) -> np.ndarray:
+    """Change of every term L_i [m] by one plain gradient step of size lr, to first order; below 0 the term gets better.
+
+        theta' = theta - lr sum_j w_j g_j,  so  dL_i = g_i . (theta' - theta) = -lr (G w)_i
+
+    A term of weight 0 changes as well: the others move it. nan where a term's own gradient is not finite, and everywhere
+    if one that is in force is not.
+
+    It holds for plain SGD on the probed batch, at the probed parameters, while lr is small: what is left out is of order
+    lr^2. Not for Adam, momentum, clipping, weight decay, nor for another batch or other random numbers (dropout).
+    A second way: take that step on a copy of the model and evaluate the terms again; with half of lr the difference to
+    this prediction is a quarter.
+
+    Raises TypeError or ValueError for an lr that is no finite number > 0, and for wrong weights.
+    """
+    if isinstance(lr, bool) or not isinstance(lr, numbers.Real):
+        raise TypeError(f"lr should be a number. Found lr = {lr!r}.")
+    if not (np.isfinite(lr) and lr > 0):
+        raise ValueError(f"lr should be finite and > 0. Found lr = {lr}.")
+    w = settle(report, weights)
+    on = w != 0
+    return 0.0 - float(lr) * (_gram(report, None)[:, on] @ w[on])
 
 
 def max_total(report: Probed, upper: float = 2.0) -> float:
