@@ -36,7 +36,7 @@ def check_outputs(options: argparse.Namespace) -> None:
     printed = [f"--{name}" for name in ("json", "sarif", "markdown") if getattr(options, name) in (True, _HERE)]
     if len(printed) > 1:
         raise ValueError(
-            f"One of --json, --sarif and --markdown at most should be printed. Found {' and '.join(printed)}; name a file: --sarif FILE."
+            f"One of --json, --sarif and --markdown at most should be printed. Found {' and '.join(printed)}; name a file: {printed[-1]} FILE."
         )
     for file in filter(None, (options.sarif, options.markdown)):
         if file != _HERE:

@@ -173,7 +173,7 @@ def test_a_write_that_fails_names_the_path_that_was_asked_for(place, monkeypatch
     ],
 )
 def test_what_cannot_be_read_is_said_in_a_sentence(place, capsys, arguments, said):
-    assert main(arguments) == (1 if arguments[0] == "verify" else 2)
+    assert main(arguments) == (1 if arguments[0] == "verify" else 3)
     assert capsys.readouterr().err.splitlines() == [said]
 
 

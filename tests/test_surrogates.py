@@ -13,6 +13,7 @@ from torch import nn
 
 import kit
 from kit.__main__ import main
+from kit.diagnosis import diagnose, exit_code
 from kit.files import encoded, readable
 from kit.journal import Journal
 from kit.recording import Trace, watch
@@ -82,7 +83,9 @@ def test_a_trace_with_such_a_parameter_is_saved_and_diagnosed(tmp_path, capsys):
     for each in (run, whole):
         each.trace.save(tmp_path / "run.npz")
         assert Trace.load(tmp_path / "run.npz").facts == each.trace.facts
-        assert main(["diagnose", str(tmp_path / "run.npz"), "--out", str(tmp_path / "page.html")]) == 0
+        assert main(["diagnose", str(tmp_path / "run.npz"), "--out", str(tmp_path / "page.html")]) == exit_code(
+            diagnose(each.trace)
+        )
     assert capsys.readouterr().out
 
 

@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-from kit.diagnosis.chain import Link
+from kit.diagnosis.chain import NOT_OBSERVED, WORKING, Link
 from kit.diagnosis.judged import Judged
 from kit.diagnosis.speech import answer, fixes, lower, other_facts, reasons, unseen
 from kit.files import printable
 
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _OPENS_A_BLOCK = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[-+=#]))")
-_MARKS = {"working": "works"}
 
 
 def to_markdown(diagnosis: Judged) -> str:
@@ -21,10 +20,11 @@ def to_markdown(diagnosis: Judged) -> str:
     first, *more = answer(diagnosis)
     top = diagnosis.top
     also = [line for line in more if not line.startswith("What happens: ")]
+    also += [f"Also found: {lower(cause.plain)}: {because}." for cause, because in diagnosis.also_found]
     parts = [
         f"## {plain_text(_title(diagnosis))}",
         *(f"> {plain_text(notice.sentence)}" for notice in diagnosis.lacks),
-        f"**Verdict:** {diagnosis.verdict.replace('_', ' ')}. {plain_text(first)}",
+        f"**Verdict:** {plain_text(_verdict(diagnosis, first))}",
         *map(plain_text, also),
         *_section("What happens", [plain_text(top.hypothesis.mechanism)] if top and top.hypothesis.mechanism else []),
         *_section("Facts", _items([*_facts(diagnosis), *reasons(diagnosis)])),
@@ -50,6 +50,12 @@ def _title(diagnosis: Judged) -> str:
     return {"healthy": "Healthy", "unexplained": "Unexplained"}.get(diagnosis.verdict, "Nothing found")
 
 
+def _verdict(diagnosis: Judged, said: str) -> str:
+    """The word, and the sentence, which may begin with it."""
+    word = diagnosis.verdict.replace("_", " ")
+    return said if said.lower().startswith(f"{word}:") else f"{word}. {said}"
+
+
 def _section(name: str, parts: list[str]) -> list[str]:
     return [f"### {name}", *parts] if parts else []
 
@@ -66,14 +72,14 @@ def _facts(diagnosis: Judged) -> list[str]:
 
 def _chain(diagnosis: Judged) -> list[str]:
     chain = diagnosis.chain
-    if not chain.links:
+    if all(link.state == NOT_OBSERVED for link in chain.links):
         return []
     rows = [("link", "of", "state", "measured", "when", "line"), ("---",) * 6, *map(_row, chain.links)]
-    return ["\n".join(f"| {' | '.join(row)} |" for row in rows), plain_text(chain.ends)]
+    return ["\n".join(f"| {' | '.join(row)} |" for row in rows), *([plain_text(chain.ends)] if chain.broken else [])]
 
 
 def _row(link: Link) -> tuple[str, ...]:
-    state = _MARKS.get(link.state, link.state)
+    state = "works" if link.state == WORKING else link.state
     if link.broken:
         state = f"{state}, follows" if link.behind else f"**{state}**"
     return (link.name, plain_text(link.path), state, plain_text(link.said), link.when, plain_text(link.line))

@@ -65,6 +65,7 @@ def found() -> dict[str, kit.Diagnosis]:
         "fault": diagnose(watched(rate, added=False)),
         "nan": diagnose(watched(Program(), poison=True)),
         "cleared": diagnose(watched(Program(), cleared=removed)),
+        "also": diagnose(healthy(grad_nonfinite=[2] * 12, val_loss=[2.0] * 3, eval_forwards=[0] * 3)),
         "empty": diagnose(watched(Program(), empty=True)),
         "report": diagnose(kit.datasets.load_faulty_run()),
     }
@@ -117,6 +118,8 @@ def test_the_record_holds_the_chain_and_what_to_do(found):
         assert record["summary"] == str(diagnosis).split("\n")
         assert [entry["key"] for entry in record["named"]] == [cause.key for cause in diagnosis.named]
         assert all(entry["fix"] in str(diagnosis) for entry in record["named"])
+    (second,) = found["also"].to_dict()["also_found"]
+    assert second["key"] == "stale_validation" and "0 evaluation passes ran" in second["because"]
     (entry, _) = found["fault"].to_dict()["named"]
     assert entry["guard"] == found["fault"].guard() and [link["link"] for link in entry["links"]] == ["optimizer"]
 
@@ -231,6 +234,7 @@ def test_levels(found):
         return {result["ruleId"]: result["level"] for result in found[name].to_sarif()["runs"][0]["results"]}
 
     assert levels("fault") == {"zero_learning_rate": "error", "wrong_number": "error"}
+    assert levels("also") == {"nan_gradients": "error", "stale_validation": "warning"}, "the second is not established"
     assert levels("partly") == {"graph_cut": "warning"}
     assert levels("not_a_fault") == {"constant_by_design": "note"}
     assert levels("healthy") == levels("nothing_found") == {}
@@ -319,6 +323,7 @@ def test_the_ticket_says_all_and_is_one_page(found):
         for text in (*str(diagnosis).split("\n"), diagnosis.guard(), *(link.said for link in diagnosis.chain.links)):
             text = re.sub(r"^(What happens|Facts|What to do|And|Also established): ", "", text)
             assert " ".join(text.split()) in said, (name, text)
+        assert all(f"{because}." in said for _, because in diagnosis.also_found)
         assert all(cause.hypothesis.proves_not in said for cause in diagnosis.named)
         assert diagnosis.to_markdown().count("```python") == bool(diagnosis.named)
 
