@@ -58,14 +58,14 @@ def test_what_is_no_log_is_refused_with_its_name_and_what_was_found(tmp_path, na
     assert (
         str(caught.value).startswith(f"{name} should ") and said in str(caught.value) and len(str(caught.value)) < 500
     )
-    assert main(["diagnose", str(path)]) == 2 and name in capsys.readouterr().err
+    assert main(["diagnose", str(path)]) == 3 and name in capsys.readouterr().err
     assert path.read_bytes() == content
 
 
 def test_what_is_not_there_or_holds_nothing(tmp_path, capsys):
     with pytest.raises(FileNotFoundError):
         kit.read_log(tmp_path / "nothing.csv")
-    assert main(["diagnose", str(tmp_path / "nothing.csv")]) == 2 and "could not read" in capsys.readouterr().err
+    assert main(["diagnose", str(tmp_path / "nothing.csv")]) == 3 and "could not read" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"should hold a log with losses: .* Found 0 files that could be one"):
         kit.read_log(tmp_path)
     (tmp_path / "table.csv").write_text("a,b\n1,2\n", encoding="utf-8")
