@@ -170,8 +170,7 @@ def test_a_write_that_fails_names_the_path_that_was_asked_for(place, monkeypatch
         (["diagnose", "nothing.npz"], "could not read nothing.npz: no such file or directory."),
         (
             ["diagnose", "adir"],
-            "adir should hold a log with losses: trainer_state.json, a CSV file, event files, JSON lines or printed lines. "
-            "Found 0 files that could be one.",
+            "adir should hold a log with losses: trainer_state.json, a CSV file, event files, JSON lines or printed lines. Found 0 files that could be one.",
         ),
         (["verify", "nothing.html"], "could not read nothing.html: no such file or directory."),
     ],

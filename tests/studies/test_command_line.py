@@ -27,7 +27,7 @@ from tests.browser._paper import assert_whole_on_paper
 from tests.training._runs import few_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("lab", "diagnose", "investigate", "verify", "causes", "bench", "data")
+COMMANDS = ("lab", "diagnose", "check", "investigate", "verify", "causes", "bench", "data")
 
 
 def test_help_names_every_command(capsys):
@@ -38,7 +38,7 @@ def test_help_names_every_command(capsys):
     order = [shown.index(f"\n    {command}") for command in COMMANDS]
     assert order == sorted(order), "most used first"
     examples = [line.split("python -m kit ")[1].split() for line in shown.splitlines() if "  python -m kit " in line]
-    assert [words[0] for words in examples] == list(COMMANDS[:4])
+    assert [words[0] for words in examples] == list(COMMANDS[:5])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
