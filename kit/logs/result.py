@@ -77,9 +77,8 @@ class Log:
         return "\n".join([*lines, *(f"    {line}" for line in deciding_lines(self.trainer).split("\n"))])
 
     def __repr__(self) -> str:
-        return printable(
-            f"Log(source={self.source!r}, rows={self.rows}, epochs={len(self._epochs)}, steps={len(self._steps)})"
-        )
+        source = printable(self.source)
+        return f"Log(source={source!r}, rows={self.rows}, epochs={len(self._epochs)}, steps={len(self._steps)})"
 
     def __str__(self) -> str:
         read = [f"`{name}` read as {role}" for name, role in self._names.items() if role]
