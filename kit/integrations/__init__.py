@@ -9,7 +9,7 @@
 
 Each opens ``kit.watch`` when the training begins, hands over the losses that the trainer displays, writes the terms of the loss to the
 trainer's own loggers (``term/<name>``, ``weight/<name>`` and, with ``probe_every=``, ``grad_norm/<name>``, of the steps that were
-read: the first three and two of every 50), and prints the first lines of the diagnosis when the training ends, however it ends.
+read: see ``kit.watch``), and prints the first lines of the diagnosis when the training ends, however it ends.
 Afterwards ``callback.trace`` and ``callback.diagnosis`` hold all of it. Options are those of ``kit.watch``; ``print=False`` keeps it
 silent. Nothing is raised into the training, and nothing of it changes.
 

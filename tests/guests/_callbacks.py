@@ -59,3 +59,9 @@ def read_events(folder: Path) -> dict[str, dict[int, float]]:
         for tag in events.Tags()["scalars"]:
             curves.setdefault(tag, {}).update({event.step: event.value for event in events.Scalars(tag)})
     return curves
+
+
+def last_read(trace, name):
+    """By epoch: the term's value in the last step that was read by the end of that epoch."""
+    read = trace.terms[trace.terms["name"] == name].drop_duplicates("step", keep="last").set_index("step")["value"]
+    return [read[read.index <= step].iloc[-1] for step in trace.epochs["turns"].cumsum()]

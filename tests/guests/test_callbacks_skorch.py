@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import kit
-from tests.guests._callbacks import EPOCHS, Sum, X, Y, assert_nothing_left, network, said_once, word
+from tests.guests._callbacks import EPOCHS, Sum, X, Y, assert_nothing_left, last_read, network, said_once, word
 from tests.recording._left import same
 
 
@@ -40,8 +40,7 @@ def test_skorch(skorch, capsys, made, expected):
     assert list(epochs["train_loss"]) == net.history[:, "train_loss"]
     if "train_split" not in made:
         assert list(epochs["val_loss"]) == net.history[:, "valid_loss"]
-    terms = callback.trace.terms
-    assert set(net.history[:, "term/fit"]) == {terms["value"][terms["name"] == "fit"].iloc[-1]}
+    assert net.history[:, "term/fit"] == last_read(callback.trace, "fit")
     assert net.history[:, "weight/size"] == pytest.approx([0.1] * EPOCHS)
     assert_nothing_left()
 
