@@ -192,6 +192,7 @@ _ACTS = {
     "forward": "forward",
     "total": "loss",
     "backward": "backward",
+    "gradients": "gradients",
     "optimizer": "step",
     "evaluation": "evaluation",
 }

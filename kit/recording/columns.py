@@ -314,7 +314,7 @@ def _not_seen(seen: Observer) -> list[str]:
     if seen.parts.compiled:
         said.append("A compiled module was called: what runs inside of it is not seen, only its inputs and outputs.")
     if len(seen.threads) > 1:
-        said.append(f"Modules were called from {len(seen.threads)} threads: their turns are mixed.")
+        said.append(f"Modules were called from {len(seen.threads)} threads: their steps are mixed.")
     return said
 
 

@@ -98,9 +98,7 @@ class Trace:
     def __str__(self) -> str:
         facts, epochs = self._facts, self._epochs
         model, loss = facts.get("model") or "no model seen", facts.get("loss") or "no loss object seen"
-        lines = [
-            f"Trace: {facts.get('turns', 0)} turns in {len(epochs)} epochs, {model}, {loss}, ended by {facts.get('ended')}"
-        ]
+        lines = [f"Trace: {len(epochs)} epochs, {model}, {loss}, ended by {facts.get('ended')}"]
         totals = [f"{name} {epochs[name].sum():.0f}" for name in ("batches", "backwards", "steps", "eval_forwards")]
         lines.append("  " + ", ".join(totals))
         for name in ("train_loss", "val_loss", "loss_mean"):

@@ -279,6 +279,17 @@ def test_gradients_that_never_came_were_not_cleared():
     assert _of("gradients_cleared")(healthy(seen_none=[4] * 12, seen_fed=[0.0] * 12)).yes is None
 
 
+def test_the_lines_that_may_have_cleared_them_are_named():
+    run = healthy(seen_none=[4] * 12)
+    said = {}
+    for number, found in enumerate(([], ["train.py:7"], ["train.py:7", "train.py:8"])):
+        facts = {**run.facts, "lines": {"backward": ["train.py:6"], "gradients": found}}
+        said[number] = _of("gradients_cleared")(replace(run, facts=facts)).fact
+    assert said[0] == "no gradient was left at each of 12 measured steps"
+    assert said[1] == said[0] + "; train.py:7 stands between backward() and step()"
+    assert said[2] == said[0] + "; train.py:7 and train.py:8 stand between backward() and step()"
+
+
 def test_nan_that_a_hook_on_the_parameters_cleans_is_seen_on_its_way():
     assert _of("gradient_nonfinite")(healthy(flow_nonfinite=[1.0] * 12)).yes is True
 

@@ -190,6 +190,7 @@ def test_the_lines_of_the_loop_are_named():
     assert said == {
         "forward": ["total(model(x), y, step).backward()"],
         "backward": ["total(model(x), y, step).backward()"],
+        "gradients": ["p.grad = torch.nan_to_num(p.grad, 0.0, 0.0, 0.0)"],
         "step": ["optimizer.step()"],
         "evaluation": ["model.eval()(batch()[0])"],
     }
@@ -204,3 +205,39 @@ def test_how_much_the_samples_of_a_batch_differ():
     assert look(values[:1].expand(7, 5))["outputs_spread"] == pytest.approx(0, abs=1e-15)
     assert look({"one": values, "other": torch.ones(4, 2)})["outputs_spread"] == 0
     assert math.isnan(look(values[:1])["outputs_spread"])
+
+
+def step_of(model, optimizer, between):
+    x, y = batch()
+    loss = F.mse_loss(model(x), y)
+    optimizer.zero_grad()  # stands before the backward pass
+    match between:
+        case "one line":
+            loss.backward(), optimizer.zero_grad(), optimizer.step()
+        case "two lines":
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.0)
+            for parameter in model.parameters():
+                parameter.grad = None
+            optimizer.step()
+        case "nothing":
+            loss.backward()  # no zero_grad() here
+            optimizer.step(), optimizer.zero_grad()
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ("one line", ["loss.backward(), optimizer.zero_grad(), optimizer.step()  # noqa: B018"]),
+        ("two lines", ["nn.utils.clip_grad_norm_(model.parameters(), 0.0)", "parameter.grad = None"]),
+        ("nothing", None),
+    ],
+)
+def test_the_lines_between_backward_and_step_that_name_gradients(between, expected):
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch(model) as run:
+        for _ in range(12):
+            step_of(model, optimizer, between)
+    found = run.trace.facts["lines"].get("gradients")
+    assert expected == (found and [SOURCE[int(line.partition(":")[2]) - 1].strip() for line in found])

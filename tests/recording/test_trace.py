@@ -42,7 +42,7 @@ def test_facts_are_plain_values(trace):
 
 def test_a_trace_prints_itself(trace):
     text, page = str(trace), trace._repr_html_()
-    assert "6 turns in 2 epochs, Sequential, TwoTerms" in text
+    assert "2 epochs, Sequential, TwoTerms" in text
     assert "train_loss 0.5 -> 0.25" in text
     assert "<table" in page
 

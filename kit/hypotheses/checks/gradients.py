@@ -187,8 +187,15 @@ def gradients_cleared(seen: Observed, policy: Policy) -> Answer:
         return silent("gradients after the backward pass and before the step of the same step")
     gone = table["seen_zero"] + table["seen_none"] == table["seen_tensors"]
     enough = policy.alternating if seen.evaluated_stands_still else policy.nearly_always
-    fact = f"no gradient was left at {counted(len(gone))}" if gone.all() else ""
+    fact = f"no gradient was left at {counted(len(gone))}{_between(seen)}" if gone.all() else ""
     return Answer(bool(gone.mean() >= enough), f"in {gone.mean():.0%} of the measured steps", fact)
+
+
+def _between(seen: Observed) -> str:
+    lines = (seen.facts.get("lines") or {}).get("gradients")
+    if not lines:
+        return ""
+    return f"; {' and '.join(lines)} {'stands' if len(lines) == 1 else 'stand'} between backward() and step()"
 
 
 @check(
