@@ -103,7 +103,8 @@ class _Energy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, R: Tensor) -> Tensor:
         ctx.save_for_backward(R)
-        return torch.view_as_real(R.resolve_conj()).square().sum((-3, -2, -1))
+        # row by row: as exact as a sum of squares, without a second array of their size
+        return torch.linalg.vector_norm(torch.view_as_real(R.resolve_conj()).flatten(-2), dim=-1).square().sum(-1)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:
