@@ -121,12 +121,14 @@ def _earlier(study: Study, name: str, quick: bool) -> tuple[str, str] | None:
 
 def _trainings(quick: bool) -> Mapping[tuple[str, str], Callable[[], Any]]:
     """What another process can train, by study and name: runs that nobody watches and no earlier study has made, and the overfit test."""
-    made = {(loss_weights.key, "fixed"): partial(_fact, loss_weights.key, "fixed", quick)}
+    made: dict[tuple[str, str], Callable[[], Any]] = {  # the longest first
+        place: partial(_fact, *place, quick) for place in ((overfit.key, "result"), (loss_weights.key, "fixed"))
+    }
     for study in STUDIES:
         for name in () if study.watched else study.setups:
             if _earlier(study, name, quick) is None and (quick or (study.key, name) != (the_reports_fix.key, OPTION_1)):
                 made[study.key, name] = partial(_trained, study.key, name, quick)
-    return made | {(overfit.key, "result"): partial(_fact, overfit.key, "result", quick)}
+    return made
 
 
 def _trained(key: str, name: str, quick: bool) -> TrainingHistory:
