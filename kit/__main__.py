@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("findings/zero-loss.html"), help="the page to write (default: %(default)s)"
     )
     investigate.add_argument("--quick", action="store_true", help="shorten the overfit test, to try the page")
+    investigate.add_argument("--processes", type=int, help="that train at once (default: the number of cores)")
 
     verify = command(
         *("verify", _verify, "check that an exported page is as it was written"),
@@ -152,17 +153,25 @@ def _lab(options: argparse.Namespace) -> int:
 
 
 def _investigate(options: argparse.Namespace) -> int:
+    import torch
     from tqdm import tqdm
 
     from kit.files import sentence
     from kit.report import check_path
     from kit.studies import investigate, write_investigation
+    from kit.studies.elsewhere import cores
     from kit.studies.report import STAGES
 
+    processes = cores() if options.processes is None else options.processes
+    if processes < 1:
+        return _refuse(f"--processes should be >= 1. Found --processes {processes}.")
     try:
         check_path(options.out)
     except (OSError, ValueError) as error:
         return _refuse(error)
+    torch.set_num_threads(
+        1
+    )  # the networks are small: with as many threads as cores, anything else on the machine slows them tenfold
     command = "python -m kit investigate" + (" --quick" if options.quick else "")
     with tqdm(total=STAGES, desc="investigating", unit="experiment", file=sys.stderr) as bar:
 
@@ -171,7 +180,7 @@ def _investigate(options: argparse.Namespace) -> int:
             bar.update()
 
         try:
-            findings = investigate(quick=options.quick, command=command, progress=progress)
+            findings = investigate(quick=options.quick, processes=processes, command=command, progress=progress)
         except FileNotFoundError as error:
             bar.close()
             return _refuse(error)

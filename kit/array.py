@@ -70,7 +70,8 @@ class PlanarArray:
             psi_n = k0 [ u x_n + w y_n - (x_n^2 + y_n^2) / (2 r) ]
             a_n = exp(j psi_n) / sqrt(N)
 
-        The common phase ``k0 r`` and the mixed second-order terms are left out; the far field is the limit r -> inf.
+        The common phase ``k0 r`` and the mixed second-order terms are left out; the far field is the limit r -> inf. psi_n is a
+        column's share plus a row's, so a_n is a product of n_h + n_v exponentials.
 
         Args:
             phi, theta: azimuth and elevation in radians.
@@ -85,10 +86,16 @@ class PlanarArray:
         scalar = phi.ndim == 0
         if scalar:
             phi, theta, r = (value[None] for value in (phi, theta, r))
-        x, y, _ = self.positions.to(phi).unsqueeze(-2).unbind(-1)  # each [N, 1]
-        u = (phi.sin() * theta.cos())[..., None, :]  # [..., 1, Q]
-        w = theta.sin()[..., None, :]
-        curvature = (x * x + y * y) / (2 * r.clamp_min(_MIN_RANGE_M))[..., None, :]  # [..., N, Q]
-        psi = self.k0 * (x * u + y * w - curvature)
-        a = torch.polar(torch.full_like(psi, self.n**-0.5), psi)
+        half_curvature = 0.5 / r.clamp_min(_MIN_RANGE_M)
+        p = self._phases(self.n_h, phi.sin() * theta.cos(), half_curvature)  # [..., n_h, Q]
+        q = self._phases(self.n_v, theta.sin(), half_curvature) * self.n**-0.5  # [..., n_v, Q]
+        a = (q[..., :, None, :] * p[..., None, :, :]).flatten(-3, -2)
         return a[..., 0] if scalar else a
+
+    def _phases(self, count: int, slope: Tensor, half_curvature: Tensor) -> Tensor:
+        """exp(j k0 [slope x - x^2 half_curvature]) of ``count`` elements in a line, ``[..., Q] -> [..., count, Q]``."""
+        assert self.spacing is not None  # __post_init__ has put half a wavelength for it
+        places = (torch.arange(count, dtype=torch.float64, device=slope.device) - count // 2) * self.spacing
+        x = places.to(slope.dtype)[:, None]
+        psi = self.k0 * (x * slope[..., None, :] - x * x * half_curvature[..., None, :])
+        return torch.polar(torch.ones_like(psi), psi)

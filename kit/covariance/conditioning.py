@@ -64,6 +64,13 @@ def trace_norm(R: Tensor) -> Tensor:
     return hermitian_affine(R, a, torch.zeros_like(a))
 
 
+def trace_normed_outer(F: Tensor) -> Tensor:
+    """TN(F F^H) for ``F [..., N, L]``: its columns are scaled before the product, so that the trace comes out as N."""
+    tr = torch.view_as_real(F).square().sum((-3, -2, -1))
+    F = F * _to_trace_n(tr, F.shape[-2]).sqrt()[..., None, None]
+    return F @ F.mH
+
+
 def _to_trace_n(tr: Tensor, N: int) -> Tensor:
     return N / tr.clamp_min(_TRACE_FLOOR)
 
@@ -97,7 +104,14 @@ def effective(R: Tensor, snr_db: Tensor | None = None, delta: float = 1e-3, alph
 
     ``eff(0, s, delta) = I`` for any delta > 0: zero factors do not disappear, they become white noise.
     """
-    tr, N = trace(R), R.shape[-1]
+    a, c = effective_coefficients(trace(R), R.shape[-1], snr_db, delta, alpha0)
+    return hermitian_affine(R, a, c)
+
+
+def effective_coefficients(
+    tr: Tensor, N: int, snr_db: Tensor | None, delta: float, alpha0: float
+) -> tuple[Tensor, Tensor]:
+    """a and c of eff(R, s, delta) = a herm(R) + c I, from the trace of R alone; all ``[...]``."""
     a = _to_trace_n(tr, N)
     tr, c = a * tr, torch.zeros_like(a)
     if delta:
@@ -106,7 +120,7 @@ def effective(R: Tensor, snr_db: Tensor | None = None, delta: float = 1e-3, alph
     if snr_db is not None:
         kept, added = _shrunk(tr, N, snr_db, alpha0)
         a, c = kept * a, kept * c + added
-    return hermitian_affine(R, a, c)
+    return a, c
 
 
 def blend(R_pred: Tensor, R_samp: Tensor | None, beta: float) -> Tensor:
@@ -121,4 +135,6 @@ def blend(R_pred: Tensor, R_samp: Tensor | None, beta: float) -> Tensor:
         raise ValueError(f"beta should be in [0, 1). Found beta = {beta!r}.")
     if R_samp is None or beta == 0:
         return trace_norm(R_pred)
-    return trace_norm((1 - beta) * trace_norm(R_pred) + beta * trace_norm(R_samp.detach()))
+    R_samp, N = R_samp.detach(), R_pred.shape[-1]
+    pred, samp = (1 - beta) * _to_trace_n(trace(R_pred), N), beta * _to_trace_n(trace(R_samp), N)
+    return trace_norm(torch.addcmul(samp[..., None, None] * R_samp, pred[..., None, None], R_pred))

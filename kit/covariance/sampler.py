@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from kit.array import PlanarArray
 from kit.covariance.batch import Batch
@@ -16,7 +14,6 @@ from kit.covariance.surface import surface_measurement, surface_sample_covarianc
 
 _SCHEMES = ("snapshots", "surface")
 _DTYPES = (torch.complex64, torch.complex128)
-_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -64,17 +61,11 @@ class CovarianceSampler:
         scenes = draw_scenes(n, self.k_max, generator, real)
         if self.scheme == "snapshots":
             Y = array_snapshots(self.array, scenes, self.snapshots, generator)
-            R_samp = _in_chunks(sample_covariance, Y)
+            R_samp = sample_covariance(Y)
             power = torch.ones_like(scenes.r)
         else:
             y, H, codes, power = surface_measurement(self.array, scenes, self.snapshots, generator)
-            R_samp = _in_chunks(lambda y, H: surface_sample_covariance(y, H, codes), y, H)
+            R_samp = surface_sample_covariance(y, H, codes)
         A, g = self.array.steering(scenes.phi, scenes.theta, scenes.r), scenes.path_gain(self.array.wavelength)
-        R_true = _in_chunks(covariance_of, A, g.square() * power)
+        R_true = covariance_of(A, g.square() * power)
         return Batch(R_samp, R_true, scenes.ptr, scenes.K, scenes.snr_db.clamp(*SNR_RANGE_DB))
-
-
-def _in_chunks(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
-    """``function`` over the batch in pieces: temporaries of hundreds of N x N matrices at once cost more than the loop saves."""
-    pieces = zip(*(argument.split(_CHUNK) for argument in arguments), strict=True)
-    return torch.cat([function(*piece) for piece in pieces])

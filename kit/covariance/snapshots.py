@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kit.array import PlanarArray
-from kit.covariance.conditioning import trace_norm
+from kit.covariance.conditioning import trace_normed_outer
 from kit.covariance.scenes import Scenes, complex_normal
 
 _MIN_NOISE_POWER = 1e-12
@@ -23,19 +23,19 @@ def array_snapshots(array: PlanarArray, scenes: Scenes, snapshots: int, generato
     B, N, k_max = A.shape
     S = complex_normal((B, k_max, snapshots), generator, A.dtype)
     X = (A * g[:, None, :]) @ S  # [B, N, L]
-    power = X.abs().square().mean(dim=(1, 2))
+    power = torch.view_as_real(X).square().sum(-1).mean(dim=(1, 2))
     sigma = (power / 10 ** (scenes.snr_db / 10)).clamp_min(_MIN_NOISE_POWER).sqrt()
     return X + sigma[:, None, None] * complex_normal((B, N, snapshots), generator, A.dtype)
 
 
 def sample_covariance(Y: Tensor) -> Tensor:
     """R_samp = TN(Y Y^H / L), ``[B, N, L] -> [B, N, N]``, rank <= L."""
-    return trace_norm(Y @ Y.mH / Y.shape[-1])
+    return trace_normed_outer(Y / Y.shape[-1] ** 0.5)
 
 
 def covariance_of(A: Tensor, power: Tensor) -> Tensor:
     """R_true = TN(A diag(power) A^H): steering vectors ``[B, N, K]``, source powers ``[B, K]`` -> ``[B, N, N]``, noise free."""
-    return trace_norm((A * power[:, None, :]) @ A.mH)
+    return trace_normed_outer(A * power.sqrt()[:, None, :])
 
 
 def true_covariance(array: PlanarArray, scenes: Scenes) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kit.array import PlanarArray
-from kit.covariance.conditioning import trace_norm
+from kit.covariance.conditioning import trace_normed_outer
 from kit.covariance.scenes import PHI_RANGE, Scenes, complex_normal, uniform
 
 RECEIVER_ANTENNAS = 16
@@ -94,5 +94,4 @@ def surface_sample_covariance(y: Tensor, H: Tensor, codes: Tensor) -> Tensor:
     eta = _RIDGE * HHh.diagonal(dim1=-2, dim2=-1).real.sum(-1) / H.shape[-1]
     loaded = HHh + eta[:, None, None] * torch.eye(HHh.shape[-1], dtype=H.dtype)
     x = codes.conj() * (H.mH @ torch.linalg.solve(loaded, y.mT)).mT  # [B, L, N]
-    d = x - x.mean(dim=1, keepdim=True)
-    return trace_norm(d.mT @ d.conj() / (y.shape[1] - 1))
+    return trace_normed_outer((x - x.mean(dim=1, keepdim=True)).mT / (y.shape[1] - 1) ** 0.5)

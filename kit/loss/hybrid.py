@@ -172,8 +172,8 @@ class UltimateHybridLoss(nn.Module):
                 "aux_l2": lambda x: terms.positions(
                     x.predicted("phi_theta_r", 3 * x.k_max, "aux_l2"), x.ptr, x.active, floor
                 ),
-                "loss_subspace_align": lambda x: terms.subspace_align(x.R_hat, x.A_true),
-                "loss_peak_contrast": lambda x: terms.peak_contrast(x.E_hat, x.stencil, x.active),
+                "loss_subspace_align": lambda x: terms.subspace_align(x.hat, x.A_true),
+                "loss_peak_contrast": lambda x: terms.peak_contrast(x.hat, x.stencil, x.sample),
             }
         )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from kit.array import PlanarArray
 from kit.covariance import effective
 from kit.loss import checks
+from kit.loss.covariances import Covariance, Factors, Matrix
 from kit.loss.terms import nmse
 
 _STENCIL_RAD = (-0.1, -0.05, 0.0, 0.05, 0.1)
@@ -96,23 +97,22 @@ class LossInputs:
         return present[0] or all(present[1:])
 
     @cached_property
-    def R_pred(self) -> Tensor:
-        """A A^H + rho C C^H as one product, or ``R_pred`` as given."""
+    def pred(self) -> Covariance:
+        """A A^H + rho C C^H by its factors, or ``R_pred`` as given."""
         if self.prediction.get("R_pred") is not None:
-            return self._matrix("R_pred")
+            return self._conditioned(Matrix, self._matrix("R_pred"))
         C = self.factor("cov_fact_range", "the predicted covariance")
-        factors = torch.cat([self.A, math.sqrt(self.rho) * C], -1)
-        return factors @ factors.mH
+        return self._conditioned(Factors, torch.cat([self.A, math.sqrt(self.rho) * C], -1))
 
     @property
     def is_blended(self) -> bool:
         return self.prediction.get("R_blend") is not None
 
     @cached_property
-    def R_hat(self) -> Tensor:
-        """R_blend if given, else R_pred."""
+    def hat(self) -> Covariance:
+        """``R_blend`` if given, else the prediction alone."""
         if not self.is_blended:
-            return self.R_pred
+            return self.pred
         R_blend = self._matrix("R_blend")
         if self._differentiable_blend and not R_blend.requires_grad:
             raise ValueError(
@@ -120,15 +120,7 @@ class LossInputs:
                 "teach the network anything; build it with kit.covariance.blend from the factors, outside "
                 "torch.no_grad and without detach."
             )
-        return R_blend
-
-    @cached_property
-    def E_pred(self) -> Tensor:
-        return effective(self.R_pred, self.snr_db, self.load, self.alpha0)
-
-    @cached_property
-    def E_hat(self) -> Tensor:
-        return effective(self.R_hat, self.snr_db, self.load, self.alpha0) if self.is_blended else self.E_pred
+        return self._conditioned(Matrix, R_blend)
 
     @cached_property
     def T(self) -> Tensor:
@@ -137,12 +129,12 @@ class LossInputs:
 
     @cached_property
     def nmse_pred(self) -> Tensor:
-        return nmse(self.E_pred, self.T).mean()
+        return nmse(self.pred.E, self.T).mean()
 
     @cached_property
     def nmse_hat(self) -> Tensor:
         """Without R_blend the two covariance errors are the same number."""
-        return nmse(self.E_hat, self.T).mean() if self.is_blended else self.nmse_pred
+        return nmse(self.hat.E, self.T).mean() if self.is_blended else self.nmse_pred
 
     @cached_property
     def A_true(self) -> Tensor:
@@ -152,14 +144,16 @@ class LossInputs:
 
     @cached_property
     def stencil(self) -> Tensor:
-        """Steering vectors on the 5 x 5 grid round each true source, at its range, ``[B, N, K_max, 25]``; 12 is the centre."""
-        phi, theta, r = (value[..., None] for value in self._positions())
+        """Steering vectors on the 5 x 5 grid round each of the S true sources, at its range, ``[S, N, 25]``; 12 is the centre."""
+        phi, theta, r = (value[self.active][:, None] for value in self._positions())
         offset = torch.tensor(_STENCIL_RAD, dtype=phi.dtype, device=phi.device)
         d_phi, d_theta = (grid.reshape(-1) for grid in torch.meshgrid(offset, offset, indexing="ij"))
-        points = [
-            value.flatten(1) for value in torch.broadcast_tensors(phi + d_phi, theta + d_theta, r)
-        ]  # each [B, K_max * 25]
-        return self.array.steering(*points).unflatten(-1, (self.k_max, -1)).to(self.R_true.dtype)
+        return self.array.steering(phi + d_phi, theta + d_theta, r).to(self.R_true.dtype)
+
+    @property
+    def sample(self) -> Tensor:
+        """The sample of each true source, ``[S]``."""
+        return self.active.nonzero()[:, 0]
 
     def anchor(self) -> Tensor:
         """An exact 0 attached to the graph of every prediction, whatever their values are."""
@@ -169,6 +163,9 @@ class LossInputs:
 
     def _positions(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.ptr.unflatten(-1, (3, self.k_max)).unbind(1)
+
+    def _conditioned(self, form: type[Covariance], R: Tensor) -> Covariance:
+        return form(R, self.snr_db, self.load, self.alpha0)
 
     def _matrix(self, key: str) -> Tensor:
         value = checks.check_complex(key, checks.require(self.prediction, key, "prediction", "loss_nmse"))

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kit.loss.spectrum import inverse_power
+from kit.covariance.conditioning import identity_like
+from kit.loss.covariances import Covariance, energy
 
 ANGLE_HUBER = math.pi / 720  # rad
 LOG_RANGE_HUBER = 0.2
@@ -76,53 +76,29 @@ def positions(ptr_hat: Tensor, ptr: Tensor, active: Tensor, range_floor: float) 
     return (angle[:, 0] + ELEVATION_WEIGHT * angle[:, 1] + log_range).sum() / (active.sum() + 1e-9)
 
 
-def subspace_align(R: Tensor, A_g: Tensor) -> Tensor:
+def subspace_align(R: Covariance, A_g: Tensor) -> Tensor:
     """Share of the energy of R outside the true signal subspace, <||Pi R Pi||^2 / (||R||^2 + 1e-12)>_b in [0, 1].
 
         Q = A_g (A_g^H A_g + 1e-4 I)^-1 A_g^H,   Pi = I - Q
 
-    ``A_g [B, N, K]`` holds the true steering vectors, zero columns in unused slots. Low-rank products: O(N^2 K).
+    ``A_g [B, N, K]`` holds the true steering vectors, zero columns in unused slots.
     """
     gram = A_g.mH @ A_g
-    ridge = _PROJECTOR_RIDGE * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    U = torch.linalg.solve(gram + ridge, A_g.mH)  # [B, K, N], Q = A_g U
-    UR, RA = U @ R, R @ A_g
-    left, right = torch.cat([A_g, RA], -1), torch.cat([UR - (UR @ A_g) @ U, U], -2)
-    outside = torch.baddbmm(R, left, right, alpha=-1)  # Pi R Pi
-    return (energy(outside) / (energy(R) + 1e-12)).mean()
+    U = torch.linalg.solve(gram + _PROJECTOR_RIDGE * identity_like(gram), A_g.mH)  # [B, K, N], Q = A_g U
+    return (R.energy_outside(A_g, U) / (R.energy() + 1e-12)).mean()
 
 
-def peak_contrast(E: Tensor, a: Tensor, active: Tensor) -> Tensor:
+def peak_contrast(R: Covariance, a: Tensor, sample: Tensor) -> Tensor:
     """The adaptive (MVDR) spectrum on a stencil round each true source must peak at its centre.
 
-        D_bkq = max(Re[a^H (E_b + 1e-4 I)^-1 a], 1e-12),   z = -ln(D) / tau,   tau = 0.1
-        loss = sum_bk m_bk (-log_softmax_q(z_bk)[centre]) / sum m
+        D_sq = max(Re[a^H (E_b + 1e-4 I)^-1 a], 1e-12),   z = -ln(D) / tau,   tau = 0.1
+        loss = <-log_softmax_q(z_s)[centre]>_s
 
-    ``E [B, N, N]`` conditioned, Hermitian positive definite; ``a [B, N, K, Q]`` with the centre at Q // 2. A flat spectrum gives ln Q.
+    ``a [S, N, Q]`` of all sources of the batch, with the centre at Q // 2; ``sample [S]``, ascending, says whose. A flat spectrum gives ln Q.
 
     Raises:
         ValueError: E is finite but not positive definite.
     """
-    D = inverse_power(E, a, active, _SPECTRUM_LOADING).clamp_min(1e-12)
+    D = R.inverse_power(a, sample, _SPECTRUM_LOADING).clamp_min(1e-12)
     z = -D.log() / PEAK_TEMPERATURE
-    centre = -F.log_softmax(z, dim=-1)[..., z.shape[-1] // 2]
-    return torch.where(active, centre, torch.zeros_like(centre)).sum() / (active.sum() + 1e-9)
-
-
-class _Energy(torch.autograd.Function):
-    """||R||^2; its gradient is 2 R."""
-
-    @staticmethod
-    def forward(ctx: Any, R: Tensor) -> Tensor:
-        ctx.save_for_backward(R)
-        return torch.view_as_real(R.resolve_conj()).square().sum((-3, -2, -1))
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        (R,) = ctx.saved_tensors
-        return R * (2 * g[..., None, None])
-
-
-def energy(R: Tensor) -> Tensor:
-    """||R||^2 over the last two axes, ``[..., N, N] -> [...]``."""
-    return _Energy.apply(R)
+    return -F.log_softmax(z, dim=-1)[:, z.shape[-1] // 2].sum() / (len(sample) + 1e-9)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from kit.hypotheses import OneStep
 from kit.panel import Panel, presets_of
 from kit.report import Finding, Written, write_html
+from kit.studies.elsewhere import WhenAsked, elsewhere
 from kit.studies.questions.fault_bench import STUDY as fault_bench
 from kit.studies.questions.faults_of_the_loop import STUDY as faults_of_the_loop
 from kit.studies.questions.loss_initialisation import STUDY as loss_initialisation
-from kit.studies.questions.loss_weights import AS_REPORTED
 from kit.studies.questions.loss_weights import STUDY as loss_weights
 from kit.studies.questions.missing_prediction import STUDY as missing_prediction
 from kit.studies.questions.nan_gradients import STUDY as nan_gradients
@@ -21,7 +23,6 @@ from kit.studies.questions.ranking import STUDY as ranking
 from kit.studies.questions.the_reports_fix import AS_RECORDED, OPTION_1
 from kit.studies.questions.the_reports_fix import STUDY as the_reports_fix
 from kit.studies.questions.zero_outputs import STUDY as zero_outputs
-from kit.studies.setup import AS_IT_IS
 from kit.studies.study import Results, Study
 from kit.training import System, TrainingHistory
 
@@ -37,6 +38,7 @@ QUICK_EPOCHS, QUICK_SAMPLES, QUICK_OVERFIT_EPOCHS = 2, 64, 4
 def investigate(
     *,
     quick: bool = False,
+    processes: int = 1,
     command: str = "python -m kit investigate",
     progress: Callable[[str], None] = lambda stage: None,
 ) -> tuple[Finding, ...]:
@@ -44,14 +46,19 @@ def investigate(
 
     Args:
         quick: an eighth of the overfit test, whose entry then says "open", and two epochs of the runs with faults; to try the page.
+        processes: with more than one, so many others train while this one measures.
         command: shown on the page as the way to see it again.
         progress: called with a stage's name when it is done.
     """
     found: dict[str, Results] = {}
-    for study in STUDIES:
-        prepared = study.prepare(_system(study, quick), **_step(study, found))
-        found[study.key] = prepared.train(known=_known(study, found, quick), progress=_prefixed(progress, study))
-        progress(study.key.replace("_", " "))
+    with elsewhere(_trainings(quick), processes) as begun:
+        for study in STUDIES:
+            waited_for = {name: wait for (key, name), wait in begun.items() if key == study.key}
+            facts = {name: waited_for[name]() for name in study.before if name in waited_for}
+            prepared = study.prepare(_system(study, quick), **_step(study, found), **facts)
+            known = WhenAsked({**waited_for, **_known(study, found, quick)})
+            found[study.key] = prepared.train(known=known, progress=_prefixed(progress, study))
+            progress(study.key.replace("_", " "))
     return tuple(
         results.finding(page_panel(found) if key == ranking.key else results.study.setting, command=command)
         for key, results in found.items()
@@ -64,11 +71,15 @@ def _prefixed(progress: Callable[[str], None], study: Study) -> Callable[[str], 
 
 def _system(study: Study, quick: bool) -> System | None:
     system = study.system()
-    if not quick or system is None or study.key in (ranking.key, loss_weights.key):
+    if system is None or not _shortened(study, quick):
         return system
     epochs = QUICK_OVERFIT_EPOCHS if study is overfit else QUICK_EPOCHS
     fewer = system.train[:QUICK_SAMPLES] if study is overfit else system.train
     return replace(system, train=fewer, config=replace(system.config, epochs=epochs))
+
+
+def _shortened(study: Study, quick: bool) -> bool:
+    return quick and study.key not in (ranking.key, loss_weights.key)
 
 
 def _step(study: Study, found: Mapping[str, Results]) -> Mapping[str, OneStep]:
@@ -79,17 +90,57 @@ def _step(study: Study, found: Mapping[str, Results]) -> Mapping[str, OneStep]:
     )
 
 
-def _known(study: Study, found: Mapping[str, Results], quick: bool) -> Mapping[str, TrainingHistory]:
-    """Runs that another study has made: the same system with the same change."""
+def _known(study: Study, found: Mapping[str, Results], quick: bool) -> Mapping[str, Callable[[], TrainingHistory]]:
+    """Runs that an earlier study has made."""
+    earlier = {name: _earlier(study, name, quick) for name in study.setups}
+    known: dict[str, Callable[[], TrainingHistory]] = {
+        name: partial(_run_of, found, *place) for name, place in earlier.items() if place is not None
+    }
     if study is the_reports_fix:
         weights = found[loss_weights.key].facts
-        return {AS_RECORDED: weights["recorded"]} | ({} if quick else {OPTION_1: weights["fixed"]})
-    if AS_IT_IS not in study.setups:
-        return {}
-    others = [results.runs[AS_IT_IS] for results in found.values() if AS_IT_IS in results.runs]
-    if not quick:
-        others.append(found[loss_weights.key].runs[AS_REPORTED])
-    return {AS_IT_IS: others[0]} if others else {}
+        known[AS_RECORDED] = lambda: weights["recorded"]
+        if not quick:
+            known[OPTION_1] = lambda: weights["fixed"]
+    return known
+
+
+def _run_of(found: Mapping[str, Results], key: str, name: str) -> TrainingHistory:
+    return found[key].runs[name]
+
+
+def _earlier(study: Study, name: str, quick: bool) -> tuple[str, str] | None:
+    """Study and name of the first run, before this one, of the same system with the same change."""
+    change = replace(study.setups[name], caption="")
+    for other in STUDIES[: STUDIES.index(study)]:
+        if other.system is study.system and _shortened(other, quick) == _shortened(study, quick):
+            for place, setup in other.setups.items():
+                if replace(setup, caption="") == change:
+                    return other.key, place
+    return None
+
+
+def _trainings(quick: bool) -> Mapping[tuple[str, str], Callable[[], Any]]:
+    """What another process can train, by study and name: runs that nobody watches and no earlier study has made, and the overfit test."""
+    made: dict[tuple[str, str], Callable[[], Any]] = {  # the longest first
+        place: partial(_fact, *place, quick) for place in ((overfit.key, "result"), (loss_weights.key, "fixed"))
+    }
+    for study in STUDIES:
+        for name in () if study.watched else study.setups:
+            if _earlier(study, name, quick) is None and (quick or (study.key, name) != (the_reports_fix.key, OPTION_1)):
+                made[study.key, name] = partial(_trained, study.key, name, quick)
+    return made
+
+
+def _trained(key: str, name: str, quick: bool) -> TrainingHistory:
+    study = next(study for study in STUDIES if study.key == key)
+    system = _system(study, quick)
+    assert system is not None  # a study with setups has one
+    return study.setups[name].run(system)
+
+
+def _fact(key: str, name: str, quick: bool) -> Any:
+    study = next(study for study in STUDIES if study.key == key)
+    return study.before[name](_system(study, quick))
 
 
 def page_panel(found: Mapping[str, Results]) -> Panel:

@@ -74,6 +74,13 @@ class TrainingHistory:
             f"val {first['val_loss']:.4f} -> {last['val_loss']:.4f}, {sum(r['steps_taken'] for r in self.epoch_records)} steps taken)"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (
+            self.epoch_records,
+            self.step_records,
+            dict(self.settings),
+        )  # a mapping proxy cannot be pickled
+
     def save(self, path: str | os.PathLike) -> Path:
         """Write as JSON, atomically."""
         content = {"settings": self.settings, "epochs": self.epoch_records, "steps": self.step_records}
@@ -91,6 +98,10 @@ class TrainingHistory:
         epochs = _records(data["epochs"], f"{name}: epochs", ("epoch", "train_loss", "val_loss", "steps_taken"))
         steps = _records(data["steps"], f"{name}: steps", ("epoch", "loss"))
         return cls(epochs, steps, MappingProxyType(data["settings"]))
+
+
+def _unpickled(epochs: Any, steps: Any, settings: dict[str, Any]) -> TrainingHistory:
+    return TrainingHistory(epochs, steps, MappingProxyType(settings))
 
 
 def _records(rows: Any, name: str, needed: Sequence[str]) -> tuple[Mapping[str, float], ...]:

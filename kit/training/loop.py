@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from kit.covariance import Batch, blend, herm
+from kit.covariance import Batch, blend
 from kit.loss import UltimateHybridLoss
 from kit.training import sanitise, schedule
 from kit.training.config import TrainingConfig
@@ -67,7 +67,8 @@ def predict(model: nn.Module, batch: Batch, beta: float = 0.0, *, rho: float = 0
             torch.view_as_complex(prediction[key].unflatten(-1, (batch.R_samp.shape[-1], -1, 2)))
             for key in ("cov_fact_angle", "cov_fact_range")
         )
-        prediction["R_blend"] = blend(herm(A @ A.mH + rho * (C @ C.mH)), batch.R_samp, beta)
+        factors = torch.cat([A, math.sqrt(rho) * C], -1)
+        prediction["R_blend"] = blend(factors @ factors.mH, batch.R_samp, beta)
     return prediction
 
 

@@ -67,7 +67,7 @@ def investigated(tmp_path_factory) -> tuple[Path, list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kit.studies.investigate", counted)
         patch.setattr("kit.datasets.reference_system", lambda: few)
-        assert main(["investigate", "--quick", "--out", str(path)]) == 0
+        assert main(["investigate", "--quick", "--processes", "1", "--out", str(path)]) == 0
     return path, stages
 
 

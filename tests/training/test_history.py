@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 
 import pytest
 
@@ -84,3 +86,10 @@ def _fail(*_):
 
 def test_an_empty_history_can_be_looked_at():
     assert repr(TrainingHistory((), ())) == "TrainingHistory(epochs=0)"
+
+
+def test_a_history_can_be_pickled_and_copied(history):
+    for again in (pickle.loads(pickle.dumps(history)), copy.deepcopy(history)):
+        assert again == history and again.lines == history.lines
+        with pytest.raises(TypeError):
+            again.settings["seed"] = 1
