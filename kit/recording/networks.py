@@ -157,12 +157,13 @@ class Stepper:
     """An optimizer that was seen."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self._optimizer = weakref.ref(optimizer)
+        self._optimizer = weakref.ref(optimizer, self._gone)
         self.kind = type(optimizer).__name__
         self.matched: set[int] = set()
         self.held = {id(p) for p in self.parameters}
         self.count = 0
         self.line = ""
+        self.kept: list[Tensor] = []  # copies of before the last step, of which the next one uses the memory
         self.steps = self.looks = self.fed = self.without_gradient = self.zero_gradient = 0
         self.lr: dict[str, float] = {}
 
@@ -205,6 +206,9 @@ class Stepper:
     @property
     def alive(self) -> torch.optim.Optimizer | None:
         return self._optimizer()
+
+    def _gone(self, _: object) -> None:
+        self.kept = []
 
 
 def _initialised(parameter: nn.Parameter) -> bool:

@@ -28,6 +28,7 @@ KEY = "kit.note"
 _SMALL = 1 << 16
 _IN_PLACE = frozenset({"add_", "sub_", "mul_", "div_", "__iadd__"})
 _SCALING = "grad_scaler.py"  # of torch, and a part of the sum as people see it
+_NOTED = (Tensor, float, tuple, list)  # what an operation gives; of anything else there is no note
 _MOST_FREE = 4096
 _MOST_CUTS = 64
 _MAKES_NEW = frozenset({  # of another tensor's form, with values of their own: nothing was cut
@@ -170,7 +171,7 @@ class Tape(TorchFunctionMode):
             out = func(*args, **(kwargs or {}))
         finally:
             self._inside -= 1
-        if self.on and not is_tracing():
+        if self.on and (self.kept is not None or isinstance(out, _NOTED)) and not is_tracing():
             try:
                 with quietly():
                     self._saw(func, args if before is None else (before, *args[1:]), kwargs or {}, out)
@@ -179,7 +180,10 @@ class Tape(TorchFunctionMode):
         return out
 
     def _saw(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
-        kind, found = suspicious.kind_of(_name(func), args, kwargs, out)
+        name = _name(func)
+        if name == "grad" and not source.is_users(_caller().f_code):
+            return  # clearing or clipping what the step before left
+        kind, found = suspicious.kind_of(name, args, kwargs, out)
         if kind:
             self.seen_in.setdefault(kind, set()).add(self.reads)
         if kind and len(self.suspicious) < _MOST_CUTS:
