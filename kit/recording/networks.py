@@ -74,10 +74,10 @@ class Net:
         module = self.module
         if module is None or (self.sharded and not resting):
             return False
-        self.sharded = self.sharded or is_sharded(module)
         self._looks += 1
         if not whole and self._looks % SELDOM and self._flags == [p.requires_grad for p in self._every]:
             return False
+        self.sharded = self.sharded or is_sharded(module)
         before = self.names, self.ids
         named = [(name.replace("_orig_mod.", ""), p) for name, p in module.named_parameters() if _initialised(p)]
         self._every, self._flags = [p for _, p in named], [p.requires_grad for _, p in named]

@@ -127,16 +127,14 @@ def norms_of(tensors: Sequence[Tensor]) -> list[float] | None:
 
 def _norms(tensors: Sequence[Tensor]) -> list[float]:
     """On one device. In single precision, which is quicker, only where its sum of squares is exact enough and stays in range."""
-    small = [place for place, tensor in enumerate(tensors) if tensor.numel() <= _SMALL]
-    norms = [0.0] * len(tensors)
-    if tensors[0].device.type == "cpu":  # an accelerator is asked once for all of them
-        for place, tensor in enumerate(tensors):
-            if tensor.numel() > _SMALL:
-                norms[place] = _by_rows(tensor)
-    if small:
-        for place, norm in zip(small, _summed([tensors[place] for place in small], torch.float32), strict=True):
-            norms[place] = norm
-    places = [place for place, norm in enumerate(norms) if not _SAFE[0] < norm < _SAFE[1]]
+    small = [tensor for tensor in tensors if tensor.numel() <= _SMALL]
+    sums = iter(_summed(small, torch.float32) if small else ())
+    by_rows = tensors[0].device.type == "cpu"  # an accelerator is asked once for all of them
+    norms = [
+        next(sums) if tensor.numel() <= _SMALL else _by_rows(tensor) if by_rows else math.nan for tensor in tensors
+    ]
+    low, high = _SAFE
+    places = [place for place, norm in enumerate(norms) if not low < norm < high]
     if places:
         again = _summed([tensors[place] for place in places], torch.float64)
         for place, norm in zip(places, again, strict=True):

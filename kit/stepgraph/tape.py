@@ -111,7 +111,7 @@ class Tape(TorchFunctionMode):
         super().__init__()
         # copies, since an operation in place changes its operand
         self.kept: dict[tuple[Any, int], Tensor] | None = {} if keep else None
-        self.on, self._inside = False, 0
+        self.on, self._inside, self._laid = False, 0, False  # on the stack, as far as we put it there
         self.failed: str | None = None
         self.refused = False
         self.used: dict[int, Used] = {}
@@ -139,17 +139,24 @@ class Tape(TorchFunctionMode):
         if above and isinstance(above[-1], DeviceContext):  # it insists on being the lowest
             _push_mode(above.pop())
         _push_mode(self)
+        self._laid = True
         for mode in reversed(above):
             _push_mode(mode)
 
     def pause(self) -> None:
-        self.on = False
-        self.clear()
+        if self.on:
+            self.on = False
+            self.clear()
 
     def stop(self) -> None:
         """Take the tape off. While one of its own calls runs torch holds it, and it only listens no more."""
+        if not self._laid:
+            return
         self.pause()
-        if self._inside or threading.get_ident() != self._thread or not self._lies():
+        if self._inside or threading.get_ident() != self._thread:
+            return
+        self._laid = False
+        if not self._lies():
             return
         above = []
         while (mode := _pop_mode()) is not self:
@@ -298,7 +305,8 @@ class Tape(TorchFunctionMode):
         found = Operand("other", where=where, name=source.label(tree))
         if scope is not None and tree is not None:
             found.written = source.written(tree, scope)
-            found.tree = source.attribute_behind(tree, value, scope), scope.code
+            if self.kept is not None:  # a probe asks which attribute stands behind it
+                found.tree = source.attribute_behind(tree, value, scope), scope.code
         if isinstance(value, Tensor):
             if scope is not None and (tree is None or _is_loop_variable(tree, scope)):
                 found.name = source.key_of(value, scope) or found.name
