@@ -60,15 +60,19 @@ def in_backward() -> bool:
 
 
 def _before_call(module: nn.Module, args: tuple) -> None:
-    if is_compiling() or is_tracing():  # the compiler follows this function no further than its own question
+    if is_compiling():  # the compiler follows this function no further than its own question
         return
-    if here.root is not None:
-        if module is here.root:
+    root = here.root
+    inner = root is not None and module is not root and id(module) not in state.given
+    if (inner and here.inside is None and here.flow is None) or is_tracing():
+        return  # of most calls nothing is asked
+    if root is not None:
+        if module is root:
             if _runs(here.frame):
                 here.depth += 1
                 return
             forget()  # its call was ended by something like KeyboardInterrupt, of which hooks are not told
-        elif id(module) not in state.given:
+        elif inner:
             if here.inside is not None:
                 here.inside.append(module)
             if here.flow is not None and torch.is_grad_enabled():
@@ -95,10 +99,13 @@ def _before_call(module: nn.Module, args: tuple) -> None:
 
 def _after_call(module: nn.Module, args: tuple, *rest: Any) -> None:
     """`rest` is (kwargs, output), or (output,) when the call raised."""
-    if is_compiling() or is_tracing() or here.root is None:
+    if is_compiling() or (root := here.root) is None:
         return
-    if module is not here.root:
-        output = rest[-1]
+    output = rest[-1]
+    inside = module is not root
+    if (inside and here.flow is None and (type(output) is not Tensor or output.ndim)) or is_tracing():
+        return
+    if inside:
         if here.flow is not None:
             here.flow.append((module, None, output))
         if here.nested is not None and type(output) is Tensor and output.ndim == 0 and len(rest) == 2:
@@ -110,7 +117,7 @@ def _after_call(module: nn.Module, args: tuple, *rest: Any) -> None:
     failed = len(rest) == 1
     kwargs = {} if failed else rest[0]
     nested = [] if failed else here.nested or []
-    call = Call(module, args, kwargs, rest[-1], here.grad, here.training, failed, nested, here.inside or [])
+    call = Call(module, args, kwargs, output, here.grad, here.training, failed, nested, here.inside or [])
     call.flow = [] if failed else here.flow or []
     if here.overheard is not None:
         call.offered = here.overheard[-1] if here.overheard else None

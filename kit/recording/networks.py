@@ -74,10 +74,10 @@ class Net:
         module = self.module
         if module is None or (self.sharded and not resting):
             return False
-        self.sharded = self.sharded or is_sharded(module)
         self._looks += 1
         if not whole and self._looks % SELDOM and self._flags == [p.requires_grad for p in self._every]:
             return False
+        self.sharded = self.sharded or is_sharded(module)
         before = self.names, self.ids
         named = [(name.replace("_orig_mod.", ""), p) for name, p in module.named_parameters() if _initialised(p)]
         self._every, self._flags = [p for _, p in named], [p.requires_grad for _, p in named]
@@ -157,12 +157,13 @@ class Stepper:
     """An optimizer that was seen."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self._optimizer = weakref.ref(optimizer)
+        self._optimizer = weakref.ref(optimizer, self._gone)
         self.kind = type(optimizer).__name__
         self.matched: set[int] = set()
         self.held = {id(p) for p in self.parameters}
         self.count = 0
         self.line = ""
+        self.kept: list[Tensor] = []  # copies of before the last step, of which the next one uses the memory
         self.steps = self.looks = self.fed = self.without_gradient = self.zero_gradient = 0
         self.lr: dict[str, float] = {}
 
@@ -205,6 +206,9 @@ class Stepper:
     @property
     def alive(self) -> torch.optim.Optimizer | None:
         return self._optimizer()
+
+    def _gone(self, _: object) -> None:
+        self.kept = []
 
 
 def _initialised(parameter: nn.Parameter) -> bool:

@@ -16,6 +16,9 @@ from kit.stepgraph.plain import all_plain
 
 _SAFE = (1e-15, 1e15)  # a norm in single precision
 _SMALL = 40_000  # numbers of which the squares are summed up so; more of them lose too many digits
+_ROW = (
+    1024  # numbers of a large tensor that are summed up so together; the sums of its rows are added in double precision
+)
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,51 @@ def gradient_changed(leaf: Tensor, before: Tensor | None, version: int) -> bool:
 
 
 @torch.no_grad()
-def copies(tensors: Sequence[Tensor]) -> list[Tensor] | None:
-    """Of their present values; None if they cannot be observed."""
+def copies(tensors: Sequence[Tensor], into: Sequence[Tensor] = ()) -> list[Tensor] | None:
+    """Of their present values; None if they cannot be observed. `into`: earlier copies, see ``reusable``, whose memory is used where
+    it fits: to get new memory takes longer than to copy."""
     numbers = all_plain(tensors)
-    return None if numbers is None else [tensor.clone() for tensor in numbers]
+    if numbers is None:
+        return None
+    if not numbers or [_form(tensor) for tensor in numbers] != [_form(tensor) for tensor in into]:
+        return [tensor.clone() for tensor in numbers]
+    torch._foreach_copy_(list(into), numbers)
+    return list(into)
+
+
+def reusable(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copies that may be held for the next ones, else none: memory of an accelerator is scarcer than time."""
+    plain = all(tensor.device.type == "cpu" and tensor.layout is torch.strided for tensor in tensors)
+    return list(tensors) if plain else []
+
+
+def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype, torch.device]:
+    return tensor.shape, tensor.dtype, tensor.device
 
 
 @torch.no_grad()
-def change(tensors: Sequence[Tensor], before: Sequence[Tensor] | None) -> float:
-    """2-norm of what changed; nan if there are none, or they cannot be observed."""
+def change(tensors: Sequence[Tensor], before: Sequence[Tensor] | None, last: bool = False) -> float:
+    """2-norm of what changed; nan if there are none, or they cannot be observed. `last`: the memory of `before` is used for it."""
     now = all_plain(tensors)
     if not now or before is None or [t.shape for t in now] != [t.shape for t in before]:
         return math.nan
-    return length(torch._foreach_sub(now, list(before)))  # not public under this name; torch.optim is built on it
+    # not public under these names; torch.optim is built on them
+    if not last:
+        return length(torch._foreach_sub(now, list(before)))
+    torch._foreach_sub_(list(before), now)
+    return length(before)
+
+
+@torch.no_grad()
+def any_nonzero(tensors: Sequence[Tensor]) -> bool | None:
+    """Whether any entry is not 0; NaN is none. None if they cannot be observed."""
+    numbers = all_plain(tensors)
+    if numbers is None:
+        return None
+    numbers = [_real(tensor) for tensor in numbers]
+    numbers = [tensor for tensor in numbers if tensor.numel()]
+    bounds = ([bound for place in places for bound in numbers[place].aminmax()] for places in _by_device(numbers))
+    return any(bool(torch.stack(both).any()) for both in bounds if both)
 
 
 @torch.no_grad()
@@ -92,12 +127,14 @@ def norms_of(tensors: Sequence[Tensor]) -> list[float] | None:
 
 def _norms(tensors: Sequence[Tensor]) -> list[float]:
     """On one device. In single precision, which is quicker, only where its sum of squares is exact enough and stays in range."""
-    small = [place for place, tensor in enumerate(tensors) if tensor.numel() <= _SMALL]
-    norms = [0.0] * len(tensors)
-    if small:
-        for place, norm in zip(small, _summed([tensors[place] for place in small], torch.float32), strict=True):
-            norms[place] = norm
-    places = [place for place, norm in enumerate(norms) if not _SAFE[0] < norm < _SAFE[1]]
+    small = [tensor for tensor in tensors if tensor.numel() <= _SMALL]
+    sums = iter(_summed(small, torch.float32) if small else ())
+    by_rows = tensors[0].device.type == "cpu"  # an accelerator is asked once for all of them
+    norms = [
+        next(sums) if tensor.numel() <= _SMALL else _by_rows(tensor) if by_rows else math.nan for tensor in tensors
+    ]
+    low, high = _SAFE
+    places = [place for place, norm in enumerate(norms) if not low < norm < high]
     if places:
         again = _summed([tensors[place] for place in places], torch.float64)
         for place, norm in zip(places, again, strict=True):
@@ -112,6 +149,18 @@ def _summed(tensors: list[Tensor], dtype: torch.dtype) -> list[float]:
     # get_total_norm, the public way, says nothing of single tensors
     found = torch._foreach_norm(tensors, 2, dtype=dtype)
     return [norm.item() for norm in found] if found[0].device.type == "cpu" else torch.stack(found).tolist()
+
+
+def _by_rows(tensor: Tensor) -> float:
+    """nan where its numbers do not lie one after the other, in whatever order of dimensions, or are in double precision."""
+    flat = tensor.permute(sorted(range(tensor.dim()), key=tensor.stride, reverse=True))
+    if not flat.is_contiguous() or tensor.dtype is torch.float64:
+        return math.nan
+    flat = flat.view(-1)
+    whole = flat.numel() // _ROW * _ROW
+    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1, dtype=torch.float32)
+    rest = torch.linalg.vector_norm(flat[whole:], dtype=torch.float64)
+    return math.hypot(torch.linalg.vector_norm(rows, dtype=torch.float64).item(), rest.item())
 
 
 def _by_device(tensors: Sequence[Tensor]) -> Iterable[Sequence[int]]:

@@ -158,6 +158,10 @@ class StepGraphs:
             self._tape.start()
         self.probed.expect(step + 1)
 
+    def step_begins(self) -> None:
+        """What an optimizer computes is part of no total: nothing is noted until the next step is expected."""
+        self._tape.stop()
+
     def _forget_hooks(self) -> None:
         self._waiting = []
         self.nonfinite.backward_ends()

@@ -16,7 +16,7 @@ from kit.recording.lines import Lines, line_here
 from kit.recording.listeners import Call
 from kit.recording.measuring import Measuring
 from kit.recording.networks import Net
-from kit.recording.norms import change, copies, gradient_changed, length, norms_of, sizes
+from kit.recording.norms import any_nonzero, change, copies, gradient_changed, length, reusable, sizes
 from kit.recording.output_hooks import Hooked
 from kit.recording.parameter_change import Movement
 from kit.recording.participants import Parts
@@ -142,9 +142,9 @@ class Stepping:
             return
         held = next(iter(self.parts.steppers.values())).held
         left = [gradient for p, gradient, _ in self._before if gradient is not None and id(p) in held]
-        norms = norms_of(left)
-        if norms is not None:
-            turn.measured["grad_left"] = float(bool(norms) and max(norms) > 0)
+        found = any_nonzero(left)
+        if found is not None:
+            turn.measured["grad_left"] = float(found)
 
     def _find_leaves(self, roots: tuple[Any, ...]) -> None:
         leaves = _leaves(roots)
@@ -262,6 +262,8 @@ class Stepping:
         if len(self._steps) > 1:
             return
         self.lines.saw("step")
+        if not closure:
+            self.attempt(self.graphs.step_begins)
         stepper = self.parts.stepper(optimizer)
         stepper.line = stepper.line or line_here()
         self.steps_begun += 1
@@ -276,7 +278,7 @@ class Stepping:
                 scale = getattr(optimizer, "grad_scale", None)
                 scale = math.nan if scale is None else float(scale)
                 step.seen = self._seen(step.parameters, scale)
-            step.before = self.attempt(copies, step.parameters)
+            step.before = self.attempt(copies, step.parameters, stepper.kept)
 
     def closure_ends(self, optimizer: torch.optim.Optimizer) -> None:
         if len(self._steps) == 1 and self._steps[0].parameters:
@@ -297,13 +299,15 @@ class Stepping:
             return
         turn.steps += 1
         self._stepped_at = turn.number
-        self.parts.stepper(optimizer).stepped(step.rates, step.seen)
+        stepper = self.parts.stepper(optimizer)
+        stepper.stepped(step.rates, step.seen)
         turn.open, turn.spent = False, True
         rates = [rate for rate in (*step.rates, turn.lr, turn.lr_min) if not math.isnan(rate)]
         turn.lr, turn.lr_min = max(rates, default=math.nan), min(rates, default=math.nan)
         if step.parameters and turn.detailed:
             turn.measured |= _together(turn.measured, step.seen)
-            moved = math.nan if step.before is None else self.attempt(change, step.parameters, step.before)
+            moved = math.nan if step.before is None else self.attempt(change, step.parameters, step.before, True)
+            stepper.kept = reusable(step.before or ())
             if moved is not None:
                 turn.measured["update_norm"] = math.hypot(turn.measured.get("update_norm", 0.0), moved)
 

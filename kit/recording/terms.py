@@ -211,7 +211,7 @@ def _stored(holder: Any, name: str) -> Any:
     ):
         if name in stored:
             return stored[name]
-    found = inspect.getattr_static(type(holder), name, _NOTHING)
+    found = next((vars(kind)[name] for kind in type(holder).__mro__ if name in vars(kind)), _NOTHING)
     if isinstance(found, types.MemberDescriptorType):  # a slot
         return getattr(holder, name, _NOTHING)
     if found is not _NOTHING and hasattr(type(found), "__get__"):

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import wraps
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ _INSIDE = ("<frozen ", "<__array_function__")
 MOST_FRAMES = 8
 _MOST_ITEMS = 256
 _MOST_KEPT = 8192
+_MOST_FILES = 256
 _T = TypeVar("_T")
 _NOBODY_ELSES = 3  # references to a snapshot: the frame's, our variable's, and the question's own
 _LONGEST, _TEXT = 60, "kit_text"
@@ -56,11 +58,11 @@ def shown_path(file: str) -> str:
 
 def _kept(function: Callable[..., _T]) -> Callable[..., _T]:
     """The answer for a code object, by its identity: codes of two files may be equal, and comparing large ones takes long."""
-    cache: dict[tuple, tuple[CodeType, _T]] = {}
+    cache: dict[Any, tuple[CodeType, _T]] = {}
 
     @wraps(function)
     def asked(code: CodeType, *rest: Any) -> _T:
-        key = (id(code), *rest)
+        key = (id(code), *rest) if rest else id(code)
         found = cache.get(key)
         if found is None or found[0] is not code:
             if len(cache) >= _MOST_KEPT:
@@ -86,12 +88,7 @@ def user_frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def spots(frame: FrameType | None) -> tuple[Spot, ...]:
-    found = []
-    for own in user_frames(frame):
-        found.append((own.f_code, own.f_lasti))
-        if len(found) == MOST_FRAMES:
-            break
-    return tuple(found)
+    return tuple([(own.f_code, own.f_lasti) for own in islice(user_frames(frame), MOST_FRAMES)])
 
 
 @dataclass
@@ -318,13 +315,13 @@ def parts_of(tree: ast.expr | None) -> Iterator[ast.expr]:
 def is_loop_variable(code: CodeType, name: str) -> bool:
     """Whether a `for` of this function gives the name its value."""
     lines = [line for _, _, line in code.co_lines() if line is not None]
-    loops = _read(code.co_filename).loops.get(name, ())
+    loops = _around(code).loops.get(name, ())
     return bool(lines) and any(min(lines) <= line <= max(lines) for line in loops)
 
 
 @dataclass
 class _File:
-    """What is asked of a source file: the names that statements give, the values that functions return, the variables of loops, and
+    """What is asked of a source file, or a function in it: the names that statements give, the values that functions return, the variables of loops, and
     what each name was assigned."""
 
     names: dict[_Span, str | None]
@@ -333,13 +330,9 @@ class _File:
     values: dict[str, list[ast.expr]]
 
     @classmethod
-    def of(cls, text: str) -> _File:
+    def of(cls, tree: ast.AST | None) -> _File:
         found = cls({}, set(), {}, {})
-        try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError):
-            return found
-        for node in ast.walk(tree):
+        for node in () if tree is None else ast.walk(tree):
             found._look(node)
         return found
 
@@ -379,13 +372,42 @@ class _File:
             self.names.setdefault(span, name)
 
 
-@lru_cache(maxsize=256)
-def _file(lines: tuple[str, ...]) -> _File:
-    return _File.of("".join(lines))
+_files: dict[str, tuple[list[str], _File]] = {}
 
 
 def _read(file: str) -> _File:
-    return _file(tuple(linecache.getlines(file)))
+    """A cell of a notebook may come again with other lines: those of the answer are kept beside it."""
+    lines = linecache.getlines(file)
+    found = _files.get(file)
+    if found is None or found[0] is not lines:
+        if len(_files) >= _MOST_FILES:
+            _files.clear()
+        found = _files[file] = lines, _File.of(_parsed("".join(lines)))
+    return found[1]
+
+
+@_kept
+def _around(code: CodeType) -> _File:
+    """What is said of its file, as far as it is asked about this function; a large file takes long to read."""
+    if "<" in code.co_qualname:  # inside of another function, whose names it may use, or none
+        return _read(code.co_filename)
+    first = code.co_firstlineno
+    lines = linecache.getlines(code.co_filename)[first - 1 : _last_line(code)]
+    opening = "if 1:\n" if lines and lines[0][:1].isspace() else "\n"
+    tree = _parsed("".join((opening, *lines)))
+    return _read(code.co_filename) if tree is None else _File.of(ast.increment_lineno(tree, first - 2))
+
+
+def _last_line(code: CodeType) -> int:
+    own = max((end for _, end, _, _ in _positions(code) if end is not None), default=code.co_firstlineno)
+    return max(own, *map(_last_line, (inner for inner in code.co_consts if isinstance(inner, CodeType))), 0)
+
+
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
 
 
 @_kept
@@ -395,7 +417,7 @@ def assigned(code: CodeType, instruction: int) -> tuple[str | None, bool]:
     if where is None:
         return None, False
     line, end, column, last = where
-    found, span = _read(code.co_filename), (line, end, column, last)
+    found, span = _around(code), (line, end, column, last)
     return found.names.get(span), span in found.returned
 
 

@@ -28,6 +28,7 @@ KEY = "kit.note"
 _SMALL = 1 << 16
 _IN_PLACE = frozenset({"add_", "sub_", "mul_", "div_", "__iadd__"})
 _SCALING = "grad_scaler.py"  # of torch, and a part of the sum as people see it
+_NOTED = (Tensor, float, tuple, list)  # what an operation gives; of anything else there is no note
 _MOST_FREE = 4096
 _MOST_CUTS = 64
 _MAKES_NEW = frozenset({  # of another tensor's form, with values of their own: nothing was cut
@@ -110,7 +111,7 @@ class Tape(TorchFunctionMode):
         super().__init__()
         # copies, since an operation in place changes its operand
         self.kept: dict[tuple[Any, int], Tensor] | None = {} if keep else None
-        self.on, self._inside = False, 0
+        self.on, self._inside, self._laid = False, 0, False  # on the stack, as far as we put it there
         self.failed: str | None = None
         self.refused = False
         self.used: dict[int, Used] = {}
@@ -138,17 +139,24 @@ class Tape(TorchFunctionMode):
         if above and isinstance(above[-1], DeviceContext):  # it insists on being the lowest
             _push_mode(above.pop())
         _push_mode(self)
+        self._laid = True
         for mode in reversed(above):
             _push_mode(mode)
 
     def pause(self) -> None:
-        self.on = False
-        self.clear()
+        if self.on:
+            self.on = False
+            self.clear()
 
     def stop(self) -> None:
         """Take the tape off. While one of its own calls runs torch holds it, and it only listens no more."""
+        if not self._laid:
+            return
         self.pause()
-        if self._inside or threading.get_ident() != self._thread or not self._lies():
+        if self._inside or threading.get_ident() != self._thread:
+            return
+        self._laid = False
+        if not self._lies():
             return
         above = []
         while (mode := _pop_mode()) is not self:
@@ -170,7 +178,7 @@ class Tape(TorchFunctionMode):
             out = func(*args, **(kwargs or {}))
         finally:
             self._inside -= 1
-        if self.on and not is_tracing():
+        if self.on and (self.kept is not None or isinstance(out, _NOTED)) and not is_tracing():
             try:
                 with quietly():
                     self._saw(func, args if before is None else (before, *args[1:]), kwargs or {}, out)
@@ -179,7 +187,10 @@ class Tape(TorchFunctionMode):
         return out
 
     def _saw(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
-        kind, found = suspicious.kind_of(_name(func), args, kwargs, out)
+        name = _name(func)
+        if name == "grad" and not source.is_users(_caller().f_code):
+            return  # clearing or clipping what the step before left
+        kind, found = suspicious.kind_of(name, args, kwargs, out)
         if kind:
             self.seen_in.setdefault(kind, set()).add(self.reads)
         if kind and len(self.suspicious) < _MOST_CUTS:
@@ -294,7 +305,8 @@ class Tape(TorchFunctionMode):
         found = Operand("other", where=where, name=source.label(tree))
         if scope is not None and tree is not None:
             found.written = source.written(tree, scope)
-            found.tree = source.attribute_behind(tree, value, scope), scope.code
+            if self.kept is not None:  # a probe asks which attribute stands behind it
+                found.tree = source.attribute_behind(tree, value, scope), scope.code
         if isinstance(value, Tensor):
             if scope is not None and (tree is None or _is_loop_variable(tree, scope)):
                 found.name = source.key_of(value, scope) or found.name

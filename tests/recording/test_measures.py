@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kit.recording import watch
-from kit.recording.norms import change, copies, norms_of, sizes
+from kit.recording.norms import any_nonzero, change, copies, norms_of, reusable, sizes
 from tests.recording._loops import BATCH, PlainSum, TwoTerms, adamw, batches, data, job, mlp, sgd
 
 
@@ -28,6 +28,52 @@ def test_norms_keep_four_digits_whatever_the_size(size, dtype):
     tensors = [(drawn * scale).to(dtype) for scale in (1.0, small)] + [torch.full((size,), 1e-3, dtype=dtype)]
     expected = [tensor.double().norm().item() for tensor in tensors]
     assert norms_of(tensors) == pytest.approx(expected, rel=5e-5)  # the worst is one number repeated
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_norms_of_large_tensors_keep_six_digits_however_they_lie(dtype):
+    drawn = torch.randn(8, 64, 30, 31, generator=torch.Generator().manual_seed(5)).to(dtype)
+    tensors = [
+        drawn,
+        drawn.flatten(1).T,
+        drawn.contiguous(memory_format=torch.channels_last),
+        drawn[:, ::2],
+        drawn.expand(2, *drawn.shape),
+        torch.full((100_001,), 1e-3, dtype=dtype),
+        torch.zeros(100_001, dtype=dtype),
+        torch.full((100_001,), math.inf, dtype=dtype),
+    ]
+    expected = [tensor.double().norm().item() for tensor in tensors]
+    assert norms_of(tensors) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "expected"),
+    [
+        ([], False),
+        ([torch.zeros(3), torch.zeros(0)], False),
+        ([torch.zeros(50_000), torch.tensor([0.0, 1e-45])], True),
+        ([torch.tensor([math.nan])], True),
+        ([torch.zeros(2, dtype=torch.complex64), torch.tensor([0, 1j])], True),
+        ([torch.sparse_coo_tensor([[1]], [0.0], (4,), check_invariants=True)], False),
+        ([torch.empty(3, device="meta")], None),
+    ],
+)
+def test_whether_anything_is_not_zero(tensors, expected):
+    assert any_nonzero(tensors) is expected
+
+
+def test_memory_of_earlier_copies_is_used_where_it_fits():
+    tensors = [torch.arange(6.0).view(2, 3), torch.ones(4, dtype=torch.float64)]
+    first = copies(tensors)
+    places = [tensor.data_ptr() for tensor in first]
+    tensors[0] += 1
+    second = copies(tensors, reusable(first))
+    assert [tensor.data_ptr() for tensor in second] == places
+    assert all(torch.equal(copy, tensor) for copy, tensor in zip(second, tensors, strict=True))
+    other = copies([torch.ones(3, 2), tensors[1]], second)
+    assert other[0].data_ptr() not in places
+    assert reusable([torch.empty(3, device="meta")]) == []
 
 
 def test_norms_of_gradients_updates_and_parameters():
