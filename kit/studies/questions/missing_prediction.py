@@ -186,7 +186,7 @@ def _at_zero(results: Results) -> tuple[float, float]:
 
 
 _ASKED = Asked(
-    "Both factors are exactly 0. What is the error of the covariance, which is near 1 for a wrong answer, and its gradient?",
+    "Both factors are exactly 0. How large are the error of the covariance and its gradient?",
     MappingProxyType(
         {
             "error 0, gradient 0": lambda results: _at_zero(results) == (0, 0),

@@ -107,9 +107,7 @@ def _names_another(results: Results) -> bool:
 _ASKED = Asked(
     "Which cause would you look for first?",
     MappingProxyType({**{h.title: partial(_names, key=h.key) for h in REPORT}, _ELSE: _names_another}),
-    lambda results: (
-        f"the record speaks for: {'; '.join(cause.plain for cause in results.facts['diagnosis'].named) or 'none'}."
-    ),
+    lambda results: f"{'; '.join(cause.plain for cause in results.facts['diagnosis'].named) or 'none'}.",
 )
 
 

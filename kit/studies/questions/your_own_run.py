@@ -38,13 +38,12 @@ class Displayed:
 
 
 def counts_table(trace: Trace) -> Table:
-    """Forward passes, losses, backward passes and steps of each epoch, beside what was displayed."""
-    epochs = trace.epochs
-    rows = epochs[[*_COUNTS, "eval_forwards"]].astype(int).rename(columns=_COUNTS)
-    rows = rows.rename(columns={"eval_forwards": "forward, in evaluation"})
-    rows["train, displayed"], rows["validation, displayed"] = epochs["train_loss"], epochs["val_loss"]
+    """Forward passes, losses, backward passes and steps of each epoch; narrow enough that no column is left to the caption."""
+    rows = trace.epochs[[*_COUNTS, "eval_forwards"]].astype(int).rename(columns=_COUNTS)
     return Table(
-        rows.reset_index(), "Are the four counts of an epoch the same, and above 0? Seen from outside, by hooks."
+        rows.rename(columns={"eval_forwards": "forward, in evaluation"}).reset_index(),
+        "How many forward passes, losses, backward passes and steps does each epoch have? Seen from outside, by hooks. Healthy: four times "
+        "the same, above 0.",
     )
 
 
