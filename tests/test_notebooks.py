@@ -11,9 +11,13 @@ import pytest
 
 from tests.evidence import notebooks, run, static
 
-FORM = ("Your guess", "Claim", "Experiment", "Evidence", "Verdict", "What remains", "Export")
 MOST_LINES, MOST_CELLS, MOST_BYTES = 5, 32, 600_000
+MOST_WORDS, MOST_WORDS_IN_ALL = 600, 4200
 NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?(?:e[-+−]?\d+)?")
+# private words, and words of the field in another meaning (see "Words" of the architecture)
+NOT_OURS = re.compile(
+    r"\b(patient|sick|turns?|fed|told|heard|lonely|strangers?|idle|level|pull|still picture|admit)\b", re.IGNORECASE
+)
 
 by_name = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 
@@ -31,22 +35,37 @@ def _shown(cell) -> str:
     return re.sub(r"base64,[A-Za-z0-9+/=]+", "base64,", "\n".join(parts))
 
 
+def _prose(notebook) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
 @by_name
 def test_form(path):
+    """A question as title, a guess before its verdict, the answer, a page to keep."""
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    headings = re.findall(
-        r"^(#+) (.+)$", "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"), re.MULTILINE
-    )
+    headings = re.findall(r"^(#+) (.+)$", re.sub(r"```.*?```", "", _prose(notebook), flags=re.DOTALL), re.MULTILINE)
     titles = [text for level, text in headings if level == "#"]
     assert len(titles) == 1 and titles[0].endswith("?"), "one title, and it is a question"
     assert notebook.cells[0].source.startswith("# ")
     sections = [text for level, text in headings if level == "##"]
-    wanted = [next((i for i, text in enumerate(sections) if text.startswith(part)), None) for part in FORM]
-    assert None not in wanted, f"missing: {[part for part, place in zip(FORM, wanted, strict=True) if place is None]}"
-    assert sections.index("Your guess") < sections.index(next(s for s in sections if s.startswith("Verdict")))
-    assert sections[-1] == "Export"
+    assert sections.index("Verdict") < sections.index("Export") == len(sections) - 1
+    code = [cell.source for cell in _code(notebook)]
+    asked = [place for place, source in enumerate(code) if ".guess()" in source]
+    judged = [place for place, source in enumerate(code) if ".judge(guess)" in source]
+    assert len(asked) == len(judged) == 1 and asked[0] < judged[0]
     assert len(notebook.cells) <= MOST_CELLS
+
+
+@by_name
+def test_words_are_few_and_of_the_field(path):
+    prose = _prose(nbformat.read(path, as_version=4))
+    assert len(prose.split()) <= MOST_WORDS
+    assert not NOT_OURS.findall(re.sub(r"\]\([^)]*\)", "]", prose)), "outside of addresses"
+
+
+def test_all_notebooks_are_read_in_a_quarter_of_an_hour():
+    assert sum(len(_prose(nbformat.read(path, as_version=4)).split()) for path in notebooks()) <= MOST_WORDS_IN_ALL
 
 
 @by_name
@@ -66,7 +85,7 @@ def test_stored_evidence_is_static_and_speaks(path):
     assert "widget-view" not in text
     assert not re.search(r"/(root|work|home|tmp|Users)/", text), "a path of somebody's machine"
     html = "\n".join(_shown(cell) for cell in _code(notebook))
-    assert html.count("<figure>") >= 2
+    assert html.count("<figure>") >= 1
     alternatives = re.findall(r'<img alt="([^"]*)"', html)
     assert len(alternatives) == html.count("<img") and all(len(alt) > 40 for alt in alternatives)
     assert all(cell.execution_count is None for cell in _code(notebook))

@@ -16,11 +16,13 @@ from kit.panel.assets import (
     stylesheet,
 )
 from kit.panel.data import panel_data
+from kit.panel.guess import Guess
 from kit.panel.journal_view import JournalView
 from kit.panel.presets import Preset, presets_of
 from kit.panel.widget import Panel
 
 __all__ = [
+    "Guess",
     "JournalView",
     "Panel",
     "Preset",

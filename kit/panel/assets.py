@@ -25,6 +25,7 @@ MODULES: tuple[str, ...] = (
 )
 JOURNAL_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "exported.js", "journal.js")
 WRITTEN_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "exported.js", "written.js")
+GUESS_MODULES: tuple[str, ...] = ("drawing.js", "scale.js", "controls.js", "guess.js")
 LIVE_MODULES: tuple[str, ...] = (
     *("algebra.js", "drawing.js", "scale.js", "controls.js", "readings.js", "readout.js"),
     *("live_curves.js", "live_legend.js", "live_charts.js", "live_wall.js", "live_acts.js", "live_controls.js"),
@@ -72,6 +73,12 @@ def journal_source() -> str:
 def written_source() -> str:
     """Text of the ES module of the line that says where a page was written."""
     return "\n\n".join(_joined(name) for name in WRITTEN_MODULES) + "\n"
+
+
+@functools.cache
+def guess_source() -> str:
+    """Text of the ES module of a question with its answers as buttons."""
+    return "\n\n".join(_joined(name) for name in GUESS_MODULES) + "\n"
 
 
 @functools.cache

@@ -11,6 +11,7 @@
 
 from kit.studies.causes import causes_table, ranked_table
 from kit.studies.diagnosis_page import diagnosis_finding
+from kit.studies.own_program import watched
 from kit.studies.probed_batch import blended_predict, one_batch
 from kit.studies.questions.fault_bench import STUDY as fault_bench
 from kit.studies.questions.faults_of_the_loop import STUDY as faults_of_the_loop
@@ -48,6 +49,7 @@ __all__ = [
     "ranked_table",
     "ranking",
     "the_reports_fix",
+    "watched",
     "write_investigation",
     "your_own_run",
     "zero_outputs",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kit import datasets
 from kit.hypotheses import OneStep
-from kit.panel import Panel, Preset, presets_of
+from kit.panel import Guess, Panel, Preset, presets_of
 from kit.plots import Evidence, compare_runs_evidence
 from kit.report import Answer, Finding, PanelSetting, Table
 from kit.studies.setup import Setup, WatchedRun
@@ -39,6 +39,21 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a reader guesses at before anything is measured.
+
+    Args:
+        question: as it is asked.
+        answers: answer -> whether it holds of what was measured.
+        measured: what was measured, in a sentence.
+    """
+
+    question: str
+    answers: Mapping[str, Callable[[Results], bool]]
+    measured: Callable[[Results], str]
+
+
+@dataclass(frozen=True)
 class Study:
     """A question, as data.
 
@@ -46,6 +61,7 @@ class Study:
         key: of the study, an identifier.
         question: the title of its notebook and of its page entry.
         claim: the sentence that is tested.
+        asked: what a reader guesses at first.
         words: what the results say.
         evidence: what the page shows of it, in order: keys of ``shown``, of ``COMMON``, or ``PANEL``.
         setups: name of a run -> what it changes in the system.
@@ -66,6 +82,7 @@ class Study:
     claim: str
     words: Callable[[Results], Words]
     evidence: tuple[str, ...]
+    asked: Asked | None = None
     setups: Mapping[str, Setup] = field(default_factory=lambda: _NOTHING)
     watched: bool = False
     system: Callable[[], System | None] = lambda: datasets.reference_system()
@@ -77,6 +94,16 @@ class Study:
     presets: Callable[[OneStep], Sequence[Preset]] = presets_of
     panel: Callable[[OneStep], Panel] | None = None
     setting: PanelSetting | None = None
+
+    def guess(self) -> Guess:
+        """The study's question to the reader, as buttons; ``Results.judge`` replies.
+
+        Raises:
+            ValueError: the study asks nothing.
+        """
+        if self.asked is None:
+            raise ValueError(f"study {self.key!r} should ask the reader something. Found no question.")
+        return Guess(self.asked.question, list(self.asked.answers))
 
     def prepare(self, system: System | None = None, **facts: Any) -> Results:
         """What is measured before anything is trained; a fact that is passed is not measured again.
@@ -199,6 +226,21 @@ class Results:
         if name not in known:
             raise ValueError(f"name should be one of {', '.join(known)}. Found {name!r}.")
         return known[name](self)
+
+    def judge(self, guess: Guess) -> Guess:
+        """The reader's guess, with its verdict: what was measured decides, whatever was pressed.
+
+        Args:
+            guess: of the same study.
+        Raises:
+            ValueError: a guess at another question.
+        """
+        asked = self.study.asked
+        if asked is None or guess.question != asked.question:
+            found = f"Found a guess at {guess.question!r}."
+            raise ValueError(f"guess should be of study {self.study.key!r}, of its guess(). {found}")
+        guess.judge({answer: holds(self) for answer, holds in asked.answers.items()}, asked.measured(self))
+        return guess
 
     def panel(self) -> Panel:
         """The panel of one batch, with the presets of this study."""

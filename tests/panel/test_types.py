@@ -10,11 +10,13 @@ import pytest
 
 import kit
 from kit.panel.assets import (
+    GUESS_MODULES,
     JOURNAL_MODULES,
     LIVE_MODULES,
     MODULES,
     PAGE_MODULES,
     WRITTEN_MODULES,
+    guess_source,
     journal_source,
     live_source,
     module_source,
@@ -64,10 +66,12 @@ def test_the_check_notices_a_wrong_type(said):
 
 def test_every_module_is_part_of_a_page_or_a_widget():
     names = {path.name for path in (PACKAGE / "panel" / "static").glob("*.js")}
-    assert names == {*MODULES, *PAGE_MODULES, *JOURNAL_MODULES, *LIVE_MODULES, *WRITTEN_MODULES}
+    assert names == {*MODULES, *PAGE_MODULES, *JOURNAL_MODULES, *LIVE_MODULES, *WRITTEN_MODULES, *GUESS_MODULES}
 
 
-@pytest.mark.parametrize("source", [page_module, module_source, journal_source, written_source, live_source])
+@pytest.mark.parametrize(
+    "source", [page_module, module_source, journal_source, written_source, live_source, guess_source]
+)
 def test_joined_modules_share_no_name(source, tmp_path):
     """Each is one text: a name that two files declare would stop all of it."""
     path = tmp_path / "joined.mjs"

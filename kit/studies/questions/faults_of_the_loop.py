@@ -16,7 +16,7 @@ from kit.faults import Fault, LossCountedOnStepsOnly, LossOutsideLoop, NanLossRe
 from kit.plots import displayed_evidence
 from kit.report import Table
 from kit.studies.setup import Setup, WatchedRun
-from kit.studies.study import Results, Study, Words
+from kit.studies.study import Asked, Results, Study, Words
 from kit.studies.symptom import losses_text, range_text, symptom_shown
 from kit.training import RunningLoss, System, TrainingHistory, TrainingLoop
 
@@ -196,10 +196,33 @@ REMAINS = (
     "them acted at the time of the report cannot be seen any more."
 )
 
+
+def _after_the_loop(results: Results) -> tuple[float, float]:
+    """Displayed and computed train loss of the last epoch, where loss and step stand after the batch loop."""
+    row = counts(results).to_dict("index")[AFTER_LOOP]
+    return row["train_displayed"], row["train_computed"]
+
+
+_ASKED = Asked(
+    "Loss, backward and step stand one indentation too far left, after the loop over the batches. What does train read?",
+    MappingProxyType(
+        {
+            "0": lambda results: _after_the_loop(results)[0] == 0,
+            "too little": lambda results: 0 < _after_the_loop(results)[0] < 0.99 * _after_the_loop(results)[1],
+            "the loss that was computed": lambda results: (
+                abs(_after_the_loop(results)[0] - _after_the_loop(results)[1]) <= 0.01 * _after_the_loop(results)[1]
+            ),
+        }
+    ),
+    lambda results: "{:.4f} displayed, {:.4f} computed.".format(*_after_the_loop(results)),
+)
+
+
 STUDY = Study(
     key="faults_of_the_loop",
     question="Which fault of the loop shows the report's symptom?",
     claim="Faults of the loop show a train loss of 0 and an unchanged validation loss. (The report names none of them.)",
+    asked=_ASKED,
     words=_words,
     setups=SETUPS,
     watched=True,

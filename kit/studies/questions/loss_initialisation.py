@@ -16,7 +16,7 @@ from kit.report import PanelSetting
 from kit.stepgraph import ProbeReport
 from kit.studies.probed_batch import one_batch
 from kit.studies.setup import Setup
-from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.study import PANEL, Asked, Results, Study, Words
 from kit.studies.symptom import column, losses_text, range_text, reads_zero, shows_symptom
 from kit.studies.tables import Claim
 
@@ -126,6 +126,21 @@ def _words(results: Results) -> Words:
     )
 
 
+_ASKED = Asked(
+    "Nobody passes lam_cov. What does the loss do with its main term?",
+    MappingProxyType(
+        {
+            "it is off": lambda results: reads_zero(column(results.runs[NOT_PASSED], "lam_cov")),
+            "it is on, with the default weight": lambda results: all(
+                value == CLASS_DEFAULT["lam_cov"] for value in column(results.runs[NOT_PASSED], "lam_cov")
+            ),
+            "the training stops with an error": lambda results: not results.runs[NOT_PASSED].epoch_records,
+        }
+    ),
+    lambda results: f"lam_cov {range_text(column(results.runs[NOT_PASSED], 'lam_cov'))}.",
+)
+
+
 STUDY = Study(
     key="loss_initialisation",
     question="Does a lam_cov that nobody passes make the train loss 0?",
@@ -133,6 +148,7 @@ STUDY = Study(
         "lam_cov is NOT passed during initialization; the default 0.3 applies. If HPO loss weights are applied later, they might "
         "set lam_cov = 0. Probability: 5%."
     ),
+    asked=_ASKED,
     words=_words,
     setups=SETUPS,
     before=MappingProxyType({"step": lambda system: one_batch(system, HYPOTHESIS)}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 from types import MappingProxyType
 
 from kit.datasets import load_faulty_run, make_faulty_run
@@ -10,8 +11,8 @@ from kit.loss import ALL_ZERO, TRAINER_AFTER_FIX
 from kit.report import PanelSetting
 from kit.studies.probed_batch import one_batch
 from kit.studies.setup import Setup
-from kit.studies.study import PANEL, Results, Study, Words
-from kit.studies.symptom import losses_text, range_text, shows_symptom
+from kit.studies.study import PANEL, Asked, Results, Study, Words
+from kit.studies.symptom import losses_text, range_text, reads_zero, shows_symptom
 from kit.training import TrainingHistory
 
 AS_REPORTED, NO_COV, ALL_OFF, FIXED = "as_reported", "lam_cov_zero", "all_zero", "lam_cov_one"
@@ -70,10 +71,28 @@ def _what_the_main_term_costs(runs: Mapping[str, TrainingHistory]) -> str:
     return f"A zero weight has a price of its own: {numbers}."
 
 
+_ASKED = Asked(
+    "With lam_cov = 0, what does the train loss read after the first epoch?",
+    MappingProxyType(
+        {
+            "exactly 0": lambda results: reads_zero(results.runs[NO_COV].train_loss[:1]),
+            "less than before, but not 0": lambda results: (
+                0 < results.runs[NO_COV].train_loss[0] < results.runs[AS_REPORTED].train_loss[0]
+            ),
+            "NaN": lambda results: isnan(results.runs[NO_COV].train_loss[0]),
+        }
+    ),
+    lambda results: (
+        f"{results.runs[NO_COV].train_loss[0]:.4f}, and {results.runs[AS_REPORTED].train_loss[0]:.4f} with the weights of the report."
+    ),
+)
+
+
 STUDY = Study(
     key="loss_weights",
     question="Is a zero loss weight the cause?",
     claim="All loss weights are set to 0, or lam_cov is 0, or the loss components cancel out. Probability: 90%.",
+    asked=_ASKED,
     words=_words,
     setups=SETUPS,
     before=MappingProxyType(

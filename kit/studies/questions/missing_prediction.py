@@ -18,7 +18,7 @@ from kit.plots.curves import legend_below
 from kit.report import PanelSetting
 from kit.studies.probed_batch import one_batch
 from kit.studies.setup import AS_IT_IS, Setup
-from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.study import PANEL, Asked, Results, Study, Words
 from kit.studies.symptom import column, is_unchanged, losses_text, range_text, reads_zero, shows_symptom, steps_text
 from kit.studies.tables import Claim
 from kit.training import System
@@ -178,6 +178,26 @@ def _words(results: Results) -> Words:
     )
 
 
+def _at_zero(results: Results) -> tuple[float, float]:
+    """The covariance term at zero factors, and the norm of its gradient."""
+    seen = results.step.reports[_NO_BLEND_ZERO]
+    place = seen.names.index("loss_nmse")
+    return float(seen.L[place]), float(seen.norms[place])
+
+
+_ASKED = Asked(
+    "Both factors are exactly 0. How large are the error of the covariance and its gradient?",
+    MappingProxyType(
+        {
+            "error 0, gradient 0": lambda results: _at_zero(results) == (0, 0),
+            "error near 1, gradient 0": lambda results: _at_zero(results)[0] > 0.5 and _at_zero(results)[1] == 0,
+            "error near 1, large gradient": lambda results: _at_zero(results)[0] > 0.5 and _at_zero(results)[1] > 0,
+        }
+    ),
+    lambda results: "error {:.4f}, gradient norm {:g}.".format(*_at_zero(results)),
+)
+
+
 STUDY = Study(
     key="missing_prediction",
     question="Does a missing R_blend make the train loss 0?",
@@ -185,6 +205,7 @@ STUDY = Study(
         "If R_blend is not in y_pred, the loss falls back to constructing R_hat from factors. If factors are all zeros, loss "
         "would be zero. Probability: 3%."
     ),
+    asked=_ASKED,
     words=_words,
     setups=SETUPS,
     before=MappingProxyType({"step": lambda system: one_batch(system, HYPOTHESIS), "zero_factors": study_zero_factors}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from math import isfinite, isnan
 from types import MappingProxyType
 
 from kit.datasets import FAULTY_RUN_FAULTS
@@ -17,7 +18,7 @@ from kit.plots import Evidence, layer_heatmap_evidence
 from kit.report import PanelSetting
 from kit.studies.probed_batch import one_batch
 from kit.studies.setup import Setup
-from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.study import PANEL, Asked, Results, Study, Words
 from kit.studies.symptom import is_unchanged, losses_text, range_text, reads_zero, shows_symptom, steps_text, total
 from kit.studies.tables import Claim
 from kit.training import System
@@ -140,10 +141,26 @@ def _words(results: Results) -> Words:
     )
 
 
+_ASKED = Asked(
+    "Every gradient is NaN and is replaced by 0. What does the train loss read?",
+    MappingProxyType(
+        {
+            "0": lambda results: reads_zero(results.runs[ALL].train_loss),
+            "NaN": lambda results: all(isnan(loss) for loss in results.runs[ALL].train_loss),
+            "the loss, as computed": lambda results: all(
+                isfinite(loss) and loss > 0 for loss in results.runs[ALL].train_loss
+            ),
+        }
+    ),
+    lambda results: f"{losses_text(results.runs[ALL])}; {steps_text(results.runs[ALL])}.",
+)
+
+
 STUDY = Study(
     key="nan_gradients",
     question="Do NaN gradients make the train loss 0?",
     claim="If gradients are NaN and being sanitised to 0, this could cause zero loss. Probability: 1%.",
+    asked=_ASKED,
     words=_words,
     setups=SETUPS,
     before=MappingProxyType({"step": one_batch_with_nan}),

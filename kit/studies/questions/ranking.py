@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 
 from kit.datasets import load_faulty_run
 from kit.diagnosis import Diagnosis, diagnose
 from kit.hypotheses import REPORT
 from kit.plots import layer_heatmap_evidence, symptom_evidence
+from kit.report import Table
 from kit.studies.causes import ranked_table
 from kit.studies.probed_batch import one_batch
-from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.study import PANEL, Asked, Results, Study, Words
 from kit.training import TrainingHistory
 
 
@@ -70,10 +72,50 @@ def _what_the_run_counted(run: TrainingHistory) -> str:
     return counted
 
 
+# column of the record -> heading
+_COUNTS = {
+    "forward_passes": "forward",
+    "loss_calls": "loss",
+    "backward_calls": "backward",
+    "steps_taken": "step",
+    "nan_replaced": "NaN entries set to 0",
+}
+
+
+def counts_table(run: TrainingHistory) -> Table:
+    """What each epoch of a recorded run counted."""
+    counts = run.epochs[list(_COUNTS)].astype(int).rename(columns=_COUNTS)
+    return Table(
+        counts,
+        "How many forward passes, losses, backward passes and steps does each epoch have? Healthy: four times the same.",
+    )
+
+
+_ELSE = "something else"
+
+
+def _names(results: Results, key: str) -> bool:
+    """Whether the diagnosis of the recorded run names this cause."""
+    return any(cause.key == key for cause in results.facts["diagnosis"].named)
+
+
+def _names_another(results: Results) -> bool:
+    """Whether it names a cause that the report does not."""
+    return any(cause.key not in {h.key for h in REPORT} for cause in results.facts["diagnosis"].named)
+
+
+_ASKED = Asked(
+    "Which cause would you look for first?",
+    MappingProxyType({**{h.title: partial(_names, key=h.key) for h in REPORT}, _ELSE: _names_another}),
+    lambda results: f"{'; '.join(cause.plain for cause in results.facts['diagnosis'].named) or 'none'}.",
+)
+
+
 STUDY = Study(
     key="ranking",
     question="Why does the train loss read 0 while the validation loss does not change?",
     claim="Five causes, by opinion: " + "; ".join(f"{h.title} ({h.prior:.0%})" for h in REPORT) + ".",
+    asked=_ASKED,
     words=_words,
     before=MappingProxyType(
         {
@@ -87,6 +129,7 @@ STUDY = Study(
     shown=MappingProxyType(
         {
             "recorded": lambda results: symptom_evidence(results.facts["recorded"]),
+            "counts": lambda results: counts_table(results.facts["recorded"]),
             "posterior": lambda results: ranked_table(results.facts["diagnosis"]),
             "layers": lambda results: layer_heatmap_evidence(results.step.reports["as it is"]),
         }

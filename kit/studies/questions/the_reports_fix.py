@@ -19,8 +19,17 @@ from kit.studies.expected import expected_table
 from kit.studies.overfit_thrice import overfit_thrice, overlay
 from kit.studies.questions.nan_gradients import ALL_CASE, one_batch_with_nan
 from kit.studies.setup import Setup
-from kit.studies.study import PANEL, Results, Study, Words
-from kit.studies.symptom import column, ends_text, is_cured, losses_text, range_text, steps_text
+from kit.studies.study import PANEL, Asked, Results, Study, Words
+from kit.studies.symptom import (
+    column,
+    ends_text,
+    is_cured,
+    is_unchanged,
+    losses_text,
+    range_text,
+    reads_zero,
+    steps_text,
+)
 from kit.studies.tables import Claim
 
 AS_RECORDED, OPTION_1, OPTION_2 = "as_recorded", "option_1", "option_2"
@@ -166,10 +175,31 @@ REMAINS = (
 )
 
 
+def _moves(results: Results) -> tuple[bool, bool]:
+    """Whether train reads anything but 0, and whether validation changes, under the report's lam_cov = 1.0."""
+    run = results.runs[OPTION_1]
+    return not reads_zero(run.train_loss), not is_unchanged(run.val_loss)
+
+
+_ASKED = Asked(
+    "lam_cov = 1.0 is set in the faulty run, and it is trained again. Which of the two displayed numbers moves?",
+    MappingProxyType(
+        {
+            "both": lambda results: _moves(results) == (True, True),
+            "only train": lambda results: _moves(results) == (True, False),
+            "only validation": lambda results: _moves(results) == (False, True),
+            "neither": lambda results: _moves(results) == (False, False),
+        }
+    ),
+    lambda results: f"{losses_text(results.runs[OPTION_1])}.",
+)
+
+
 STUDY = Study(
     key="the_reports_fix",
     question="Does the report's fix cure the run?",
     claim="FIX: ensure lam_cov is always set to a reasonable value. TEST: re-run the overfit test to verify the fix.",
+    asked=_ASKED,
     words=_words,
     setups=SETUPS,
     before=MappingProxyType({"step": one_batch_with_nan}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import pandas as pd
@@ -14,7 +15,7 @@ from kit.plots import Evidence, compare_runs_evidence
 from kit.recording import Trace
 from kit.report import Table
 from kit.studies.causes import causes_table
-from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.study import PANEL, Asked, Results, Study, Words
 from kit.studies.symptom import is_cured, is_unchanged, range_text, reads_zero
 
 # column of the trace -> heading
@@ -37,13 +38,12 @@ class Displayed:
 
 
 def counts_table(trace: Trace) -> Table:
-    """Forward passes, losses, backward passes and steps of each epoch, beside what was displayed."""
-    epochs = trace.epochs
-    rows = epochs[[*_COUNTS, "eval_forwards"]].astype(int).rename(columns=_COUNTS)
-    rows = rows.rename(columns={"eval_forwards": "forward, in evaluation"})
-    rows["train, displayed"], rows["validation, displayed"] = epochs["train_loss"], epochs["val_loss"]
+    """Forward passes, losses, backward passes and steps of each epoch; narrow enough that no column is left to the caption."""
+    rows = trace.epochs[[*_COUNTS, "eval_forwards"]].astype(int).rename(columns=_COUNTS)
     return Table(
-        rows.reset_index(), "Are the four counts of an epoch the same, and above 0? Seen from outside, by hooks."
+        rows.rename(columns={"eval_forwards": "forward, in evaluation"}).reset_index(),
+        "How many forward passes, losses, backward passes and steps does each epoch have? Seen from outside, by hooks. Healthy: four times "
+        "the same, above 0.",
     )
 
 
@@ -98,10 +98,36 @@ def _curves(results: Results) -> Evidence:
     return compare_runs_evidence({_caption(name): Displayed.by(run) for name, run in results.facts["traces"].items()})
 
 
+# part of the training that a reader may suspect -> links of the chain
+_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "the data": ("data",),
+        "the network": ("forward", "outputs"),
+        "the weights and terms of the loss": ("term", "weight", "total"),
+        "the gradients": ("backward", "gradients"),
+        "the optimizer": ("optimizer", "parameters"),
+        "the display": ("evaluation", "display"),
+    }
+)
+
+
+def _ends_at(results: Results, links: tuple[str, ...]) -> bool:
+    """Whether the signal ends at one of these links."""
+    return any(link.name in links for link in results.facts["diagnosis"].chain.broken)
+
+
+_ASKED = Asked(
+    "At which part of this training does the signal end?",
+    MappingProxyType({part: partial(_ends_at, links=links) for part, links in _PARTS.items()}),
+    lambda results: results.facts["diagnosis"].chain.ends,
+)
+
+
 STUDY = Study(
     key="your_own_run",
     question="Why does my own run read 0?",
     claim="The loss of this script is broken: train reads 0, and validation does not change.",
+    asked=_ASKED,
     words=_words,
     system=lambda: None,
     evidence=("counts", "causes", "curves", "before_after", PANEL),

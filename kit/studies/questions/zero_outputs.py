@@ -17,7 +17,7 @@ from kit.plots import layer_heatmap_evidence
 from kit.report import PanelSetting, Table
 from kit.studies.probed_batch import one_batch
 from kit.studies.setup import AS_IT_IS, Setup
-from kit.studies.study import PANEL, Results, Study, Words
+from kit.studies.study import PANEL, Asked, Results, Study, Words
 from kit.studies.symptom import (
     column,
     is_unchanged,
@@ -164,10 +164,31 @@ def _words(results: Results) -> Words:
     )
 
 
+def _zero_and_own(results: Results) -> tuple[float, float]:
+    """The loss of one batch for outputs that are all 0, and for those of the fresh network."""
+    return results.step.reports[CASE].total, results.step.reports["as it is"].total
+
+
+_ASKED = Asked(
+    "Every output of the network is 0. What is the loss?",
+    MappingProxyType(
+        {
+            "0": lambda results: _zero_and_own(results)[0] == 0,
+            "smaller than before, but not 0": lambda results: 0 < _zero_and_own(results)[0] < _zero_and_own(results)[1],
+            "larger than before": lambda results: _zero_and_own(results)[0] > _zero_and_own(results)[1],
+        }
+    ),
+    lambda results: "{:.4f} on one batch, and {:.4f} for the outputs of a fresh network.".format(
+        *_zero_and_own(results)
+    ),
+)
+
+
 STUDY = Study(
     key="zero_outputs",
     question="Do outputs that are all zero make the train loss 0?",
     claim="If the model is outputting all zeros, the loss would be zero. Probability: 1%.",
+    asked=_ASKED,
     words=_words,
     setups=SETUPS,
     before=MappingProxyType(
