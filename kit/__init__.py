@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kit.stepgraph import ProbeReport, probe
     from kit.training import overfit_test, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [  # noqa: RUF022 - in the order of the story
     "PlanarArray",

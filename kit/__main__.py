@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     lab = command(
         *("lab", _lab, "open JupyterLab on the first notebook"),
-        "The notebooks are opened as a copy of yours, in my_notebooks/. Arguments after -- go to JupyterLab.",
+        "The notebooks are opened as a copy of yours, in my_notebooks/ of the checkout; without one, of the working folder. Arguments after -- go to JupyterLab.",
     )
     lab.add_argument("--no-browser", action="store_true", help="only serve; print the address")
     lab.add_argument("--port", type=int, help="port to serve on (default: the first free one from 8888 on)")
@@ -135,21 +135,24 @@ def _absent(part: str) -> str:
 
 def _lab(options: argparse.Namespace) -> int:
     from kit import lab
-    from kit.files import NOTEBOOKS, WORKING_COPY, sentence
+    from kit.files import INSTALLED_NOTEBOOKS, NOTEBOOKS, WORKING_COPY, sentence
 
     first = "00_start_here.ipynb"
-    if absent := _absent(f"{NOTEBOOKS}/{first}"):
-        return _refuse(absent)
+    root, notebooks = ROOT, ROOT / NOTEBOOKS
+    if absent := _absent(f"{NOTEBOOKS}/{first}"):  # an installed kit has them inside, and works where it is called
+        root, notebooks = Path.cwd(), INSTALLED_NOTEBOOKS
+        if not notebooks.is_dir():
+            return _refuse(absent)
     try:
         port = lab.choose_port(options.port)
-        print(lab.working_copy(ROOT))
+        print(lab.working_copy(root, notebooks))
     except (lab.PortError, OSError) as error:
         return _refuse(sentence(error, "write"))
     if options.port is None and port != lab.FIRST_PORT:
         print(f"port {lab.FIRST_PORT} is in use; serving on port {port}.")
     sys.stdout.flush()
     notebook = f"{WORKING_COPY}/{first}"
-    return lab.serve(ROOT, notebook, port=port, browser=not options.no_browser, rest=options.rest)
+    return lab.serve(root, notebook, port=port, browser=not options.no_browser, rest=options.rest)
 
 
 def _investigate(options: argparse.Namespace) -> int:

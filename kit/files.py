@@ -19,6 +19,7 @@ _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 DATA = Path(__file__).resolve().parents[1] / "data"
 _INSTALLED = Path(__file__).resolve().parent / "_data"  # where a wheel puts data/
 NOTEBOOKS, WORKING_COPY = "notebooks", "my_notebooks"  # of a checkout; beside both lies findings/
+INSTALLED_NOTEBOOKS = Path(__file__).resolve().parent / "_notebooks"  # where a wheel puts notebooks/
 
 
 def shipped(name: str, command: str = "python -m kit data") -> Path:

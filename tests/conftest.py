@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 # before torch is imported: with as many threads as cores, anything else on the machine slows small tensors tenfold
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +19,7 @@ from tests._lacking import lacking
 from tests._workers import Pieces, rank
 from tests.browser._axe import axe_source
 
+ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -83,6 +87,29 @@ def browser():
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
+
+
+def built(checkout: Path, kind: str, out: Path) -> Path:
+    """The wheel or sdist, by the backend that pyproject.toml names; nothing goes online."""
+    if importlib.util.find_spec("hatchling") is None:
+        pytest.skip("no hatchling on this machine")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)]
+    subprocess.run(build, cwd=checkout, check=True, capture_output=True)
+    return next(out.glob("*.whl" if kind == "wheel" else "*.tar.gz"))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    return built(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory) -> Path:
+    """A folder for the path of Python, with the kit as the wheel installs it."""
+    site = tmp_path_factory.mktemp("site")
+    install = [*("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"), str(site), str(wheel)]
+    subprocess.run([sys.executable, *install], check=True, capture_output=True)
+    return site
 
 
 @pytest.fixture(scope="session")

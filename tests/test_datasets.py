@@ -16,6 +16,21 @@ from kit.files import shipped
 CARD = (Path(__file__).resolve().parents[1] / "data" / "README.md").read_text(encoding="utf-8")
 
 
+def test_every_file_has_a_card_that_says_what_made_it_and_how_large_it_is():
+    """A size may drift by a fifth before its card is wrong."""
+    folder = Path(__file__).resolve().parents[1] / "data"
+    _, *cards = re.split(r"^## ", CARD, flags=re.MULTILINE)
+    described = {}
+    for card in cards:
+        rows = dict(re.findall(r"^\| ([a-z ]+) \| (.+) \|$", card.split("\n\n")[1], re.MULTILINE))
+        described[card.split("\n")[0]] = rows
+    assert described.keys() == {path.name for path in folder.iterdir() if path.is_file()} - {"README.md"}
+    for name, rows in described.items():
+        assert rows.keys() == {"what", "made by", "made again by", "licence", "size"}, name
+        said = float(rows["size"].removesuffix(" kB")) * 1e3
+        assert said == pytest.approx((folder / name).stat().st_size, rel=0.2, abs=500), name
+
+
 def test_the_scenes_are_made_again_bit_for_bit():
     stored = shipped("scenes.npz").read_bytes()
     assert datasets.make_scenes() == stored

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +16,7 @@ from kit.diagnosis.record import to_record
 from kit.diagnosis.sarif import to_sarif
 from kit.diagnosis.speech import diagnosis_html, explain, summary, sure_of
 from kit.hypotheses import RepeatableRun
+from kit.renamed import warn_renamed
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Diagnosis(Judged):
     @property
     def findings(self) -> tuple[CheckResult, ...]:
         """The name of ``results`` in version 0.1."""
-        warnings.warn("Diagnosis.findings is Diagnosis.results now.", DeprecationWarning, stacklevel=2)
+        warn_renamed("Diagnosis.findings", "Diagnosis.results")
         return self.results
 
     def guard(self) -> str:

@@ -1,6 +1,7 @@
 """The reader's copy of the notebooks: running one writes its outputs into it, and the originals stay as they are.
 
-The copy lies beside the originals, so every relative path in them (`../findings/`, `images/`) leads to the same place.
+In a checkout it lies beside the originals, so every relative path in them (`../findings/`, `images/`) leads to the same
+place; of an installed kit it lies in the working folder.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ class Copied:
     """Changed by the reader while their originals changed too."""
 
     def __str__(self) -> str:
-        lines = [f"{self.folder.name}/ is your copy of the notebooks; {NOTEBOOKS}/ stays as it is."]
-        lines += [f"{name}: kept as you changed it; its original in {NOTEBOOKS}/ is newer." for name in self.kept]
+        lines = [f"{self.folder.name}/ is your copy of the notebooks; the originals stay as they are."]
+        lines += [f"{name}: kept as you changed it; its original is newer." for name in self.kept]
         return "\n".join(lines)
 
 
-def working_copy(root: Path) -> Copied:
-    """Bring `root`/my_notebooks up to date with `root`/notebooks. OSError as the file system gives it.
+def working_copy(root: Path, source: Path | None = None) -> Copied:
+    """Bring `root`/my_notebooks up to date with `source` (default: `root`/notebooks). OSError as the file system gives it.
 
     New files are copied. A copy nobody touched is refreshed when its original changes in any way; one that was only run,
     when the cells of the original change; one whose cells the reader changed is kept.
     """
-    source, copied = root / NOTEBOOKS, Copied(root / WORKING_COPY, [], [], [])
+    source, copied = source or root / NOTEBOOKS, Copied(root / WORKING_COPY, [], [], [])
     before = _recorded(copied.folder / RECORD)
     record = dict(before)
     for original in _files(source):

@@ -140,7 +140,7 @@ def test_an_answer_is_asked_for_by_its_key_and_the_old_name_warns():
     assert found.result("loss_zero").yes is False
     with pytest.raises(KeyError, match=r"key should be that of a check: train_reads_zero, .* Found 'x'"):
         found.result("x")
-    with pytest.warns(DeprecationWarning, match=r"Diagnosis\.results now"):
+    with pytest.warns(DeprecationWarning, match=r"Diagnosis\.findings is now Diagnosis\.results"):
         assert found.findings is found.results
 
 

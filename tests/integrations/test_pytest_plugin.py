@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 import textwrap
 import xml.etree.ElementTree as ET
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,27 +119,12 @@ def run_project(folder: Path, path: Path, *options: str, **environment: str) -> 
     return Session(outcomes, done.stdout)
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Built by the backend that pyproject.toml names; nothing goes online."""
-    if importlib.util.find_spec("hatchling") is None:
-        pytest.skip("no hatchling on this machine")
-    out = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    return next(out.glob("*.whl"))
-
-
 @pytest.fixture(scope="module", params=["checkout", "wheel"])
 def session(request, tmp_path_factory) -> Session:
     folder = tmp_path_factory.mktemp("project")
     if request.param == "checkout":  # an entry point may be installed or not: the plugin is named, once
         return run_project(folder, ROOT, "-p", "kit.integrations.pytest_plugin", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    site = tmp_path_factory.mktemp("site")
-    wheel = request.getfixturevalue("wheel")
-    install = [*("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"), str(site), str(wheel)]
-    subprocess.run([sys.executable, *install], check=True, capture_output=True)
-    return run_project(folder, site)
+    return run_project(folder, request.getfixturevalue("installed"))
 
 
 def test_a_finding_fails_the_test_and_nothing_else_does(session):
@@ -180,8 +163,3 @@ def test_what_could_not_be_judged_passes_and_is_said(session):
     assert session.outcomes["test_nothing_trained"][0] == "passed"
     (line,) = [line for line in session.said.splitlines() if line.startswith("kit_watch: ")]
     assert "test_b_trained.py::test_nothing_trained could not be judged: Nothing was trained inside the with" in line
-
-
-def test_the_wheel_brings_the_schema_and_the_public_threads(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {"kit/diagnosis/diagnosis.schema.json", "kit/_data/public_cases.csv"} <= {*names}

@@ -43,7 +43,7 @@ def test_everything_is_copied_once(root):
     first = working_copy(root)
     assert first.made == ["a.ipynb", "b.ipynb", "images/p.png", "script.py"] and not first.refreshed + first.kept
     assert text(root, WORKING_COPY) == text(root, NOTEBOOKS) and not (first.folder / ".ipynb_checkpoints").exists()
-    assert str(first) == "my_notebooks/ is your copy of the notebooks; notebooks/ stays as it is."
+    assert str(first) == "my_notebooks/ is your copy of the notebooks; the originals stay as they are."
     record = (first.folder / ".copied.json").stat().st_mtime_ns
     again = working_copy(root)
     assert again.made == again.refreshed == again.kept == [] and str(again) == str(first)
@@ -76,7 +76,7 @@ def test_a_copy_follows_its_original_unless_it_was_changed(root, mine, new, beco
         assert copied.kept == (["a.ipynb"] if becomes == "kept" else [])
         assert text(root, WORKING_COPY) == (new if becomes in ("refreshed", "same") else mine)
     if becomes == "kept":
-        assert "a.ipynb: kept as you changed it; its original in notebooks/ is newer." in str(copied)
+        assert "a.ipynb: kept as you changed it; its original is newer." in str(copied)
         (root / WORKING_COPY / "a.ipynb").write_text(notebook("1"), encoding="utf-8")  # the change is taken back
         assert working_copy(root).refreshed == ["a.ipynb"] and text(root, WORKING_COPY) == new
 

@@ -15,7 +15,12 @@ from pathlib import Path
 
 import pytest
 
-VERSIONS = {"typescript": "5.9.3", "axe-core": "4.14.1"}
+VERSIONS = {
+    "typescript": "5.9.3",
+    "axe-core": "4.14.1",
+    "@jupyter-widgets/html-manager": "1.0.15",
+    "requirejs": "2.3.8",
+}
 
 
 def npm_package(name: str, folder: Path) -> Path:

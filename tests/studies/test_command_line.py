@@ -303,7 +303,7 @@ def test_lab_prints_an_address_that_opens_the_first_notebook_and_ends_with_its_s
     )
     try:
         lines = [process.stdout.readline().rstrip("\n") for _ in range(3)]
-        assert lines[0] == "my_notebooks/ is your copy of the notebooks; notebooks/ stays as it is."
+        assert lines[0] == "my_notebooks/ is your copy of the notebooks; the originals stay as they are."
         address = lines[2]
         page = f"http://localhost:{port}/lab/tree/my_notebooks/00_start_here.ipynb?token="
         assert address.startswith(page) and len(address) > len(page) + 40
