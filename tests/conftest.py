@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -31,6 +32,14 @@ def pytest_collection_modifyitems(config, items):
     """A worker of several starts with what takes longest; one process alone keeps the order of the files."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: rank(item.nodeid))
+
+
+def pytest_collection_finish():
+    """What is alive now stays: thousands of tests and the packages, which each full collection would walk through again.
+
+    A trainer of another package asks for one after every training.
+    """
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # there is no such hook under -p no:xdist

@@ -142,7 +142,7 @@ def test_optimizers_of_every_kind(kind):
                     p -= 0.05 * p.grad
 
     optimizer = {
-        "lbfgs": lambda: torch.optim.LBFGS(model.parameters()),
+        "lbfgs": lambda: torch.optim.LBFGS(model.parameters(), max_iter=3),
         "two": lambda: [torch.optim.SGD(model[0].parameters(), 0.05), torch.optim.SGD(model[1:].parameters(), 0.05)],
         "another package's": Own,
         "none": lambda: None,

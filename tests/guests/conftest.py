@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import warnings
@@ -20,6 +21,9 @@ GUESTS = {  # fixture -> module
     "tensorboard": "torch.utils.tensorboard",
     "mlflow": "mlflow",
 }
+_LOADED_LATE = {
+    "transformers": ("Trainer", "BertForSequenceClassification")
+}  # parts that it imports when they are first asked for
 _UNLISTED = frozenset({"mlflow"})  # brings twenty packages for one format of logs: by hand, pip install mlflow-skinny
 
 
@@ -35,7 +39,11 @@ def _guest(name: str):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what another package warns of when it is imported is theirs
-            return importlib.import_module(name)
+            module = importlib.import_module(name)
+            for part in _LOADED_LATE.get(name, ()):
+                getattr(module, part)
+            gc.freeze()  # as after the collection of the tests
+            return module
     except ImportError:
         if os.environ.get("KIT_REQUIRE_GUESTS") and name not in _UNLISTED:
             pytest.fail(f"{name} is required here and was not found")

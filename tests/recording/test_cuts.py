@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import kit
-from kit.recording import watch
+from kit.recording import unused_optimizers, watch
 from tests.recording._loops import BATCHES, batches, sgd
 
 
@@ -218,6 +218,38 @@ def test_an_optimizer_that_never_steps_is_found_in_an_object(monkeypatch):
     with watch() as run:
         trainer.fit()
     assert run.trace.facts["idle_optimizers"] == ["SGD"]
+
+
+def test_what_several_functions_hold_is_looked_through_once(monkeypatch):
+    """Thirty functions that hold the same list are no dearer than one, and the optimizer that only the outermost holds is found."""
+    looked, parts = [0], unused_optimizers._parts
+
+    def counted(value):
+        looked[0] += 1
+        return parts(value)
+
+    monkeypatch.setattr(unused_optimizers, "_parts", counted)
+    optimizer, held = sgd(Net()), [[] for _ in range(1000)]
+
+    def called(held, depth):
+        return called(held, depth - 1) if depth else unused_optimizers.optimizers_besides(())
+
+    found = {}
+    for depth in (1, 30):
+        looked[0] = 0
+        found[depth] = called(held, depth), looked[0]
+    assert found[1][0] == found[30][0] and any(one is optimizer for one in found[30][0])
+    assert found[1][1] > 1000 and found[30][1] < found[1][1] + 500
+
+
+def test_what_an_inner_function_led_to_too_deep_is_looked_through_where_it_stands_nearer():
+    trainer = Trainer(Net())
+    far = [[[trainer]]]  # its optimizers are two levels below it: too deep from here
+
+    def called(far):
+        return unused_optimizers.optimizers_besides(())
+
+    assert {id(one) for one in called(far)} >= {id(one) for (one,) in trainer.optimizers.values()}
 
 
 class Same(torch.autograd.Function):

@@ -13,7 +13,7 @@ from tests.training._runs import small_system
 
 
 # 240 steps each. Both at once, as `python -m kit investigate` has them, take ten times as long
-@pytest.fixture(scope="module", params=[(512, kit.PlanarArray(5, 4)), (64, kit.PlanarArray())], ids=["scenes", "array"])
+@pytest.fixture(scope="module", params=[(512, kit.PlanarArray(4, 3)), (32, kit.PlanarArray())], ids=["scenes", "array"])
 def protocol(request) -> kit.training.OverfitResult:
     samples, array = request.param
     whole = kit.training.System.generate(seed=0, samples=samples, validation_samples=1, array=array)
