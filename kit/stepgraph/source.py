@@ -235,6 +235,23 @@ def value_in(tree: ast.expr | None, scope: Scope) -> Any:
     return UNKNOWN
 
 
+def entry_of(tree: ast.expr | None, scope: Scope) -> tuple[str, dict[str, float], str] | None:
+    """The text of a dict of numbers, what it holds, and the key, of `w[name]` or `w.get(name, 0)` with a variable for the key."""
+    match tree:
+        case ast.Subscript(value=inner, slice=key) if not isinstance(key, ast.Constant):
+            pass
+        case ast.Call(func=ast.Attribute(value=inner, attr="get"), args=[key, *_]) if not isinstance(key, ast.Constant):
+            pass
+        case _:
+            return None
+    held, name = value_in(inner, scope), value_in(key, scope)
+    if type(held) is not dict or not isinstance(name, str) or len(held) > _MOST_ITEMS:
+        return None
+    if not all(isinstance(k, str) and isinstance(v, int | float) for k, v in held.items()):
+        return None
+    return text_of(inner), {key: float(value) for key, value in held.items()}, name
+
+
 def attributes_of(held: Any) -> dict[str, Any]:
     """What an object stores, without asking its class, which may be code of the program."""
     try:

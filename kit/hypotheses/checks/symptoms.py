@@ -194,6 +194,10 @@ def validation_display_differs(seen: Observed, policy: Policy) -> Answer:
     if not len(both):
         return silent("the displayed validation loss and the losses computed in evaluation, both")
     shown, computed = both.T
+    if not shown.any() and computed.all():
+        return silent("whether a loss is displayed: 0 in every epoch may be a score, as an accuracy")
+    if (seen.total("loss_calls") or 0) >= 2 * (seen.total("backwards") or np.inf) and np.ptp(shown):
+        return silent("the value of the whole loss in evaluation: several losses are called for each total")
     if seen.facts.get("loss_reduction") == "sum" and (shown != 0).all():  # a sum may be shown per sample
         ratio = computed / shown
         if np.ptp(ratio) <= policy.display_slack * np.abs(ratio).max():
