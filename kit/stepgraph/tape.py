@@ -286,16 +286,16 @@ class Tape(TorchFunctionMode):
             trees = _trees(operation, flat, scope)
             found = tuple(self._operand(value, tree, scope) for value, tree in zip(flat, trees, strict=True))
             if operation in _TIMES and len(self._entries) < _MOST_CUTS:
-                self._weighs(trees, scope)
+                self._weighs(flat, trees, scope, own)
         if found and operation in ("add", "add_"):
             target, _ = source.assigned(own.f_code, own.f_lasti)
             if target is not None and found[0].name == target:
                 found[0].name, found[0].sum_so_far = None, target
         return found
 
-    def _weighs(self, trees: Sequence[Any], scope: Scope) -> None:
-        for tree in trees:
-            if (entry := source.entry_of(tree, scope)) is not None:
+    def _weighs(self, values: Sequence[Any], trees: Sequence[Any], scope: Scope, frame: FrameType) -> None:
+        for value, tree in zip(values, trees, strict=True):
+            if isinstance(value, int | float) and (entry := source.entry_of(tree, value, scope, frame)) is not None:
                 text, held, key = entry
                 known, read = self._entries.setdefault((scope.code, text), ({}, set()))
                 known.update(held)

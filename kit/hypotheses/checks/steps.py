@@ -266,6 +266,9 @@ def _zeros_at_the_end(seen: Observed, policy: Policy) -> str:
     if not above.size or len(validation) != len(shown):
         return ""
     zeros, trained = len(shown) - above[-1] - 1, int((seen.over_epochs("backwards") > 0).sum())
+    losses = seen.losses
+    if above.size == 1 and losses.size and np.isclose(shown[above[0]], losses.mean(), rtol=policy.display_slack):
+        trained = 1  # all batches are of the one epoch that displays their mean
     # a network that stays in training mode is evaluated in passes beside the training
     passes = (seen.total("eval_forwards") or 0) + (seen.total("side_forwards") or 0)
     evaluated = passes >= len(shown)

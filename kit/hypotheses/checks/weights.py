@@ -149,8 +149,8 @@ def sum_disagrees(seen: Observed, policy: Policy) -> Answer:
 def weight_without_term(seen: Observed, policy: Policy) -> Answer:
     ignored, unweighted = seen.facts.get("ignored_weights"), seen.facts.get("terms_without_weight")
     if unread := seen.facts.get("unread_weights"):
-        said = f"the sum multiplied no term with {', '.join(unread[:_NAMED])}"
-        return Answer(True, said, said, part=True)
+        fact = f"the sum multiplied no term with {', '.join(unread[:_NAMED])}"
+        return Answer(True, fact, fact, part=True)
     if ignored is None and unweighted is None:
         return silent("which weight multiplies which term")
     said = [f"weight {name} changes nothing" for name in ignored or ()]
