@@ -346,7 +346,9 @@ def _terms_broken(seen: Observed) -> Iterable[Link]:
         yield Link("term", name, "zero", "what it compares was equal, number by number", line=lines.get(name, ""))
     if not table.empty:
         last = table[table["step"] == table["step"].iloc[-1]]
-        for row in last[(last["attached"] == 0) & ~last["name"].isin([*zero, *weighed])].itertuples(index=False):
+        for row in last[
+            ((last["attached"] == 0) | (last["cut"] != "")) & ~last["name"].isin([*zero, *weighed])
+        ].itertuples(index=False):
             cut = f"cut by {row.cut_by}" if row.cut_by else "has no graph"
             yield Link("term", row.name, "detached", cut, line=row.cut or row.source)
     for name in facts.get("ignored_weights") or ():

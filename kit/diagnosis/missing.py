@@ -59,6 +59,12 @@ def _untrained(seen: Observed) -> str:
             f"Nothing was trained inside the with block: {counts['batches']:.0f} batches passed through the network, and no "
             "backward pass and no optimizer step came after them."
         )
+    shown = seen.over_epochs("train_loss")
+    if not evaluated and shown.size > 1 and shown.min() < shown.max():
+        return (
+            "No module was called and no backward pass ran inside the with block, and the displayed train loss moves: "
+            "the training loop is outside of the block, or works with functions and torch.autograd.grad alone, which are not seen."
+        )
     also = f" Evaluation passes: {evaluated:.0f}." if evaluated else ""
     return (
         f"Nothing was trained inside the with block: no training batch, no backward pass, no optimizer step.{also} "

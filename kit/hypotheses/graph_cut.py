@@ -24,6 +24,7 @@ HYPOTHESIS = Hypothesis(
     ),
     signs=(loss_without_graph, term_without_graph, part_cut_off, term_cut, parameters_cut, optimizer_never_fed),
     decisive=(term_cut, parameters_cut, optimizer_never_fed),
+    explains=("loss_outside_loop",),
     fixed="Every term that should be learned reaches a parameter.",
     proves_not="It does not prove that the cut is a mistake: a frozen teacher, a stop-gradient or a term that is only displayed is cut on purpose.",
     guard="""total = loss(model(batch), target)

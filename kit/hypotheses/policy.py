@@ -40,6 +40,8 @@ class Policy:
     reached_share: float = 0.5
     # trainable parameters in no optimizer, as a share: an unused head is common, a tenth of the tensors is not
     outside_optimizer: float = 0.1
+    # tensors that run in every step and that no term reaches, as a share of those that are trained: more than any head that is not asked
+    mostly_unreached: float = 0.5
     # what distinguishes the outputs of a batch, relative to their size: below the first, and by the second since the start, it is gone
     collapsed_to: float = 0.02
     collapsed_by: float = 0.02

@@ -15,6 +15,7 @@ HYPOTHESIS = Hypothesis(
         "A term that is not part of the total is not learned, and a weight that multiplies nothing changes nothing."
     ),
     signs=(sum_disagrees, weight_without_term, term_unreached),
+    decisive=(weight_without_term,),
     fixed="Raising each weight by one raises the total by exactly its term.",
     proves_not="It does not prove that what is missing was needed: with it the total is another one, and how that trains was not tried.",
     guard="""terms = loss.components(prediction, target)

@@ -195,6 +195,7 @@ def _facts(seen: Observer, ended: str, asked: Mapping[str, float] | None, kept: 
         "loss": ", ".join(seen.measuring.kinds) or None,
         **judged,
         "optimizer_records": [stepper.record() for stepper in parts.steppers.values()][:MOST_NAMES],
+        "never_cleared": seen.clearing.never(),
         "lines": seen.lines.record(),
         "loss_reduction": seen.reduction,
         "loss_margin": seen.measuring.margin(),
@@ -242,6 +243,8 @@ def _read_in_the_graph(seen: Observer, known: Mapping[str, Any]) -> dict[str, An
         added["terms_of_the_same"] = graphs.of_the_same()[:MOST_NAMES]
         added["total_factor"] = graphs.factor()
         added["terms_weighed_zero"] = graphs.weighed_zero()[:MOST_NAMES]
+    if unread := graphs.unread_weights():
+        added["unread_weights"] = unread[:MOST_NAMES]
     if cuts := graphs.cuts():
         added["terms_cut"] = cuts
     if cut := graphs.without_graph():

@@ -12,6 +12,8 @@ from torch import Tensor
 from kit.recording.participants import float_tensors
 from kit.stepgraph.plain import all_plain
 
+FEW = 4  # samples; two or three of them may be alike, as the ends of an interval
+
 
 def is_prediction(value: Any) -> bool:
     """The forms in which a loss gets its prediction; anything else is looked for in the network's output."""
@@ -62,7 +64,7 @@ def _same_for_all(tensor: Tensor, low: float, high: float) -> bool:
 
 def _spread(values: Tensor, low: float, high: float) -> float:
     """2-norm of what distinguishes the samples (differences from the mean over the batch), relative to that of the values."""
-    if values.ndim == 0 or len(values) < 2:
+    if values.ndim == 0 or len(values) < FEW:
         return math.nan
     if low == high:
         return 0.0

@@ -20,7 +20,7 @@ from kit.stepgraph.source import place
 from kit.stepgraph.tape import Tape
 from kit.stepgraph.terms import Reading, Term
 
-EVERY, MOST_ROWS = 50, 5000
+EVERY, MOST_ROWS, _SEVERAL = 50, 5000, 5
 _BETWEEN = frozenset((10, 11, 25, 26))  # so that a short run is not known by its first steps alone
 
 
@@ -104,7 +104,7 @@ class StepGraphs:
         self._factor = reading.graph.factor * (terms[0].weight if len(terms) == 1 else 1.0) / scale
         self._look_for_unreached(reading, trained)
         for term, node, count in zip(reading.graph.terms, reading.nodes, reading.counts, strict=True):
-            row = _row(term, self._last, trained)
+            row = _row(term, self._last, trained) | self._cut_inside(term, reading, trained)
             came: list[Any] = []
             self._rows.append(row)
             if node is not None:
@@ -130,6 +130,15 @@ class StepGraphs:
             if key in reading.leaves(above):
                 return f"cut by {cut.how} in {cut.place}"
         return ""
+
+    def _cut_inside(self, term: Term, reading: Reading, trained: Mapping[int, str]) -> dict[str, str]:
+        """Of a term with a graph that ends before every parameter, as at its input: what was cut in this step, and where."""
+        if not term.attached or not trained or term.reaches & trained.keys():
+            return {}
+        for cut, above in self._tape.cuts():
+            if reading.leaves(above) & trained.keys():
+                return {"cut": str(cut.place), "cut_by": cut.how}
+        return {}
 
     def unreached(self, never_fed: Collection[int]) -> dict[str, str] | None:
         """Parameters that no total reached in any step that was read, and that never had a gradient; and why, as far as it was seen.
@@ -186,7 +195,7 @@ class StepGraphs:
         for row in rows:
             values.setdefault(row["name"], set()).add(row["value"])
         lost = {row["name"] for row in rows if row["cut"] or (row["weight_name"] and len(values[row["name"]]) > 1)}
-        return sorted(lost - {row["name"] for row in self._rows if row["attached"]})
+        return sorted(lost - {row["name"] for row in self._rows if row["attached"] and not row["cut"]})
 
     def cuts(self) -> list[str]:
         """Of `without_graph`: each with what it was cut by and where, or where it was made."""
@@ -227,12 +236,13 @@ class StepGraphs:
         ]
 
     def always_zero(self) -> list[str]:
-        """Names of the terms that were computed from nothing in every step: 0 with a weight, without a graph, or from an empty selection.
+        """Names of the terms that were computed from nothing in every step: 0 with a weight, without a graph, from an empty selection,
+        or from a difference that is rounded away.
 
         A term that is 0 for another reason may be met, as the boundary values of a network that is built to have them.
         """
         rows = [row for row in self._rows if row["weight"] != 0]
-        empty = any(kind == "selects_nothing" for kind, _ in self._tape.suspicious)
+        empty = any(kind in ("selects_nothing", "rounded_pair") for kind, _ in self._tape.suspicious)
         other = {row["name"] for row in rows if row["value"] != 0 or (row["attached"] and not empty)}
         return [
             name for name in self.names() if name in self._computed - other and name in {row["name"] for row in rows}
@@ -249,6 +259,10 @@ class StepGraphs:
         """Names of the terms whose weight was 0 in every step."""
         other = {row["name"] for row in self._rows if row["weight"] != 0}
         return [name for name in self.names() if name not in other]
+
+    def unread_weights(self) -> list[str]:
+        """Entries of a dict of weights that no term was multiplied with, in several steps that were read."""
+        return self._tape.unread_weights() if len({row["step"] for row in self._rows}) >= _SEVERAL else []
 
     def names(self) -> list[str]:
         return list(dict.fromkeys(row["name"] for row in self._rows))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kit.recording.clearing import Clearing
 from kit.recording.epoch_ends import Block, Forward
 from kit.recording.history import DETAILED_TURNS, Book, Turn
 from kit.recording.lines import Lines, line_here
@@ -60,6 +61,7 @@ class Stepping:
         self._scaled: list[weakref.ref] = []
         self._scale, self._scale_waits = math.nan, False
         self._scaler_steps = self._backwards = 0
+        self.clearing = Clearing()
         self._stepped_at = -1  # number of the last turn with a step
 
     def same_step(self, turn: Turn) -> bool:
@@ -105,6 +107,7 @@ class Stepping:
 
     def backward_begins(self, roots: tuple[Any, ...], weights: Any) -> None:
         self.lines.saw("backward")
+        self.attempt(self.clearing.backward_begins)
         turn = self.book.turn
         self._provisional = False
         if turn is None:
@@ -266,6 +269,7 @@ class Stepping:
             self.attempt(self.graphs.step_begins)
         stepper = self.parts.stepper(optimizer)
         stepper.line = stepper.line or line_here()
+        self.attempt(self.clearing.step_begins, stepper)
         self.steps_begun += 1
         self.current_step = self.steps_begun if closure else None
         turn = self.book.turn
@@ -301,6 +305,7 @@ class Stepping:
         self._stepped_at = turn.number
         stepper = self.parts.stepper(optimizer)
         stepper.stepped(step.rates, step.seen)
+        self.attempt(self.clearing.stepped, stepper)
         turn.open, turn.spent = False, True
         rates = [rate for rate in (*step.rates, turn.lr, turn.lr_min) if not math.isnan(rate)]
         turn.lr, turn.lr_min = max(rates, default=math.nan), min(rates, default=math.nan)

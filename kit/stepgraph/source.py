@@ -232,6 +232,45 @@ def value_in(tree: ast.expr | None, scope: Scope) -> Any:
     return UNKNOWN
 
 
+def entry_of(
+    tree: ast.expr | None, value: Any, scope: Scope, frame: FrameType
+) -> tuple[str, dict[str, float], str] | None:
+    """The text of a dict of numbers, what it holds, and the key of `value`: of `w[name]` or `w.get(name, 0)` with a variable for the
+    key, or of `value` in a loop over `w.items()`."""
+    name: Any = UNKNOWN
+    match tree:
+        case (
+            ast.Subscript(value=inner, slice=key)
+            | ast.Call(func=ast.Attribute(value=inner, attr="get"), args=[key, *_])
+        ) if not isinstance(key, ast.Constant):
+            name = value_in(key, scope)
+        case ast.Name(id=variable) if is_loop_variable(scope.code, variable):
+            given = (_items_of(loop) for loop in _read(scope.code.co_filename).values.get(variable, ()))
+            inner = next((loop for loop in given if loop is not None), tree)
+        case _:
+            return None
+    held = value_in(inner, scope)
+    if held is UNKNOWN and scope.code.co_name == "<genexpr>" and frame.f_back is not None:
+        with scope_of(frame.f_back) as around:  # what a generator runs over is looked up around it
+            held = value_in(inner, around)
+    if type(held) is not dict or len(held) > _MOST_ITEMS:
+        return None
+    if not all(type(k) is str and type(v) in (int, float) for k, v in held.items()):
+        return None
+    if name is UNKNOWN:  # the variable beside it in the loop
+        texts = [text for text in scope.locals.values() if type(text) is str]
+        name = next((text for text in texts if held.get(text, UNKNOWN) is value), UNKNOWN)
+    return (text_of(inner), {key: float(v) for key, v in held.items()}, name) if type(name) is str else None
+
+
+def _items_of(tree: ast.expr) -> ast.expr | None:
+    """`w` of `w.items()`."""
+    match tree:
+        case ast.Call(func=ast.Attribute(value=inner, attr="items"), args=[]):
+            return inner
+    return None
+
+
 def attributes_of(held: Any) -> dict[str, Any]:
     """What an object stores, without asking its class, which may be code of the program."""
     try:

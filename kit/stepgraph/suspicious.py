@@ -11,7 +11,8 @@ from torch import Tensor
 from kit.stepgraph.nonfinite import is_finite
 from kit.stepgraph.plain import plain
 
-MAY_BE_MEANT = ("selects_nothing", "same_pair")
+MAY_BE_MEANT = ("selects_nothing", "same_pair", "rounded_pair")
+_ROUNDING = 1e-4
 _PAIRED = frozenset(
     {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "__sub__", "__rsub__", "rsub", "subtract"}
 )
@@ -32,7 +33,8 @@ def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out:
     """The kind, and what was found, in a clause; else two empty texts.
 
     "broadcast", "double_activation", "one_choice", "infinity_zeroed", "nan_replaced"; and what may be meant: "selects_nothing", in a batch
-    without a match, and "same_pair", in the first step of a policy.
+    without a match, "same_pair", in the first step of a policy, and
+    "rounded_pair", of a divergence that is next to nothing.
     """
     if operation in _PAIRED and len(args) > 1 and _are_broadcast(args[0], args[1], out):
         return "broadcast", f"{list(args[0].shape)} against {list(args[1].shape)} makes {_pairs(args)}"
@@ -54,6 +56,8 @@ def kind_of(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], out:
     ):
         return "selects_nothing", f"{operation.strip('_')} selects no element of {list(args[0].shape)}"
     if operation in _COMPARING and len(args) > 1 and _are_the_same(args[0], args[1], out):
+        if _are_rounded(args[0]):
+            return "rounded_pair", f"{operation.strip('_')} of two that differ by less than rounding"
         return "same_pair", f"{operation.strip('_')} of two that are equal, number by number"
     return "", ""
 
@@ -73,6 +77,15 @@ def _are_the_same(first: Any, second: Any, out: Any) -> bool:
         return False
     one, other = one.detach(), other.detach()
     return bool((one == other).all()) and bool((one != one.flatten()[0]).any())
+
+
+def _are_rounded(tensor: Tensor) -> bool:
+    """Whether all numbers are one number up to rounding, as 1 + x of an x that is next to nothing."""
+    seen = plain(tensor)
+    if seen is None:
+        return False
+    low, high = seen.detach().aminmax()
+    return bool(high - low <= _ROUNDING * high.abs())
 
 
 def _has_one_choice(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

@@ -119,6 +119,9 @@ class Tape(TorchFunctionMode):
         self.reads = 0  # times that it listened
         self.seen_in: dict[str, set[int]] = {}  # kind of suspicious operation -> the times in which there was one
         self.looks_for_nonfinite = False
+        self._entries: dict[
+            tuple[CodeType, str], tuple[dict[str, float], set[str]]
+        ] = {}  # dicts of weights, and what was read
         self.nonfinite: tuple[str, Note] | None = None  # "NaN" or "infinity", and the operation that made the first
         self._cuts: dict[
             tuple[Spot, ...], tuple[Cut, Any]
@@ -293,11 +296,30 @@ class Tape(TorchFunctionMode):
         with source.scope_of(own) as scope:
             trees = _trees(operation, flat, scope)
             found = tuple(self._operand(value, tree, scope) for value, tree in zip(flat, trees, strict=True))
+            if operation in _TIMES and len(self._entries) < _MOST_CUTS:
+                self._weighs(flat, trees, scope, own)
         if found and operation in ("add", "add_"):
             target, _ = source.assigned(own.f_code, own.f_lasti)
             if target is not None and found[0].name == target:
                 found[0].name, found[0].sum_so_far = None, target
         return found
+
+    def _weighs(self, values: Sequence[Any], trees: Sequence[Any], scope: Scope, frame: FrameType) -> None:
+        for value, tree in zip(values, trees, strict=True):
+            if isinstance(value, int | float) and (entry := source.entry_of(tree, value, scope, frame)) is not None:
+                text, held, key = entry
+                known, read = self._entries.setdefault((scope.code, text), ({}, set()))
+                known.update(held)
+                read.add(key)
+
+    def unread_weights(self) -> list[str]:
+        """Entries of the dicts that weigh terms by a name that varies, which are not 0 and were read for no term."""
+        return [
+            f"{text}[{key!r}] = {value:g}"
+            for (_, text), (held, read) in self._entries.items()
+            for key, value in held.items()
+            if value and key not in read
+        ]
 
     def _operand(self, value: Any, tree: source.ast.expr | None, scope: Scope | None) -> Operand:
         literal = isinstance(tree, source.ast.UnaryOp) and isinstance(tree.operand, source.ast.Constant)
@@ -366,6 +388,7 @@ class Guard(Tape):
             self._inside -= 1
 
 
+_TIMES = frozenset({"mul", "mul_", "__mul__", "__rmul__", "__imul__"})
 _WHERE = {"Name": "variable", "Attribute": "attribute", "Subscript": "entry", "Constant": "constant"}
 _VECTOR = 64
 

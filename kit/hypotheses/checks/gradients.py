@@ -128,7 +128,7 @@ def term_cut(seen: Observed, policy: Policy) -> Answer:
     if "terms_read" not in seen.facts:
         return silent("the terms of the total, read from its graph")
     cut = seen.facts.get("terms_cut") or []
-    fact = f"a term of the total has no graph: {'; '.join(cut)}" if cut else ""
+    fact = f"a term of the total reaches no parameter: {'; '.join(cut)}" if cut else ""
     return Answer(bool(cut), fact or "none", fact, part=True)
 
 
@@ -212,6 +212,11 @@ def parameters_cut(seen: Observed, policy: Policy) -> Answer:
         return silent("which parameters the terms reach")
     cut = [entry for entry in unreached if ": cut by " in entry or ": used under no_grad" in entry]
     fact = f"no term reaches {cut[0]}" + (f", and {len(cut) - 1} more" if len(cut) > 1 else "") if cut else ""
+    # a head that nothing asks for is common; a network of which most runs for nothing is not
+    ran, trainable = [entry for entry in unreached if ": " not in entry], seen.facts.get("trainable") or 0
+    if not cut and ran and len(ran) >= policy.mostly_unreached * trainable:
+        cut = ran
+        fact = f"{len(ran)} of {trainable} trained tensors were used in each step and no term reaches them ({', '.join(ran[:2])}, ...)"
     return Answer(bool(cut), "; ".join(cut[:3]) or "none of those that a term misses was cut off", fact, part=True)
 
 
@@ -243,6 +248,9 @@ def optimizer_never_fed(seen: Observed, policy: Policy) -> Answer:
     state="replaced",
 )
 def gradients_left(seen: Observed, policy: Policy) -> Answer:
+    if never := seen.facts.get("never_cleared"):  # of several optimizers
+        said = f"the gradients of its step before were still there for {'; '.join(never)}"
+        return Answer(True, said, said, part=True)
     left = seen.over_steps("grad_left")
     if left.size < policy.enough_steps - 1:
         return silent("gradients between a step and the next backward pass")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from kit.hypotheses.checking import Answer, check, silent
 from kit.hypotheses.checks.gradients import gradient_zero, loss_without_graph
 from kit.hypotheses.checks.outputs import (
@@ -74,12 +76,24 @@ def branch_gradient_zero(seen: Observed, policy: Policy) -> Answer:
     if "terms_read" not in seen.facts or not trainable:
         return silent("gradients by name")
     part = 0 < len(zero) < trainable
+    if len(zero) == trainable:
+        return _every_gradient_zero(seen, policy, trainable)
     fact = (
         f"the gradient of {_list(zero)} was exactly 0 in every step that was read"
         if part and _enough(seen, policy)
         else ""
     )
     return Answer(part, f"{len(zero)} of {trainable} tensors", fact, part=True)
+
+
+def _every_gradient_zero(seen: Observed, policy: Policy, trainable: int) -> Answer:
+    """Of a loss that is not 0, from outputs that are not: what leads to the parameters multiplies by 0."""
+    losses = seen.losses
+    flat = not losses.any() or np.ptp(losses) <= policy.level * np.abs(losses).max()
+    if flat or gradient_zero(seen, policy).yes is not True or any(other(seen, policy).yes for other in _ZERO_BY):
+        return Answer(False, f"all of {trainable} tensors, and the loss says why")
+    said = f"the gradient of each of {trainable} trained tensors was exactly 0 in every step that was read, though the loss was not"
+    return Answer(True, f"all of {trainable} tensors", said)
 
 
 @check(

@@ -23,6 +23,8 @@ def no_batches(seen: Observed, policy: Policy) -> Answer:
     if batches is None or not (batches or evaluated or seen.over_epochs("train_loss").size):
         return silent("any forward pass")
     none, shown = not batches and not seen.total("backwards"), seen.over_epochs("train_loss")
+    if none and not evaluated and shown.size > 1 and np.ptp(shown) > policy.level * np.abs(shown).max():
+        return silent("a module or a backward pass, though the displayed train loss moves")
     # that the loop ran inside the block is known by its evaluations, and that it is the loop by what it displayed
     fact = f"0 batches were drawn for training, and {evaluated:.0f} evaluation passes ran" if none and evaluated else ""
     given = shown.size or "train_loss" in seen.facts.get("displayed", ())  # NaN is displayed as well
@@ -264,6 +266,9 @@ def _zeros_at_the_end(seen: Observed, policy: Policy) -> str:
     if not above.size or len(validation) != len(shown):
         return ""
     zeros, trained = len(shown) - above[-1] - 1, int((seen.over_epochs("backwards") > 0).sum())
+    losses = seen.losses
+    if above.size == 1 and losses.size and np.isclose(shown[above[0]], losses.mean(), rtol=policy.display_slack):
+        trained = 1  # all batches are of the one epoch that displays their mean
     # a network that stays in training mode is evaluated in passes beside the training
     passes = (seen.total("eval_forwards") or 0) + (seen.total("side_forwards") or 0)
     evaluated = passes >= len(shown)

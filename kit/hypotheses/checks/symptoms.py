@@ -167,6 +167,8 @@ def _constant_share(seen: Observed, shown: np.ndarray, policy: Policy) -> float 
         or shown.size < policy.enough_steps
     ):
         return None
+    if any(_alike(shown, means, policy) for means in _means(seen)):  # several losses may be called for each total
+        return None
     for means in _means(seen):
         if len(means) != len(shown) or not (
             np.isfinite(means).all() and np.isfinite(shown).all() and (means > 0).all()
@@ -194,6 +196,10 @@ def validation_display_differs(seen: Observed, policy: Policy) -> Answer:
     if not len(both):
         return silent("the displayed validation loss and the losses computed in evaluation, both")
     shown, computed = both.T
+    if not shown.any() and computed.all():
+        return silent("whether a loss is displayed: 0 in every epoch may be a score, as an accuracy")
+    if (seen.total("loss_calls") or 0) >= 2 * (seen.total("backwards") or np.inf) and np.ptp(shown):
+        return silent("the value of the whole loss in evaluation: several losses are called for each total")
     if seen.facts.get("loss_reduction") == "sum" and (shown != 0).all():  # a sum may be shown per sample
         ratio = computed / shown
         if np.ptp(ratio) <= policy.display_slack * np.abs(ratio).max():

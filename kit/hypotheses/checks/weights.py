@@ -8,6 +8,7 @@ from kit.hypotheses.checking import Answer, check, silent
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
 
+_NAMED = 3
 NO_WEIGHTS = "weights of the loss (attributes lam_*)"
 
 
@@ -147,6 +148,9 @@ def sum_disagrees(seen: Observed, policy: Policy) -> Answer:
 )
 def weight_without_term(seen: Observed, policy: Policy) -> Answer:
     ignored, unweighted = seen.facts.get("ignored_weights"), seen.facts.get("terms_without_weight")
+    if unread := seen.facts.get("unread_weights"):
+        fact = f"the sum multiplied no term with {', '.join(unread[:_NAMED])}"
+        return Answer(True, fact, fact, part=True)
     if ignored is None and unweighted is None:
         return silent("which weight multiplies which term")
     said = [f"weight {name} changes nothing" for name in ignored or ()]
