@@ -17,12 +17,20 @@ from nbconvert import HTMLExporter
 from kit.panel import Panel
 from tests.browser._offline import offline_tab
 from tests.browser._paint import painted
-from tests.evidence import notebooks
+from tests.evidence import ROOT, notebooks
 from tests.panel._npm import npm_package
 from tests.panel._panel_cases import make_report
 
 pytestmark = pytest.mark.browser
 OUTSIDE = re.compile(r"^https?:")
+
+
+def test_every_test_that_the_table_of_hosts_names_is_there():
+    table = (ROOT / "data" / "hosts.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests/\S+/)?test_\w+\.py|tests/test_\w+\.py)`", table)
+    assert len(named) >= 6
+    for name in named:
+        assert (ROOT / name if "/" in name else ROOT / "tests" / "browser" / name).is_file(), name
 
 
 def exported(notebook: nbformat.NotebookNode, path: Path) -> Path:
