@@ -18,12 +18,9 @@ KIT = Path(__file__).resolve().parents[1] / "kit"
 
 
 def written_by_hand() -> list[tuple[str, ast.FunctionDef]]:
-    classes = [
-        node
-        for path in sorted(KIT.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef)
-    ]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(KIT.rglob("*.py"))]
+    trees = [ast.parse(text) for text in texts if "def __repr__" in text]
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     return [(c.name, f) for c in classes for f in c.body if isinstance(f, ast.FunctionDef) and f.name == "__repr__"]
 
 

@@ -15,10 +15,10 @@ def small_system(**config) -> kit.training.System:
 
 
 def few_scenes() -> kit.training.System:
-    """The faulty system on eight of its scenes for two epochs.
+    """The faulty system on four of its scenes for two epochs.
 
     Enough for a page with every part and a notebook with every cell; what all the scenes say is checked in tests/test_notebooks.py.
     """
     whole = kit.datasets.reference_system()
-    config = replace(whole.config, epochs=2, batch_size=4)
-    return replace(whole, train=whole.train[:8], validation=whole.validation[:4], config=config)
+    config = replace(whole.config, epochs=2, batch_size=2)
+    return replace(whole, train=whole.train[:4], validation=whole.validation[:2], config=config)
