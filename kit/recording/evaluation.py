@@ -48,6 +48,8 @@ class Evaluating:
             self.book.epoch.drift = drift
 
     def _compare(self, net: Net) -> None:
+        if net.trained and not net.tensors and not net.covered:
+            return  # it ran in training as it is, frozen from the start: that it stands still says nothing
         moved = self.attempt(self.movement.evaluated, net)
         self.block.drift = _larger(self.block.drift, math.nan if moved is None else moved)
 

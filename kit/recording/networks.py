@@ -89,6 +89,12 @@ class Net:
         self.shapes = tuple(sorted(tuple(p.shape) for _, p in named))
         return (self.names, self.ids) != before
 
+    @property
+    def at_rest(self) -> Sequence[tuple[str, Tensor]]:
+        """Its trainable parameters as they are now: while it runs, others may stand in for them (torch.func.functional_call)."""
+        module = self.module
+        return [] if module is None else [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+
     def look_fed(self) -> None:
         """After a backward pass: `unfed` are the names of those trainable that never had a gradient at such a moment."""
         now = {name for name, p in self.trainable if p.grad is None}

@@ -192,8 +192,10 @@ class Parts:
 
     def _match(self, net: Net, stepper: Stepper) -> None:
         places = {id(p): place for place, p in enumerate(stepper.parameters)}
+        known = {id(p): name for name, p in net.at_rest}
         net.covered |= {name for name, p in net.trainable if id(p) in places}
-        stepper.matched |= {place for key, place in places.items() if key in net.ids}
+        net.covered |= {name for key, name in known.items() if key in places}
+        stepper.matched |= {place for key, place in places.items() if key in net.ids or key in known}
 
     def refresh(self, nets: Iterable[Net], whole: bool = False, resting: bool = False) -> None:
         for net in nets:

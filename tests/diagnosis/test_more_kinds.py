@@ -264,9 +264,19 @@ def two_points_at_the_end():
     return loop(network(), loss)
 
 
+def a_frozen_body_behind_trained_inputs():
+    """The body runs in training and in evaluation and never moves, as it is meant to; the validation loss hardly moves."""
+    torch.manual_seed(3)
+    body, head = network(4).requires_grad_(False), nn.Linear(4, 1)
+    shift = nn.Parameter(torch.zeros(6))
+    optimizers = [torch.optim.SGD([shift, *head.parameters()], 1e-3)]
+    return loop(body, lambda model, rows: F.mse_loss(head(model(rows[0] + shift)), rows[1]), optimizers=optimizers)
+
+
 HEALTHY = [
     each_clears_its_own, cleared_after_the_step, both_cleared_once_a_round, tasks_by_turns, a_perturbation_with_a_price,
     a_pooler_that_nobody_asks, a_divergence_of_its_size, two_losses_and_their_sum, two_points_at_the_end,
+    a_frozen_body_behind_trained_inputs,
 ]  # fmt: skip
 
 
@@ -292,6 +302,32 @@ def test_a_loop_of_functions_is_no_empty_loader():
     found = watched(program)
     assert found.verdict == "nothing_found", found.explain()
     assert "torch.autograd.grad" in found.explain()
+
+
+def test_parameters_that_others_stand_in_for_while_the_network_runs_are_in_the_optimizer():
+    """Gradients of one sample at a time, by torch.func: while the network runs its parameters are exchanged."""
+
+    def program():
+        model, rows = network(2), data()
+        optimizer, displayed = torch.optim.SGD(model.parameters(), 0.2), []
+
+        def loss(parameters, x, label):
+            out = torch.func.functional_call(model, parameters, (x[None],))
+            return F.cross_entropy(out, label[None])
+
+        each = torch.vmap(torch.func.grad_and_value(loss), (None, 0, 0))
+        for _ in range(EPOCHS):
+            gradients, losses = each({name: p.detach() for name, p in model.named_parameters()}, rows[0], rows[2])
+            for name, p in model.named_parameters():
+                p.grad = gradients[name].mean(0)
+            optimizer.step()
+            displayed.append(losses.mean().item())
+        return {"train_loss": displayed, "val_loss": displayed}
+
+    found = watched(program)
+    assert found.verdict == "nothing_found", found.explain()
+    assert found.result("parameters_outside_optimizer").yes is False
+    assert found.result("batch_of_one").yes is None
 
 
 def test_a_score_of_0_is_no_wrong_number():

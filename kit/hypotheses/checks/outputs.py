@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kit.hypotheses.checking import Answer, check, counted, silent
 from kit.hypotheses.observed import Observed
 from kit.hypotheses.policy import Policy
@@ -128,4 +130,9 @@ def batch_of_one(seen: Observed, policy: Policy) -> Answer:
     values = seen.over_steps("batch")
     if not values.size:
         return silent("the size of a batch")
+    shown = seen.over_epochs("train_loss")
+    if not seen.losses.size and shown.size > 1 and np.ptp(shown) > policy.level * np.abs(shown).max():
+        return silent(
+            "a loss: what runs on one sample at a time may be mapped over a batch, and the displayed loss moves"
+        )
     return Answer(bool((values == 1).all()), f"batches of {values.min():.0f} to {values.max():.0f}")
