@@ -42,6 +42,7 @@ def _guest(name: str):
             module = importlib.import_module(name)
             for part in _LOADED_LATE.get(name, ()):
                 getattr(module, part)
+            gc.collect()  # what earlier tests left must not be frozen with it
             gc.freeze()  # as after the collection of the tests
             return module
     except ImportError:
