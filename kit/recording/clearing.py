@@ -60,7 +60,7 @@ class Clearing:
     def never(self) -> list[str]:
         """Optimizers whose gradients were there at every backward pass, with the line of the step."""
         return [
-            f"{stepper.kind} ({stepper.line}), in each of {between.left} steps that were looked at"
+            f"{stepper.kind} ({stepper.line}) in each of {between.left} steps that were looked at"
             for stepper, between in self._of.items()
             if not between.cleared and between.left >= FEW
         ]

@@ -249,7 +249,7 @@ def optimizer_never_fed(seen: Observed, policy: Policy) -> Answer:
 )
 def gradients_left(seen: Observed, policy: Policy) -> Answer:
     if never := seen.facts.get("never_cleared"):  # of several optimizers
-        said = f"the gradients of its step before were still there for {'; '.join(never)}"
+        said = f"the gradients of the step before were still there, and were added to, before {'; '.join(never)}"
         return Answer(True, said, said, part=True)
     left = seen.over_steps("grad_left")
     if left.size < policy.enough_steps - 1:
