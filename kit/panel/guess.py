@@ -75,7 +75,7 @@ class Guess(anywidget.AnyWidget):
         return {**data, "text/html": self.static_html()}, metadata
 
     def __repr__(self) -> str:
-        return f"Guess({self.question!r}, made={self.made!r})"
+        return f"Guess(question={self.question!r}, made={self.made!r})"
 
     def __str__(self) -> str:
         return self.replies.get(self.made, f"{self.question} {' / '.join(self.options)}")

@@ -1,10 +1,14 @@
 """The questions of the notebooks, as data: what is run, what is claimed, what is shown, and what the page says of it.
 
     study = kit.studies.nan_gradients
+    guess = study.guess()                  # buttons: what does the reader expect?
     results = study.run()                  # one batch, then every setup, trained
     results.table                          # a DataFrame: one row per run
     results.show("curves")                 # a figure or a table
+    results.judge(guess)                   # what was measured decides
     results.finding(results.panel())       # the page entry
+
+    run = kit.studies.watched("train.py", "--epochs", "3")     # anybody's script, or a function, under a watch
 
 `setup` what a run changes · `study` the shape of all of them · `symptom`, `tables` what they share · `questions/` one file each.
 """

@@ -20,7 +20,7 @@ class PanelOnPage:
     """The panel as a user meets it: by its labels and classes, in Lab and in the exported page alike."""
 
     def __init__(self, page):
-        self.root = page.locator(".kit-panel").first
+        self.root = page.locator(".kit-panel:has(.kit-total)").first
         self.page = page
         self.total, self.gradient = self.root.locator(".kit-total"), self.root.locator(".kit-grad")
 
@@ -234,6 +234,20 @@ def _play_offline(exported, browser, left_at):
         assert images.count() >= 1
         for number in range(images.count()):
             assert len(images.nth(number).get_attribute("alt")) > 40
+
+
+def test_a_guess_is_pressed_and_judged(notebook):
+    """Asked at the top, judged below the training: the same buttons twice, and the kernel knows what was pressed."""
+    from playwright.sync_api import expect
+
+    asked, judged = notebook.locator(".kit-guess").first, notebook.locator(".kit-guess").last
+    assert notebook.locator(".kit-guess").count() == 2
+    asked.scroll_into_view_if_needed()
+    asked.get_by_role("button", name="exactly 0").click()
+    for view in (asked, judged):
+        expect(view.locator(".kit-reply")).to_contain_text("You guessed \u201cexactly 0\u201d: refuted. Measured: 3.")
+        expect(view.get_by_role("button", name="exactly 0")).to_have_attribute("aria-pressed", "true")
+    assert in_kernel(notebook, "print(guess.made)") == "exactly 0"
 
 
 def test_a_slider_is_followed_in_the_frames_that_come(notebook):
