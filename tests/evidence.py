@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+AT_ONCE = 2  # kernels of one thread each
 KEPT = ("text/html", "text/markdown", "text/plain")
 
 
@@ -76,10 +78,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.evidence", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="beginnings of names, as 07; all notebooks unless given")
     wanted = tuple(parser.parse_args().names) or ("",)
-    for path in notebooks():
-        if path.name.startswith(wanted):
+    paths = [path for path in notebooks() if path.name.startswith(wanted)]
+    with ProcessPoolExecutor(AT_ONCE) as pool:
+        for path, ran in zip(paths, pool.map(run, paths), strict=True):
             print(path.name, file=sys.stderr)
-            nbformat.write(static(run(path)), path)
+            nbformat.write(static(ran), path)
     return 0
 
 

