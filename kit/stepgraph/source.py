@@ -249,18 +249,30 @@ def entry_of(
             inner = next((loop for loop in given if loop is not None), tree)
         case _:
             return None
-    held = value_in(inner, scope)
-    if held is UNKNOWN and scope.code.co_name == "<genexpr>" and frame.f_back is not None:
-        with scope_of(frame.f_back) as around:  # what a generator runs over is looked up around it
-            held = value_in(inner, around)
-    if type(held) is not dict or len(held) > _MOST_ITEMS:
-        return None
+    held = _dict_in(inner, scope, frame)
     if not all(type(k) is str and type(v) in (int, float) for k, v in held.items()):
         return None
     if name is UNKNOWN:  # the variable beside it in the loop
         texts = [text for text in scope.locals.values() if type(text) is str]
         name = next((text for text in texts if held.get(text, UNKNOWN) is value), UNKNOWN)
-    return (text_of(inner), {key: float(v) for key, v in held.items()}, name) if type(name) is str else None
+    return (text_of(inner), {key: float(v) for key, v in held.items()}, name) if held and type(name) is str else None
+
+
+def keys_beside(tree: ast.expr | None, scope: Scope, frame: FrameType) -> set[str]:
+    """Of `terms[name]` with a variable for the key: every key of `terms`."""
+    match tree:
+        case ast.Subscript(value=inner, slice=key) if not isinstance(key, ast.Constant):
+            return {name for name in _dict_in(inner, scope, frame) if type(name) is str}
+    return set()
+
+
+def _dict_in(tree: ast.expr, scope: Scope, frame: FrameType) -> dict[Any, Any]:
+    """What is looked up as a plain dict; empty if it is none, or a long one."""
+    held = value_in(tree, scope)
+    if held is UNKNOWN and scope.code.co_name == "<genexpr>" and frame.f_back is not None:
+        with scope_of(frame.f_back) as around:  # what a generator runs over is looked up around it
+            held = value_in(tree, around)
+    return held if type(held) is dict and len(held) <= _MOST_ITEMS else {}
 
 
 def _items_of(tree: ast.expr) -> ast.expr | None:

@@ -311,12 +311,15 @@ class Tape(TorchFunctionMode):
                 known, read = self._entries.setdefault((scope.code, text), ({}, set()))
                 known.update(held)
                 read.add(key)
+                read.update(*(source.keys_beside(other, scope, frame) for other in trees if other is not tree))
 
     def unread_weights(self) -> list[str]:
-        """Entries of the dicts that weigh terms by a name that varies, which are not 0 and were read for no term."""
+        """Entries of the dicts that weigh terms by a name that varies, which are not 0 and were read for no term; where there is a term
+        without an entry as well. A weight of a term that this run does not compute is common."""
         return [
             f"{text}[{key!r}] = {value:g}"
             for (_, text), (held, read) in self._entries.items()
+            if read - held.keys()
             for key, value in held.items()
             if value and key not in read
         ]

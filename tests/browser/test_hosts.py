@@ -60,7 +60,7 @@ def assert_figures_are_seen(page, count: int) -> None:
 def test_the_stored_evidence_is_seen_in_an_export_without_a_network(path, browser, tmp_path):
     with offline_tab(browser, own=True) as tab:
         tab.page.goto(exported(nbformat.read(path, as_version=4), tmp_path / "page.html").as_uri())
-        assert_figures_are_seen(tab.page, 2)
+        assert_figures_are_seen(tab.page, 1)
 
 
 def test_a_panel_saved_without_its_state_is_its_static_figure(browser, tmp_path):

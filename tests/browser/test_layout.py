@@ -24,7 +24,7 @@ kit.Panel(states, presets=presets)"""
 LIVE = """\
 import kit
 system = kit.training.System.generate(seed=3, samples=48, validation_samples=8, array=kit.PlanarArray(4, 3))
-panel = kit.LivePanel(kit.live.SystemSession(system, probe_every=15))
+panel = kit.LivePanel(kit.live.SystemSession(system, probe_every=15, epochs=2000))
 display(panel, kit.journal.Journal("journal").view(panel))"""
 FEW = """\
 import kit, torch

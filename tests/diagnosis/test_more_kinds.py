@@ -221,6 +221,21 @@ def tasks_by_turns():
     return loop(network(), loss)
 
 
+def weights_of_terms_that_are_not_asked():
+    """A total kept beside its terms, as some libraries do, and a weight of a term that this run does not compute."""
+    weights = {"total": 1.0, "fit": 1.0, "size": 0.2, "edge": 0.5}
+
+    def loss(model, rows):
+        out = model(rows[0])
+        terms = {"total": 0.0, "fit": F.mse_loss(out, rows[1]), "size": (out.square().mean() - 0.3) ** 2}
+        for name in ("fit", "size"):
+            if name in weights:
+                terms["total"] = terms["total"] + terms[name] * weights[name]
+        return terms["total"]
+
+    return loop(network(), loss)
+
+
 def a_perturbation_with_a_price():
     def loss(model, rows):
         step = torch.full_like(rows[0], 0.01, requires_grad=True)
@@ -274,6 +289,7 @@ def a_frozen_body_behind_trained_inputs():
 
 
 HEALTHY = [
+    weights_of_terms_that_are_not_asked,
     each_clears_its_own, cleared_after_the_step, both_cleared_once_a_round, tasks_by_turns, a_perturbation_with_a_price,
     a_pooler_that_nobody_asks, a_divergence_of_its_size, two_losses_and_their_sum, two_points_at_the_end,
     a_frozen_body_behind_trained_inputs,

@@ -212,10 +212,11 @@ def test_formulas_are_mathematics():
 
 
 def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "deep" / "page.html"
     written = finding().write(path)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
-    assert written.sentence == f"wrote {path.as_posix()} ({path.stat().st_size / 1024:.0f} KB)"
+    assert written.sentence == f"wrote deep/page.html ({path.stat().st_size / 1024:.0f} KB)"
     before = path.read_bytes()
     monkeypatch.setattr("os.replace", _full_disk)
     with pytest.raises(OSError, match="full"):
@@ -224,14 +225,15 @@ def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
     assert [entry.name for entry in path.parent.iterdir()] == ["page.html"]
 
 
-def test_the_button_writes_the_page_again(tmp_path):
+def test_the_button_writes_the_page_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     panel = kit.Panel(make_report(1))
     path = tmp_path / "page.html"
     finding(evidence=(panel,)).offer(path)
     assert panel.can_export
     panel.note = "typed later"
     panel.export()
-    assert panel.status == f"wrote {path.as_posix()}"
+    assert panel.status == "wrote page.html"
     assert "typed later" in path.read_text(encoding="utf-8")
 
 
