@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.hypotheses import POLICY, Policy
-from kit.hypotheses.checks.symptoms import spoken
 from kit.logs.tables import TERM, Series, Tables
 
 _MANY = 20  # zeros in a row at the end, however long the log is
@@ -144,7 +143,8 @@ def _of_validation(validation: Series, unit: str, policy: Policy) -> Iterator[To
         yield Told(said, not validation.rounded or finite.size >= policy.enough_steps)
     else:
         yield Told(
-            f"`{name}` goes from {finite[0]:.6g} to {finite[-1]:.6g}, {spoken(finite)}, in {validation.count} evaluations."
+            f"`{name}` goes from {finite[0]:.6g} to {finite[-1]:.6g} in {validation.count} evaluations; "
+            f"its lowest is {finite.min():.6g}, its highest {finite.max():.6g}."
         )
 
 
