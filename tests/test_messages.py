@@ -46,7 +46,7 @@ def plain_loss(p, t):
 
 MODEL, BATCH = make(torch.float32)
 LOSS, (X, Y) = Weighted(), BATCH
-ORDER = r"The order is kit.probe(model, loss, batch), here: a TwoHeads, a Weighted, a tuple of 2."
+ORDER = r"The order is model, loss, batch, here: a TwoHeads, a Weighted, a tuple of 2."
 IS_LOSS = ("model should be the network. Found a Weighted: is this the loss?", ORDER)
 IS_BATCH = ("model should be the network. Found a tuple of 2: is this the batch?", ORDER)
 PAIR = "batch should have .inputs and .target, or be a pair (inputs, target). Found "

@@ -18,6 +18,11 @@ from kit.diagnosis.speech import diagnosis_html, explain, summary, sure_of
 from kit.hypotheses import RepeatableRun
 from kit.renamed import warn_renamed
 
+_PLAIN_LOOP = (
+    "A cause of the loop was mended by a plain loop on one batch: that shows that model, loss and optimizer can move both numbers, "
+    "not that your loop has no other fault."
+)
+
 
 @dataclass(frozen=True)
 class Diagnosis(Judged):
@@ -78,9 +83,8 @@ class Diagnosis(Judged):
             return found
         after = Shown.by(own.run(), self.policy)
         tried = {key: Intervention.of(key, self.shown, after) for key in wanted & OF_THE_LOOP}
-        return replace(
-            found, causes=tuple(replace(c, intervention=tried.get(c.key, c.intervention)) for c in found.causes)
-        )
+        causes = tuple(replace(c, intervention=tried.get(c.key, c.intervention)) for c in found.causes)
+        return replace(found, causes=causes, notes=(*found.notes, _PLAIN_LOOP))
 
     def _known(self, key: str) -> str:
         return self.cause(key).key

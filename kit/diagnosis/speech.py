@@ -95,6 +95,8 @@ def _no_cause(diagnosis: Judged) -> str:
     said += (f", validation {validation}." if validation else "; no validation loss was seen.") if train else ""
     look = diagnosis.chain.ends.removeprefix("The signal ends at: ") if diagnosis.chain.broken else ""
     look = f" Worth a look, if it is not meant: {look}" if look else ""
+    if not train:
+        return f"Healthy as far as it was seen: no sign of any of the causes that were looked for. Whether 0 is displayed is not known.{look}"
     return f"Healthy: no symptom, and no sign of any of the causes that were looked for.{said}{look}"
 
 

@@ -72,7 +72,7 @@ def check_step(model: Any, loss: Any, batch: Any, more: Sequence[Any]) -> None:
             other = next(i for i in range(3) if meant[i] is found)
             raise TypeError(
                 f"{_NAMES[place]} should be {_ROLES[place]}. Found {kind(found)}: is this {_ROLES[other]}? "
-                f"The order is kit.probe(model, loss, batch), here: {', '.join(map(kind, meant))}."
+                f"The order is model, loss, batch, here: {', '.join(map(kind, meant))}."
             )
     if not isinstance(model, nn.Module):
         raise TypeError(f"model should be a torch.nn.Module. Found {kind(model)}{_made(model)}.")

@@ -77,7 +77,9 @@ def test_a_fault_of_the_loop_is_confirmed_by_a_plain_loop():
     own = parts()
     found = watched(*own, stepped=False)
     assert found.top.key == "steps_skipped"
-    tried = found.confirm(*own).top.intervention
+    confirmed = found.confirm(*own)
+    assert "not that your loop has no other fault" in str(confirmed) and "no other fault" not in str(found)
+    tried = confirmed.top.intervention
     assert tried.confirmed is True
     assert tried.before.validation_level and not tried.after.validation_level
 

@@ -196,6 +196,58 @@ def test_a_fault_is_named(program):
     assert FACTS.get(program, "") in found.top.facts[0]
 
 
+def undone(put_back, epochs=EPOCHS, swap=None) -> dict:
+    """Epochs of a plain loop, and what `put_back(model)` does between the last step of one and its evaluation; `swap` after it."""
+    model, (x, y, _) = network(), data()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    put_back, displayed = put_back(model), {"train_loss": [], "val_loss": []}
+    for _ in range(epochs):
+        total = 0.0
+        for inputs, target in zip(x.split(ROWS), y.split(ROWS), strict=True):
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(inputs), target)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        displayed["train_loss"].append(total / BATCHES)
+        put_back()
+        model.eval()
+        with torch.no_grad():
+            displayed["val_loss"].append(F.mse_loss(model(x[:32]), y[:32]).item())
+        model.train()
+        if swap:
+            swap()
+    return displayed
+
+
+def the_best_weights_are_loaded_and_never_kept():
+    def first(model):
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        return lambda: model.load_state_dict(state)
+
+    return undone(first)
+
+
+def initialised_anew_each_epoch():
+    def anew(model):
+        def draw():
+            torch.manual_seed(3)
+            for parameter in model.parameters():
+                nn.init.normal_(parameter, std=0.3)
+
+        draw()
+        return draw
+
+    return undone(anew)
+
+
+@pytest.mark.parametrize("program", [the_best_weights_are_loaded_and_never_kept, initialised_anew_each_epoch])
+def test_parameters_that_are_put_back_are_told_from_those_that_stand_still(program):
+    found = watched(program)
+    assert found.top is not None and (found.top.key, found.verdict) == ("parameters_restored", "fault"), found.explain()
+    assert "they stood where they began at the end of each of" in found.top.facts[0]
+
+
 # --- healthy, and close to one of them --------------------------------------------------------------------------------
 
 
@@ -234,6 +286,47 @@ def weights_of_terms_that_are_not_asked():
         return terms["total"]
 
     return loop(network(), loss)
+
+
+def averaged_weights_are_evaluated():
+    kept: dict[str, list] = {}
+
+    def average(model):
+        mean = [p.detach().clone() for p in model.parameters()]
+
+        def show():
+            kept["own"] = [p.detach().clone() for p in model.parameters()]
+            with torch.no_grad():
+                for m, p in zip(mean, model.parameters(), strict=True):
+                    p.copy_(m.lerp_(p, 0.5))
+            kept["model"] = [model]
+
+        return show
+
+    def back():
+        with torch.no_grad():
+            for own, p in zip(kept["own"], kept["model"][0].parameters(), strict=True):
+                p.copy_(own)
+
+    return undone(average, swap=back)
+
+
+def a_latent_code_through_a_frozen_network():
+    model, (x, y, _) = network().requires_grad_(False), data()
+    code = torch.zeros(1, x.shape[1], requires_grad=True)
+    optimizer, displayed = torch.optim.SGD([code], 0.1), {"train_loss": []}
+    for _ in range(EPOCHS):
+        total = 0.0
+        for inputs, target in zip(x.split(ROWS), y.split(ROWS), strict=True):
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(inputs + code), target)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        displayed["train_loss"].append(total / BATCHES)
+        with torch.no_grad():
+            model(x[:32])
+    return displayed
 
 
 def a_perturbation_with_a_price():
@@ -289,6 +382,7 @@ def a_frozen_body_behind_trained_inputs():
 
 
 HEALTHY = [
+    averaged_weights_are_evaluated,
     weights_of_terms_that_are_not_asked,
     each_clears_its_own, cleared_after_the_step, both_cleared_once_a_round, tasks_by_turns, a_perturbation_with_a_price,
     a_pooler_that_nobody_asks, a_divergence_of_its_size, two_losses_and_their_sum, two_points_at_the_end,
@@ -371,3 +465,9 @@ def test_a_validation_that_stands_still_beside_what_was_computed_is_a_wrong_numb
 def test_classes_are_left_alone():
     """The same loop without any of this: nothing is established."""
     assert watched(lambda: loop(network(2), classify)).facts == ()
+
+
+def test_what_is_stepped_beside_a_frozen_network_is_not_put_back():
+    found = watched(a_latent_code_through_a_frozen_network)
+    assert next(one for one in found.results if one.key == "parameters_restored").yes is not True
+    assert found.verdict != "fault"

@@ -142,6 +142,7 @@ YES_AND_NO = {
     "steps_without_gradient": (_optimizers(0, 4), _optimizers(1, 10)),
     "one_optimizer_without_gradient": (_optimizers(0, 10), _optimizers(0, -10)),
     "optimizer_never_fed": (_optimizers(0, -10), _optimizers(0, 10)),
+    "parameters_restored": (healthy(drift=[0.0] * 3, update_norm=[0.1] * 12), healthy(update_norm=[0.1] * 12)),
     "update_rounded": (
         healthy(seen_norm=[0.1] * 12, lr=[1e-6] * 12, update_norm=[0.0] * 12),
         healthy(seen_norm=[0.1] * 12, lr=[1e-6] * 12, update_norm=[0.0] * 11 + [1e-9]),
