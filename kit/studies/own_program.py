@@ -66,7 +66,7 @@ def watched(program: str | os.PathLike | Callable[..., object], *arguments: Any,
 
 def _run_script(script: Path, arguments: list[str]) -> None:
     if not script.is_file():
-        raise FileNotFoundError(f"program should be a script that exists. Found no file {script}.")
+        raise FileNotFoundError(f"program should be a script that exists. Found no file {script} in {Path.cwd()}.")
     with _called_as(script, arguments):
         try:
             runpy.run_path(str(script), run_name="__main__")
