@@ -77,7 +77,9 @@ def test_a_script_finds_the_modules_beside_it(tmp_path, capsys):
 
 
 def test_what_is_no_program_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"program should be a script that exists\. Found no file .*none\.py in "):
+    with pytest.raises(
+        FileNotFoundError, match=r"program should be a script that exists\. Found no file .*none\.py in "
+    ):
         watched(tmp_path / "none.py")
     with pytest.raises(TypeError, match=r"program should be the path of a script, or a function\. Found a int\."):
         watched(3)
