@@ -172,9 +172,8 @@ def _investigate(options: argparse.Namespace) -> int:
         check_path(options.out)
     except (OSError, ValueError) as error:
         return _refuse(error)
-    torch.set_num_threads(
-        1
-    )  # the networks are small: with as many threads as cores, anything else on the machine slows them tenfold
+    # the networks are small: with as many threads as cores, anything else on the machine slows them tenfold
+    torch.set_num_threads(1)
     command = "python -m kit investigate" + (" --quick" if options.quick else "")
     with tqdm(total=STAGES, desc="investigating", unit="experiment", file=sys.stderr) as bar:
 

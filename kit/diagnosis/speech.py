@@ -91,12 +91,11 @@ def _no_cause(diagnosis: Judged) -> str:
         return "There is no training to judge." if untrained else f"{NO_SIGN}.{said}"
     shown = {f.key: f.answer.because.removeprefix("it reads ") for f in diagnosis.results if f.yes is not None}
     train, validation = shown.get("train_reads_zero"), shown.get("validation_level")
-    said = f" Train reads {train}" if train else ""
-    said += (f", validation {validation}." if validation else "; no validation loss was seen.") if train else ""
     look = diagnosis.chain.ends.removeprefix("The signal ends at: ") if diagnosis.chain.broken else ""
     look = f" Worth a look, if it is not meant: {look}" if look else ""
     if not train:
         return f"Healthy as far as it was seen: no sign of any of the causes that were looked for. Whether 0 is displayed is not known.{look}"
+    said = f" Train reads {train}" + (f", validation {validation}." if validation else "; no validation loss was seen.")
     return f"Healthy: no symptom, and no sign of any of the causes that were looked for.{said}{look}"
 
 

@@ -16,9 +16,8 @@ from kit.stepgraph.plain import all_plain
 
 _SAFE = (1e-15, 1e15)  # a norm in single precision
 _SMALL = 40_000  # numbers of which the squares are summed up so; more of them lose too many digits
-_ROW = (
-    1024  # numbers of a large tensor that are summed up so together; the sums of its rows are added in double precision
-)
+# numbers of a large tensor that are summed up so together; the sums of its rows are added in double precision
+_ROW = 1024
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,8 @@ class Tape(TorchFunctionMode):
         self.reads = 0  # times that it listened
         self.seen_in: dict[str, set[int]] = {}  # kind of suspicious operation -> the times in which there was one
         self.looks_for_nonfinite = False
-        self._entries: dict[
-            tuple[CodeType, str], tuple[dict[str, float], set[str]]
-        ] = {}  # dicts of weights, and what was read
+        # dicts of weights, by where and how they are written, and the names that were read
+        self._entries: dict[tuple[CodeType, str], tuple[dict[str, float], set[str]]] = {}
         self.nonfinite: tuple[str, Note] | None = None  # "NaN" or "infinity", and the operation that made the first
         self._cuts: dict[
             tuple[Spot, ...], tuple[Cut, Any]

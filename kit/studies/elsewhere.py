@@ -62,11 +62,10 @@ def elsewhere(calls: Mapping[K, Callable[[], T]], processes: int) -> Iterator[Ma
     try:
         yield {name: pool.submit(call).result for name, call in calls.items()}
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             if process not in before:
                 process.terminate()
-                process.join()
+        pool.shutdown(cancel_futures=True)  # waits for the pool's thread, which joins the processes as well
 
 
 def _begin() -> None:

@@ -132,15 +132,19 @@ def _trainings(quick: bool) -> Mapping[tuple[str, str], Callable[[], Any]]:
 
 
 def _trained(key: str, name: str, quick: bool) -> TrainingHistory:
-    study = next(study for study in STUDIES if study.key == key)
+    study = _study(key)
     system = _system(study, quick)
     assert system is not None  # a study with setups has one
     return study.setups[name].run(system)
 
 
 def _fact(key: str, name: str, quick: bool) -> Any:
-    study = next(study for study in STUDIES if study.key == key)
+    study = _study(key)
     return study.before[name](_system(study, quick))
+
+
+def _study(key: str) -> Study:
+    return next(study for study in STUDIES if study.key == key)
 
 
 def page_panel(found: Mapping[str, Results]) -> Panel:

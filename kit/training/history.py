@@ -75,11 +75,8 @@ class TrainingHistory:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (
-            self.epoch_records,
-            self.step_records,
-            dict(self.settings),
-        )  # a mapping proxy cannot be pickled
+        # a mapping proxy cannot be pickled
+        return _unpickled, (self.epoch_records, self.step_records, dict(self.settings))
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write as JSON, atomically."""
